@@ -1,0 +1,37 @@
+//! The stable reasons of errors: `google.rpc.ErrorInfo.reason`, by which a
+//! script tells errors apart and `agentctl` chooses its exit code.
+
+/// The `domain` of every `google.rpc.ErrorInfo` the daemon sends.
+pub const DOMAIN: &str = "agentd";
+
+/// `NOT_FOUND`: no task has this number.
+pub const TASK_NOT_FOUND: &str = "TASK_NOT_FOUND";
+/// `FAILED_PRECONDITION`: the task has not ended.
+pub const TASK_ACTIVE: &str = "TASK_ACTIVE";
+/// `FAILED_PRECONDITION`: the task succeeded and `force` was not set.
+pub const TASK_SUCCEEDED: &str = "TASK_SUCCEEDED";
+/// `ALREADY_EXISTS`: another task of the key is active; metadata `task` names it.
+pub const KEY_BUSY: &str = "KEY_BUSY";
+/// `INVALID_ARGUMENT` on submit, `FAILED_PRECONDITION` on rerun: no such agent.
+pub const AGENT_UNKNOWN: &str = "AGENT_UNKNOWN";
+/// `INVALID_ARGUMENT` on submit, `FAILED_PRECONDITION` on rerun: no repository.
+pub const REPO_INVALID: &str = "REPO_INVALID";
+/// `ALREADY_EXISTS`: the request id was used with other contents.
+pub const REQUEST_ID_REUSED: &str = "REQUEST_ID_REUSED";
+/// `RESOURCE_EXHAUSTED`: as many tasks are queued as may be.
+pub const QUEUE_FULL: &str = "QUEUE_FULL";
+/// `UNAVAILABLE`: the store cannot be written or read now.
+pub const STORE_UNAVAILABLE: &str = "STORE_UNAVAILABLE";
+/// `UNAVAILABLE`: the daemon is about to exit.
+pub const DAEMON_STOPPING: &str = "DAEMON_STOPPING";
+/// `INVALID_ARGUMENT`: metadata `field` names the field.
+pub const INVALID_FIELD: &str = "INVALID_FIELD";
+/// `PERMISSION_DENIED`: the peer's uid may not do this.
+pub const NOT_PERMITTED: &str = "NOT_PERMITTED";
+
+/// Metadata key: what the person can do about it.
+pub const META_HINT: &str = "hint";
+/// Metadata key: the field of the request that is wrong.
+pub const META_FIELD: &str = "field";
+/// Metadata key: the number of the task that is in the way.
+pub const META_TASK: &str = "task";
