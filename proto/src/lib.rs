@@ -11,6 +11,7 @@ pub mod reason;
 #[expect(
     missing_docs,
     unused_qualifications,
+    clippy::allow_attributes_without_reason,
     reason = "generated; the documentation is in the .proto files"
 )]
 pub mod v1 {
