@@ -1,1 +1,4 @@
-
+//! agentd.
+pub mod clock;
+pub mod spool;
+pub mod task;

@@ -1,0 +1,140 @@
+//! The formats of the spool's files: JSON behind a version, apart from the
+//! types that the program works with.
+
+use std::{collections::BTreeMap, io, path::PathBuf};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::task::{
+    attempt::RunResult,
+    id::{AttemptId, Nonce},
+};
+
+/// The version that this program writes and the newest that it reads.
+const VERSION: u32 = 1;
+
+/// A file of the spool that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// It cannot be read.
+    #[error("cannot read it")]
+    Io(#[from] io::Error),
+    /// It is torn or was never such a file.
+    #[error("damaged or foreign file")]
+    Malformed(#[from] serde_json::Error),
+    /// A newer program wrote it.
+    #[error("format version {found} is newer than {VERSION}")]
+    Version {
+        /// The version in the file.
+        found: u32,
+    },
+    /// It was written for another runner.
+    #[error("belongs to another runner")]
+    Nonce,
+}
+
+/// What the agent reads from its standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stdin {
+    /// The prompt file, then the end.
+    Prompt,
+    /// The end at once.
+    Empty,
+}
+
+/// What a runner needs to know. Holds the agent's environment: never logged.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Its secret.
+    pub nonce: Nonce,
+    /// The daemon's socket.
+    pub socket: PathBuf,
+    /// Program and arguments; never empty.
+    pub argv: Vec<String>,
+    /// The whole environment of the agent.
+    pub env: BTreeMap<String, String>,
+    /// Where it works.
+    pub cwd: PathBuf,
+    /// Its standard input.
+    pub stdin: Stdin,
+    /// The polite signal: its number.
+    pub polite_signal: i32,
+    /// Milliseconds without Go after which the runner gives up.
+    pub start_timeout: u64,
+    /// Milliseconds that children have which outlive a finished agent.
+    pub kill_grace: u64,
+    /// Milliseconds between heartbeats.
+    pub heartbeat: u64,
+    /// Bytes of transcript that are kept.
+    pub transcript_limit: u64,
+}
+
+impl std::fmt::Debug for Launch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Launch")
+            .field("attempt", &self.attempt)
+            .field("program", &self.argv.first())
+            .field("cwd", &self.cwd)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ResultFile {
+    nonce: Nonce,
+    result: RunResult,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    version: u32,
+    #[serde(flatten)]
+    body: T,
+}
+
+#[derive(Deserialize)]
+struct OnlyVersion {
+    version: u32,
+}
+
+fn encode<T: Serialize>(body: T) -> Vec<u8> {
+    let file = Versioned {
+        version: VERSION,
+        body,
+    };
+    serde_json::to_vec(&file).expect("these types have string keys and no failing serializer")
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FormatError> {
+    let OnlyVersion { version } = serde_json::from_slice(bytes)?;
+    if version > VERSION {
+        return Err(FormatError::Version { found: version });
+    }
+    let file: Versioned<T> = serde_json::from_slice(bytes)?;
+    Ok(file.body)
+}
+
+pub(super) fn encode_launch(launch: &Launch) -> Vec<u8> {
+    encode(launch)
+}
+
+pub(super) fn decode_launch(bytes: &[u8]) -> Result<Launch, FormatError> {
+    decode(bytes)
+}
+
+pub(super) fn encode_result(nonce: Nonce, result: &RunResult) -> Vec<u8> {
+    encode(ResultFile {
+        nonce,
+        result: result.clone(),
+    })
+}
+
+pub(super) fn decode_result(bytes: &[u8], nonce: Nonce) -> Result<RunResult, FormatError> {
+    let file: ResultFile = decode(bytes)?;
+    if file.nonce != nonce {
+        return Err(FormatError::Nonce);
+    }
+    Ok(file.result)
+}

@@ -1,0 +1,200 @@
+//! The files that the daemon and a runner share: one directory an attempt.
+//!
+//! ```text
+//! attempts/42.1/            0700
+//!   launch                  what to run; written by the daemon before the runner (0600)
+//!   prompt                  the agent's standard input (0600)
+//!   runner.lock             locked for as long as the runner lives
+//!   result                  how it ended; written by the runner, synced, renamed into place
+//!   runner.log              the runner's own messages
+//!   transcript/             see [`crate::transcript`]
+//! ```
+//!
+//! The lock is taken by the daemon before it spawns the runner and handed over
+//! as the runner's standard input: the lock belongs to the open file, so there
+//! is no moment in which the runner lives and the lock is free. It is the
+//! proof of death: the kernel frees it when, and only when, the last process
+//! that holds the file is gone.
+//!
+//! Every file begins with its format's version. An unknown version or a torn
+//! file is an error of its own and is never mistaken for absence.
+
+mod format;
+mod lock;
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+pub use self::{
+    format::{FormatError, Launch, Stdin},
+    lock::{LockState, RunnerLock},
+};
+use crate::task::{attempt::RunResult, id::AttemptId, id::Nonce};
+
+/// The directory of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptDir(PathBuf);
+
+impl AttemptDir {
+    /// The directory of `attempt` below `attempts/`.
+    #[must_use]
+    pub fn of(attempts: &Path, attempt: AttemptId) -> Self {
+        Self(attempts.join(attempt.to_string()))
+    }
+
+    /// A directory that is an attempt's by its caller's word.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The directory of the transcript's segments.
+    #[must_use]
+    pub fn transcript(&self) -> PathBuf {
+        self.0.join("transcript")
+    }
+
+    /// The agent's standard input.
+    #[must_use]
+    pub fn prompt(&self) -> PathBuf {
+        self.0.join("prompt")
+    }
+
+    /// The runner's own messages.
+    #[must_use]
+    pub fn runner_log(&self) -> PathBuf {
+        self.0.join("runner.log")
+    }
+
+    fn launch(&self) -> PathBuf {
+        self.0.join("launch")
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.0.join("runner.lock")
+    }
+
+    fn result(&self) -> PathBuf {
+        self.0.join("result")
+    }
+
+    /// Makes the directory (0700); its parent must be there.
+    ///
+    /// # Errors
+    /// If it cannot be made. That it exists already is no error.
+    pub fn create(&self) -> io::Result<()> {
+        match DirBuilder::new().mode(0o700).create(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Writes what to run and the agent's standard input.
+    ///
+    /// They need not survive a power cut, which ends the runner too, and are
+    /// therefore not synced.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn write_launch(&self, launch: &Launch, prompt: &str) -> io::Result<()> {
+        write_private(&self.prompt(), prompt.as_bytes())?;
+        write_private(&self.launch(), &format::encode_launch(launch))
+    }
+
+    /// What to run.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is not a launch file of a known version.
+    pub fn read_launch(&self) -> Result<Launch, FormatError> {
+        format::decode_launch(&fs::read(self.launch())?)
+    }
+
+    /// Locks `runner.lock` for a runner that is about to be spawned.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, or a runner of this attempt lives.
+    pub fn lock_for_runner(&self) -> io::Result<RunnerLock> {
+        RunnerLock::take(&self.lock())
+    }
+
+    /// Whether a runner of this attempt lives.
+    ///
+    /// # Errors
+    /// If the lock cannot be asked; the answer is then unknown.
+    pub fn probe_lock(&self) -> io::Result<LockState> {
+        lock::probe(&self.lock())
+    }
+
+    /// Puts the result in place so that it survives a power cut: written
+    /// beside, synced, renamed, directory synced.
+    ///
+    /// # Errors
+    /// If any of these fails; the result is then not in place or not durable.
+    pub fn write_result(&self, nonce: Nonce, result: &RunResult) -> io::Result<()> {
+        let beside = self.0.join("result.new");
+        let mut file = private(&beside)?;
+        file.write_all(&format::encode_result(nonce, result))?;
+        file.sync_all()?;
+        fs::rename(&beside, self.result())?;
+        File::open(&self.0)?.sync_all()
+    }
+
+    /// The result of the attempt with this nonce; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is torn, or belongs to another nonce.
+    pub fn read_result(&self, nonce: Nonce) -> Result<Option<RunResult>, FormatError> {
+        match fs::read(self.result()) {
+            Ok(bytes) => format::decode_result(&bytes, nonce).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes what only a live attempt needs: the launch file (it holds the
+    /// environment), the prompt, the lock and the result. The transcript and
+    /// the runner's messages stay. What is not there is no error.
+    ///
+    /// # Errors
+    /// If a file that is there cannot be removed.
+    pub fn remove_spool(&self) -> io::Result<()> {
+        for path in [self.launch(), self.prompt(), self.result(), self.lock()] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        match fs::metadata(self.runner_log()) {
+            Ok(meta) if meta.len() == 0 => fs::remove_file(self.runner_log()),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn private(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    private(path)?.write_all(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+};
+
+use super::*;
+use crate::task::{
+    attempt::{Exit, Run, Status},
+    id::{TaskId, Timestamp},
+};
+
+fn launch() -> Launch {
+    Launch {
+        attempt: AttemptId {
+            task: TaskId::FIRST,
+            number: 1,
+        },
+        nonce: Nonce([3; 16]),
+        socket: "/run/x.sock".into(),
+        argv: vec!["true".into()],
+        env: [("A".to_owned(), "b c\n".to_owned())].into(),
+        cwd: "/".into(),
+        stdin: Stdin::Empty,
+        polite_signal: 15,
+        start_timeout: 1,
+        kill_grace: 2,
+        heartbeat: 3,
+        transcript_limit: 4,
+    }
+}
+
+fn result() -> RunResult {
+    RunResult {
+        run: Run::Exited {
+            started_at: Timestamp(1),
+            exit: Exit {
+                status: Status::Code(3),
+                user_cpu: 1,
+                system_cpu: 2,
+                peak_memory: 3,
+            },
+        },
+        ended_at: Timestamp(9),
+        left_over: 0,
+    }
+}
+
+fn dir() -> (tempfile::TempDir, AttemptDir) {
+    let base = tempfile::tempdir().unwrap();
+    let dir = AttemptDir::of(base.path(), launch().attempt);
+    dir.create().unwrap();
+    (base, dir)
+}
+
+#[test]
+fn what_is_written_is_read_and_private() {
+    let (_base, dir) = dir();
+    dir.write_launch(&launch(), "do it").unwrap();
+    assert_eq!(dir.read_launch().unwrap(), launch());
+    assert_eq!(fs::read_to_string(dir.prompt()).unwrap(), "do it");
+    assert_eq!(dir.path().metadata().unwrap().mode() & 0o777, 0o700);
+    for file in [dir.launch(), dir.prompt()] {
+        assert_eq!(
+            fs::metadata(file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+}
+
+#[test]
+fn a_result_is_read_back_only_with_its_nonce() {
+    let (_base, dir) = dir();
+    assert_eq!(dir.read_result(Nonce([3; 16])).unwrap(), None);
+    dir.write_result(Nonce([3; 16]), &result()).unwrap();
+    assert_eq!(dir.read_result(Nonce([3; 16])).unwrap(), Some(result()));
+    assert!(matches!(
+        dir.read_result(Nonce([4; 16])),
+        Err(FormatError::Nonce)
+    ));
+}
+
+#[test]
+fn every_torn_result_is_an_error_and_not_absence() {
+    let (_base, dir) = dir();
+    dir.write_result(Nonce([3; 16]), &result()).unwrap();
+    let whole = fs::read(dir.result()).unwrap();
+    for cut in 0..whole.len() {
+        fs::write(dir.result(), &whole[..cut]).unwrap();
+        assert!(
+            matches!(
+                dir.read_result(Nonce([3; 16])),
+                Err(FormatError::Malformed(_))
+            ),
+            "cut at {cut}"
+        );
+    }
+}
+
+#[test]
+fn a_newer_file_is_refused() {
+    let newer = br#"{"version":2,"whatever":true}"#;
+    assert!(matches!(
+        format::decode_launch(newer),
+        Err(FormatError::Version { found: 2 })
+    ));
+}
+
+#[test]
+fn the_lock_tells_the_living_from_the_dead() {
+    let (_base, dir) = dir();
+    assert_eq!(dir.probe_lock().unwrap(), LockState::Free);
+    let lock = dir.lock_for_runner().unwrap();
+    assert_eq!(dir.probe_lock().unwrap(), LockState::Held);
+    assert!(dir.lock_for_runner().is_err(), "a second runner");
+    drop(lock);
+    assert_eq!(dir.probe_lock().unwrap(), LockState::Free);
+}
+
+#[test]
+fn removing_the_spool_keeps_the_transcript() {
+    let (_base, dir) = dir();
+    dir.write_launch(&launch(), "x").unwrap();
+    dir.write_result(Nonce([3; 16]), &result()).unwrap();
+    fs::create_dir(dir.transcript()).unwrap();
+    fs::write(dir.runner_log(), b"").unwrap();
+    dir.remove_spool().unwrap();
+    dir.remove_spool().unwrap();
+    let left: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["transcript"]);
+}

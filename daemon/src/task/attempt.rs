@@ -1,0 +1,158 @@
+//! One execution of a task, and what the kernel said of it.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    id::{AttemptId, Incarnation, Nonce, Timestamp},
+    reason::{FailureReason, Outcome},
+};
+
+/// Names one process for ever: a pid is used again, these three together not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessIdentity {
+    /// The process id.
+    pub pid: u32,
+    /// When it began, clock ticks after boot: field 22 of `/proc/PID/stat`
+    /// (proc(5)).
+    pub start_ticks: u64,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+}
+
+/// How far an attempt has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// It is in the store; a runner may be on its way.
+    Claimed,
+    /// A runner has shown its nonce and its identity is durable.
+    Registered,
+    /// The agent has been started.
+    Running,
+    /// It has ended.
+    Ended,
+}
+
+impl Phase {
+    /// The word in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Claimed => "claimed",
+            Self::Registered => "registered",
+            Self::Running => "running",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal {
+        /// Its number.
+        number: i32,
+        /// A core was dumped.
+        core: bool,
+    },
+}
+
+/// What the kernel said of the agent's process and its children.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// How the agent's own process ended.
+    pub status: Status,
+    /// User CPU time of the whole tree, milliseconds.
+    pub user_cpu: u64,
+    /// System CPU time of the whole tree, milliseconds.
+    pub system_cpu: u64,
+    /// Largest resident set of one process of the tree, bytes.
+    pub peak_memory: u64,
+}
+
+/// What a runner reports once nothing of its tree is left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// What became of the agent.
+    pub run: Run,
+    /// When the last process was gone.
+    pub ended_at: Timestamp,
+    /// Processes that survived every kill; 0 unless something is very wrong.
+    pub left_over: u32,
+}
+
+/// What became of the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Run {
+    /// It was stopped before it was started.
+    NotStarted,
+    /// It could not be started.
+    SpawnFailed {
+        /// The system's own words.
+        message: String,
+        /// The program is not there or may not be run.
+        missing: bool,
+    },
+    /// It ran and ended.
+    Exited {
+        /// When it was started.
+        started_at: Timestamp,
+        /// What the kernel said.
+        exit: Exit,
+    },
+}
+
+/// How an attempt or a task ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// For its user.
+    pub outcome: Outcome,
+    /// The cause; none for a success.
+    pub reason: Option<FailureReason>,
+    /// One line for a person.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The directory in which the agent works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workspace {
+    /// An absolute path.
+    pub path: PathBuf,
+    /// The branch that is checked out there, if it is a worktree.
+    pub branch: Option<String>,
+}
+
+/// One execution of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its name.
+    pub id: AttemptId,
+    /// The incarnation that claimed it.
+    pub epoch: Incarnation,
+    /// The secret of its runner.
+    pub nonce: Nonce,
+    /// The boot in which it was claimed.
+    pub boot_id: String,
+    /// How far it has come.
+    pub phase: Phase,
+    /// Where the agent works, once that is made.
+    pub workspace: Option<Workspace>,
+    /// Its runner, once registered.
+    pub runner: Option<ProcessIdentity>,
+    /// The agent's own process, once started.
+    pub agent: Option<ProcessIdentity>,
+    /// When it was claimed.
+    pub claimed_at: Timestamp,
+    /// When the agent was started.
+    pub started_at: Option<Timestamp>,
+    /// What the kernel said of the agent.
+    pub exit: Option<Exit>,
+    /// How it ended.
+    pub ending: Option<Ending>,
+}

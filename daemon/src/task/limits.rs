@@ -1,0 +1,118 @@
+//! What bounds a task, and what bounds everything else.
+//!
+//! Durations are milliseconds. The first layer that is set wins: the task's
+//! own, the agent's, the daemon's, then the constants here.
+
+use serde::{Deserialize, Serialize};
+
+/// Longest prompt, or command with its arguments, bytes.
+pub const MAX_PROMPT: usize = 1024 * 1024;
+/// Most labels of one task.
+pub const MAX_LABELS: usize = 64;
+/// Longest name or value of a label, bytes.
+pub const MAX_LABEL: usize = 256;
+/// Longest title, issue, model, path or other short text, bytes.
+pub const MAX_TEXT: usize = 4096;
+/// Longest message that is kept of an attempt or a task, bytes.
+pub const MAX_MESSAGE: usize = 4096;
+/// Longest request id, bytes.
+pub const MAX_REQUEST_ID: usize = 128;
+/// Most tasks that may be queued.
+pub const MAX_QUEUED: usize = 100_000;
+/// How long an attempt may take from claim to the agent's start.
+pub const START_TIMEOUT: u64 = 60_000;
+/// Time between the polite signal and the kill.
+pub const KILL_GRACE: u64 = 10_000;
+/// Attempts of one task.
+pub const MAX_ATTEMPTS: u32 = 3;
+/// `runner_lost` so often in a row ends a task: it kills its host.
+pub const POISON_STREAK: u32 = 3;
+/// Time between two heartbeats of a runner.
+pub const HEARTBEAT: u64 = 5_000;
+/// Transcript of one attempt, bytes.
+pub const TRANSCRIPT: u64 = 256 * 1024 * 1024;
+
+/// One layer of limits; `None` leaves it to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// Claim to the agent's start.
+    pub start_timeout: Option<u64>,
+    /// One attempt, from the agent's start to its end.
+    pub timeout: Option<u64>,
+    /// Polite signal to kill.
+    pub kill_grace: Option<u64>,
+    /// Attempts of one task.
+    pub max_attempts: Option<u32>,
+}
+
+impl Limits {
+    /// These limits, and where they say nothing those of `next`.
+    #[must_use]
+    pub fn or(self, next: Self) -> Self {
+        Self {
+            start_timeout: self.start_timeout.or(next.start_timeout),
+            timeout: self.timeout.or(next.timeout),
+            kill_grace: self.kill_grace.or(next.kill_grace),
+            max_attempts: self.max_attempts.or(next.max_attempts),
+        }
+    }
+
+    /// Claim to the agent's start, milliseconds.
+    #[must_use]
+    pub fn start_timeout(&self) -> u64 {
+        self.start_timeout.unwrap_or(START_TIMEOUT)
+    }
+
+    /// Polite signal to kill, milliseconds.
+    #[must_use]
+    pub fn kill_grace(&self) -> u64 {
+        self.kill_grace.unwrap_or(KILL_GRACE)
+    }
+
+    /// Attempts of one task, at least one.
+    #[must_use]
+    pub fn max_attempts(&self) -> u32 {
+        self.max_attempts.unwrap_or(MAX_ATTEMPTS).max(1)
+    }
+}
+
+/// Shortens `text` to at most `max` bytes at a character's boundary.
+#[must_use]
+pub fn clip(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let mut end = max.saturating_sub('…'.len_utf8());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clipping_respects_characters_and_the_limit() {
+        assert_eq!(clip("abc", 3), "abc");
+        assert_eq!(clip("äöüäöü", 8), "äö…");
+        assert!(clip(&"ä".repeat(99), 20).len() <= 20);
+    }
+
+    #[test]
+    fn the_first_layer_that_is_set_wins() {
+        let task = Limits {
+            timeout: Some(1),
+            ..Limits::default()
+        };
+        let agent = Limits {
+            timeout: Some(2),
+            kill_grace: Some(3),
+            ..Limits::default()
+        };
+        let both = task.or(agent);
+        assert_eq!((both.timeout, both.kill_grace()), (Some(1), 3));
+        assert_eq!(both.start_timeout(), START_TIMEOUT);
+    }
+}

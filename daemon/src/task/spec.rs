@@ -1,0 +1,138 @@
+//! What was asked for: everything about a task that never changes.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    id::{TaskId, Timestamp},
+    limits::Limits,
+};
+
+/// Why the task exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trigger {
+    /// A person or script submitted it.
+    Manual,
+    /// A person ran a finished task again.
+    Rerun,
+    /// A forge asked for it.
+    Webhook,
+    /// Its time had come.
+    Schedule,
+}
+
+/// Where the agent works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WorkspaceMode {
+    /// A git worktree and branch of its own, reused by the tasks of a key.
+    Worktree,
+    /// The repository's own checkout.
+    InPlace,
+    /// A private, empty directory.
+    None,
+}
+
+/// The driver of an agent's program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AgentType {
+    /// Any program.
+    Command,
+}
+
+impl AgentType {
+    /// The word in the configuration, the command line and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+        }
+    }
+}
+
+/// At most one task of a key is active: `(agent, repo, issue)`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// The agent's name.
+    pub agent: String,
+    /// The repository's canonical path; empty if there is none.
+    pub repo: String,
+    /// The issue's number or text.
+    pub issue: String,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.agent, self.repo, self.issue)
+    }
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// Why the task exists.
+    pub trigger: Trigger,
+    /// The finished task that this one runs again.
+    pub rerun_of: Option<TaskId>,
+    /// The first task of the chain of reruns; `None` for that one itself.
+    pub lineage: Option<TaskId>,
+    /// The client's idempotency key.
+    pub request_id: Option<String>,
+    /// The agent's name.
+    pub agent: String,
+    /// Its driver.
+    pub agent_type: AgentType,
+    /// The model; `None` leaves it to the agent.
+    pub model: Option<String>,
+    /// A few words for a person.
+    pub title: String,
+    /// The repository's canonical path.
+    pub repo: Option<PathBuf>,
+    /// The issue's number or text.
+    pub issue: Option<String>,
+    /// Who submitted it.
+    pub user: String,
+    /// For people and filters.
+    pub labels: BTreeMap<String, String>,
+    /// Higher runs first.
+    pub priority: i32,
+    /// Task, agent and daemon limits in one.
+    pub limits: Limits,
+    /// Where the agent works.
+    pub workspace_mode: WorkspaceMode,
+    /// When it was submitted.
+    pub created_at: Timestamp,
+}
+
+impl TaskSpec {
+    /// The uniqueness key; a task without an issue has none.
+    #[must_use]
+    pub fn key(&self) -> Option<Key> {
+        let issue = self.issue.clone()?;
+        let repo = self.repo.as_ref();
+        Some(Key {
+            agent: self.agent.clone(),
+            repo: repo.map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
+            issue,
+        })
+    }
+}
+
+/// What the agent is given to do. Kept apart from the task's row because it
+/// can be large; never logged.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Payload {
+    /// Goes to the agent's standard input.
+    pub prompt: String,
+    /// The program and its arguments, for agents without a configured one.
+    pub command: Vec<String>,
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload")
+            .field("prompt_bytes", &self.prompt.len())
+            .field("command_words", &self.command.len())
+            .finish()
+    }
+}
