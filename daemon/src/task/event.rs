@@ -1,0 +1,164 @@
+//! What can happen to a task, and what the journal says of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    attempt::{ProcessIdentity, RunResult, Workspace},
+    id::{AttemptId, Incarnation, Nonce, TaskId, Timestamp},
+    reason::{FailureReason, Verdict},
+    state::StopReason,
+};
+
+/// An attempt together with its secret: what reports name it by. A report of
+/// another attempt or with another secret changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptRef {
+    /// The attempt.
+    pub id: AttemptId,
+    /// Its secret.
+    pub nonce: Nonce,
+}
+
+/// How far the agent of a runner is that registers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// It waits for Go.
+    Waiting,
+    /// The agent was started.
+    Running {
+        /// The agent's process.
+        agent: ProcessIdentity,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// Something that happened to a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The scheduler gave it a slot.
+    Claim {
+        /// The secret of the new attempt.
+        nonce: Nonce,
+        /// The incarnation that claims it.
+        epoch: Incarnation,
+        /// The boot that it happens in.
+        boot_id: String,
+    },
+    /// The workspace is there.
+    Prepared {
+        /// Whose.
+        attempt: AttemptRef,
+        /// Where.
+        workspace: Workspace,
+    },
+    /// It could not be started, and nothing of it is left.
+    StartFailed {
+        /// Which attempt.
+        attempt: AttemptRef,
+        /// The cause.
+        reason: FailureReason,
+        /// The error's own words.
+        message: String,
+    },
+    /// A runner registered, for the first time or again.
+    Registered {
+        /// For which attempt.
+        attempt: AttemptRef,
+        /// Who it is.
+        runner: ProcessIdentity,
+        /// How far it is.
+        stage: Stage,
+        /// This incarnation had found the attempt in the store and was
+        /// waiting for it.
+        adopted: bool,
+    },
+    /// The agent was started.
+    Started {
+        /// In which attempt.
+        attempt: AttemptRef,
+        /// Its process.
+        agent: ProcessIdentity,
+        /// When.
+        at: Timestamp,
+    },
+    /// The agent has ended and nothing of its tree is left.
+    Exited {
+        /// In which attempt.
+        attempt: AttemptRef,
+        /// What the runner saw.
+        result: RunResult,
+        /// What the agent's adapter makes of it; none if no agent was started.
+        verdict: Option<Verdict>,
+    },
+    /// The runner is provably gone without a result, and so is its tree.
+    Lost {
+        /// Which attempt.
+        attempt: AttemptRef,
+        /// `RunnerLost` or `HostRebooted`.
+        reason: FailureReason,
+    },
+    /// The daemon died between the claim and the runner's registration; no
+    /// agent can have been started.
+    NeverStarted {
+        /// Which attempt.
+        attempt: AttemptRef,
+    },
+    /// A person, or a newer task, wants it to end.
+    Cancel {
+        /// Who.
+        by: String,
+        /// Without grace.
+        forced: bool,
+        /// The task that takes its place.
+        superseded_by: Option<TaskId>,
+    },
+    /// A limit of the attempt has passed.
+    Deadline {
+        /// Which attempt.
+        attempt: AttemptRef,
+        /// Which limit.
+        limit: StopReason,
+    },
+}
+
+/// What the journal says happened. The numbers are those of the stored form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    /// It was submitted.
+    Submitted,
+    /// It got a slot and an attempt.
+    Claimed,
+    /// Its workspace was made or found.
+    WorkspaceReady,
+    /// Its runner registered.
+    Registered,
+    /// The agent was started.
+    Started,
+    /// A new incarnation found its runner alive.
+    Adopted,
+    /// It is to be ended.
+    StopRequested,
+    /// An attempt ended and another one will follow.
+    Retry,
+    /// It has ended.
+    Finished,
+}
+
+impl What {
+    /// The word in the command line and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Submitted => "submitted",
+            Self::Claimed => "claimed",
+            Self::WorkspaceReady => "workspace_ready",
+            Self::Registered => "registered",
+            Self::Started => "started",
+            Self::Adopted => "adopted",
+            Self::StopRequested => "stop_requested",
+            Self::Retry => "retry",
+            Self::Finished => "finished",
+        }
+    }
+}

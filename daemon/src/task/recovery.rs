@@ -1,0 +1,94 @@
+//! What a new incarnation makes of an attempt that it finds in the store.
+
+use super::{attempt::Phase, reason::FailureReason};
+
+/// What was seen of an attempt's runner from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// A process holds the runner's lock.
+    pub locked: bool,
+    /// A complete result of this attempt is on disk.
+    pub result: bool,
+    /// The machine has not been restarted since the claim.
+    pub same_boot: bool,
+}
+
+/// What to do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding {
+    /// Its runner lives: it registers by itself.
+    Adopt,
+    /// It has ended: take its result.
+    Finish,
+    /// Its runner died: kill what is left of its tree, then it is lost.
+    Reap(FailureReason),
+    /// No agent can have been started: back to the queue.
+    NeverStarted,
+}
+
+/// Judges an active attempt by what was seen of it.
+///
+/// | lock | result | boot | phase | finding |
+/// |---|---|---|---|---|
+/// | held | any | same | any | adopt |
+/// | free | yes | any | any | finish |
+/// | free | no | any | claimed | never started |
+/// | free | no | same | later | reap, `runner_lost` |
+/// | free | no | other | later | reap, `host_rebooted` |
+///
+/// A lock that is held in another boot than the claim's is held by nobody's
+/// runner; it counts as free.
+#[must_use]
+pub fn judge(phase: Phase, seen: Sighting) -> Finding {
+    if seen.locked && seen.same_boot {
+        return Finding::Adopt;
+    }
+    if seen.result {
+        return Finding::Finish;
+    }
+    match phase {
+        Phase::Claimed => Finding::NeverStarted,
+        Phase::Registered | Phase::Running | Phase::Ended if seen.same_boot => {
+            Finding::Reap(FailureReason::RunnerLost)
+        }
+        Phase::Registered | Phase::Running | Phase::Ended => {
+            Finding::Reap(FailureReason::HostRebooted)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_the_table() {
+        let seen = |locked, result, same_boot| Sighting {
+            locked,
+            result,
+            same_boot,
+        };
+        let lost = Finding::Reap(FailureReason::RunnerLost);
+        let rebooted = Finding::Reap(FailureReason::HostRebooted);
+        for phase in [Phase::Claimed, Phase::Registered, Phase::Running] {
+            for result in [false, true] {
+                assert_eq!(judge(phase, seen(true, result, true)), Finding::Adopt);
+            }
+            for same_boot in [false, true] {
+                assert_eq!(judge(phase, seen(false, true, same_boot)), Finding::Finish);
+            }
+        }
+        assert_eq!(
+            judge(Phase::Claimed, seen(false, false, true)),
+            Finding::NeverStarted
+        );
+        assert_eq!(
+            judge(Phase::Claimed, seen(false, false, false)),
+            Finding::NeverStarted
+        );
+        for phase in [Phase::Registered, Phase::Running] {
+            assert_eq!(judge(phase, seen(false, false, true)), lost);
+            assert_eq!(judge(phase, seen(false, false, false)), rebooted);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Whether a failed attempt is followed by another, and when.
+
+use super::{
+    id::Timestamp,
+    limits::POISON_STREAK,
+    reason::{Class, FailureReason, Outcome},
+    state::Task,
+};
+
+/// The wait before the second attempt at the most, milliseconds.
+pub const INITIAL_INTERVAL: u64 = 1_000;
+/// The longest wait before any attempt, milliseconds.
+pub const MAXIMUM_INTERVAL: u64 = 5 * 60_000;
+/// By how much the wait grows with each attempt.
+pub const BACKOFF_COEFFICIENT: u64 = 2;
+
+/// What follows a failed attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Retry {
+    /// Another attempt, not before this time.
+    At(Timestamp),
+    /// None, for this reason.
+    No(&'static str),
+}
+
+/// Decides what follows an attempt of `task` that failed for `reason`.
+///
+/// `random` is any number: it spreads the wait over the whole interval (full
+/// jitter), so that tasks that failed together do not come back together.
+#[must_use]
+pub fn after(task: &Task, reason: FailureReason, now: Timestamp, random: u64) -> Retry {
+    match reason.class() {
+        Class::Infrastructure => {}
+        Class::Workspace => return Retry::No("workspace failures are not retried"),
+        Class::Agent => return Retry::No("the agent's own failures are not retried"),
+        Class::Limit => return Retry::No("a limit was reached"),
+        Class::Person => return Retry::No("a person ended it"),
+    }
+    if task.lost_streak >= POISON_STREAK {
+        return Retry::No("its runner was lost too often in a row");
+    }
+    if task.spent >= task.spec.limits.max_attempts() {
+        return Retry::No("no attempts left");
+    }
+    Retry::At(now.plus_millis(backoff(task.spent, random)))
+}
+
+/// The wait before the attempt that follows `spent` others, milliseconds.
+#[must_use]
+pub fn backoff(spent: u32, random: u64) -> u64 {
+    let doublings = spent.saturating_sub(1).min(32);
+    let interval = INITIAL_INTERVAL
+        .saturating_mul(BACKOFF_COEFFICIENT.saturating_pow(doublings))
+        .min(MAXIMUM_INTERVAL);
+    random % (interval + 1)
+}
+
+/// The outcome of a task whose last attempt failed for `reason`.
+#[must_use]
+pub fn final_outcome(reason: FailureReason) -> Outcome {
+    match reason {
+        FailureReason::RunnerLost | FailureReason::HostRebooted | FailureReason::StartTimeout => {
+            Outcome::Interrupted
+        }
+        FailureReason::SpawnFailed
+        | FailureReason::Timeout
+        | FailureReason::WorkspaceFailed
+        | FailureReason::RepoMissing
+        | FailureReason::AgentError
+        | FailureReason::AgentMissing => Outcome::Failed,
+        FailureReason::Cancelled | FailureReason::Superseded => Outcome::Cancelled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_grows_and_is_bounded() {
+        for (spent, longest) in [
+            (1, 1_000),
+            (2, 2_000),
+            (3, 4_000),
+            (9, 256_000),
+            (10, 300_000),
+        ] {
+            assert_eq!(backoff(spent, longest), longest, "{spent} attempts");
+            assert_eq!(backoff(spent, longest + 1), 0, "{spent} attempts");
+        }
+        assert!(backoff(u32::MAX, u64::MAX) <= MAXIMUM_INTERVAL);
+    }
+}

@@ -1,0 +1,136 @@
+//! Tasks and events for tests.
+
+use super::{
+    attempt::{Exit, ProcessIdentity, Run, RunResult, Status, Workspace},
+    event::{AttemptRef, Event, Stage},
+    id::{AttemptId, Incarnation, Nonce, TaskId, Timestamp},
+    limits::Limits,
+    reason::{FailureReason, Outcome, Verdict},
+    spec::{AgentType, TaskSpec, Trigger, WorkspaceMode},
+    state::Task,
+};
+
+pub(crate) const NONCE: Nonce = Nonce([1; 16]);
+
+pub(crate) fn id(number: u64) -> TaskId {
+    TaskId::new(number).expect("tests count from 1")
+}
+
+pub(crate) fn spec(agent: &str) -> TaskSpec {
+    TaskSpec {
+        trigger: Trigger::Manual,
+        rerun_of: None,
+        lineage: None,
+        request_id: None,
+        agent: agent.to_owned(),
+        agent_type: AgentType::Command,
+        model: None,
+        title: "a task".to_owned(),
+        repo: None,
+        issue: None,
+        user: "ann".to_owned(),
+        labels: [].into(),
+        priority: 0,
+        limits: Limits::default(),
+        workspace_mode: WorkspaceMode::None,
+        created_at: Timestamp(1_000),
+    }
+}
+
+pub(crate) fn task(number: u64) -> Task {
+    Task::submitted(id(number), spec("shell"))
+}
+
+pub(crate) fn claim(nonce: Nonce) -> Event {
+    Event::Claim {
+        nonce,
+        epoch: Incarnation(1),
+        boot_id: "boot".to_owned(),
+    }
+}
+
+pub(crate) fn named(task: u64, number: u32, nonce: Nonce) -> AttemptRef {
+    AttemptRef {
+        id: AttemptId {
+            task: id(task),
+            number,
+        },
+        nonce,
+    }
+}
+
+pub(crate) fn process(pid: u32) -> ProcessIdentity {
+    ProcessIdentity {
+        pid,
+        start_ticks: 5,
+        boot_id: "boot".to_owned(),
+    }
+}
+
+pub(crate) fn registered(attempt: AttemptRef, stage: Stage) -> Event {
+    Event::Registered {
+        attempt,
+        runner: process(7),
+        stage,
+        adopted: false,
+    }
+}
+
+pub(crate) fn running() -> Stage {
+    Stage::Running {
+        agent: process(8),
+        at: Timestamp(2_000),
+    }
+}
+
+pub(crate) fn started(attempt: AttemptRef) -> Event {
+    Event::Started {
+        attempt,
+        agent: process(8),
+        at: Timestamp(2_000),
+    }
+}
+
+pub(crate) fn exited(attempt: AttemptRef, code: i32) -> Event {
+    let verdict = Verdict {
+        outcome: if code == 0 {
+            Outcome::Succeeded
+        } else {
+            Outcome::Failed
+        },
+        reason: (code != 0).then_some(FailureReason::AgentError),
+        message: format!("exit code {code}"),
+    };
+    Event::Exited {
+        attempt,
+        result: RunResult {
+            run: Run::Exited {
+                started_at: Timestamp(2_000),
+                exit: Exit {
+                    status: Status::Code(code),
+                    user_cpu: 1,
+                    system_cpu: 2,
+                    peak_memory: 3,
+                },
+            },
+            ended_at: Timestamp(3_000),
+            left_over: 0,
+        },
+        verdict: Some(verdict),
+    }
+}
+
+pub(crate) fn cancel(forced: bool) -> Event {
+    Event::Cancel {
+        by: "ann".to_owned(),
+        forced,
+        superseded_by: None,
+    }
+}
+
+pub(crate) fn workspace() -> Workspace {
+    Workspace {
+        path: "/w".into(),
+        branch: Some("agent/7".to_owned()),
+    }
+}

@@ -1,0 +1,540 @@
+//! `decide`: the only function that says how a task changes.
+//!
+//! It is total, deterministic and pure: no I/O, no clock, no randomness of its
+//! own. The caller makes the next state durable, then carries out the effects.
+
+use super::{
+    attempt::{Attempt, Ending, Exit, Phase, ProcessIdentity, Run, RunResult, Workspace},
+    effect::Effect,
+    event::{AttemptRef, Event, Stage, What},
+    id::{AttemptId, Timestamp},
+    limits::{MAX_MESSAGE, clip},
+    reason::{FailureReason, Outcome, Verdict},
+    retry::{self, Retry},
+    state::{Hold, State, StopReason, Task},
+};
+
+/// What a decision may depend on besides the task and the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Context {
+    /// The time now.
+    pub now: Timestamp,
+    /// Any number; spreads retries.
+    pub random: u64,
+}
+
+/// What is to become of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Decision {
+    /// It changes.
+    Apply(Box<Change>),
+    /// It stays as it is, and these acts, asked for before, are due again.
+    Repeat(Effect),
+    /// It stays as it is.
+    Ignore(Ignored),
+}
+
+/// A change of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The task after it. Its revision is set by the store.
+    pub next: Task,
+    /// For the journal.
+    pub what: What,
+    /// For the journal: why; may be empty.
+    pub why: String,
+    /// What to do once it is durable.
+    pub effect: Option<Effect>,
+}
+
+/// Why an event changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ignored {
+    /// The task has ended.
+    Final,
+    /// It speaks of another attempt, or with another secret.
+    Stale,
+    /// It is known already, or does not fit the state.
+    NotNow,
+}
+
+/// Decides what `event` makes of `task`.
+pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
+    if !task.state.is_active() {
+        return Decision::Ignore(Ignored::Final);
+    }
+    if let Some(named) = attempt_of(event)
+        && task.live_attempt().map(reference) != Some(named)
+    {
+        return Decision::Ignore(Ignored::Stale);
+    }
+    match event {
+        Event::Claim {
+            nonce,
+            epoch,
+            boot_id,
+        } => {
+            if task.state.is_occupied() {
+                return Decision::Ignore(Ignored::NotNow);
+            }
+            let number = task.attempts.saturating_add(1);
+            let id = AttemptId {
+                task: task.id,
+                number,
+            };
+            let attempt = Attempt {
+                id,
+                epoch: *epoch,
+                nonce: *nonce,
+                boot_id: boot_id.clone(),
+                phase: Phase::Claimed,
+                workspace: None,
+                runner: None,
+                agent: None,
+                claimed_at: context.now,
+                started_at: None,
+                exit: None,
+                ending: None,
+            };
+            claim(task, attempt)
+        }
+        Event::Prepared { workspace, .. } => prepared(task, workspace),
+        Event::StartFailed {
+            reason, message, ..
+        } => end(
+            task,
+            context,
+            AttemptEnd::without_run(failed(*reason, message), context.now),
+        ),
+        Event::Registered {
+            attempt,
+            runner,
+            stage,
+            adopted,
+        } => registered(task, *attempt, runner, stage, *adopted),
+        Event::Started { agent, at, .. } => started(task, agent, *at),
+        Event::Exited {
+            result, verdict, ..
+        } => exited(task, context, result, verdict.as_ref()),
+        Event::Lost { reason, .. } => {
+            let message = if *reason == FailureReason::HostRebooted {
+                "the machine was restarted"
+            } else {
+                "the runner died"
+            };
+            let end_ = AttemptEnd::without_run(failed(*reason, message), context.now);
+            end(task, context, end_)
+        }
+        Event::NeverStarted { .. } => never_started(task, context),
+        Event::Cancel {
+            by,
+            forced,
+            superseded_by,
+        } => {
+            let why = match superseded_by {
+                Some(other) => format!("superseded by task {other}"),
+                None => format!("cancelled by {by}"),
+            };
+            let reason = match superseded_by {
+                Some(_) => FailureReason::Superseded,
+                None => FailureReason::Cancelled,
+            };
+            cancel(task, context, reason, *forced, why)
+        }
+        Event::Deadline { limit, .. } => deadline(task, *limit),
+    }
+}
+
+/// The attempt that an event speaks of, if it speaks of one that exists.
+#[must_use]
+pub fn attempt_of(event: &Event) -> Option<AttemptRef> {
+    match event {
+        Event::Prepared { attempt, .. }
+        | Event::StartFailed { attempt, .. }
+        | Event::Registered { attempt, .. }
+        | Event::Started { attempt, .. }
+        | Event::Exited { attempt, .. }
+        | Event::Lost { attempt, .. }
+        | Event::NeverStarted { attempt }
+        | Event::Deadline { attempt, .. } => Some(*attempt),
+        Event::Claim { .. } | Event::Cancel { .. } => None,
+    }
+}
+
+/// An attempt with its secret.
+#[must_use]
+pub fn reference(attempt: &Attempt) -> AttemptRef {
+    AttemptRef {
+        id: attempt.id,
+        nonce: attempt.nonce,
+    }
+}
+
+fn apply(next: Task, what: What, why: String, effect: Option<Effect>) -> Decision {
+    Decision::Apply(Box::new(Change {
+        next,
+        what,
+        why: clip(&why, MAX_MESSAGE),
+        effect,
+    }))
+}
+
+fn failed(reason: FailureReason, message: &str) -> Verdict {
+    Verdict {
+        outcome: Outcome::Failed,
+        reason: Some(reason),
+        message: message.to_owned(),
+    }
+}
+
+/// A copy of the task and its live attempt. Every caller has checked that
+/// there is one.
+fn with_attempt(task: &Task, change: impl FnOnce(&mut Attempt)) -> Task {
+    let mut next = task.clone();
+    change(
+        next.attempt
+            .as_mut()
+            .expect("an event that names the live attempt has one"),
+    );
+    next
+}
+
+fn claim(task: &Task, attempt: Attempt) -> Decision {
+    let effect = Effect::Launch(reference(&attempt));
+    let mut next = task.clone();
+    next.state = State::Starting;
+    next.attempts = attempt.id.number;
+    next.spent = next.spent.saturating_add(1);
+    next.attempt = Some(attempt);
+    apply(next, What::Claimed, String::new(), Some(effect))
+}
+
+fn prepared(task: &Task, workspace: &Workspace) -> Decision {
+    let known = task.attempt.as_ref().and_then(|a| a.workspace.as_ref());
+    if known == Some(workspace) {
+        return Decision::Ignore(Ignored::NotNow);
+    }
+    let why = match &workspace.branch {
+        Some(branch) => format!("{} on branch {branch}", workspace.path.display()),
+        None => workspace.path.display().to_string(),
+    };
+    let next = with_attempt(task, |a| a.workspace = Some(workspace.clone()));
+    apply(next, What::WorkspaceReady, why, None)
+}
+
+fn registered(
+    task: &Task,
+    attempt: AttemptRef,
+    runner: &ProcessIdentity,
+    stage: &Stage,
+    adopted: bool,
+) -> Decision {
+    let live = task.attempt.as_ref();
+    let known = live.and_then(|a| a.runner.as_ref());
+    if known.is_some_and(|k| k != runner) {
+        // The lock allows one runner an attempt: this is not it.
+        return Decision::Ignore(Ignored::Stale);
+    }
+    let was_running = live.is_some_and(|a| a.phase == Phase::Running);
+    let answer = match (&task.state, stage) {
+        (State::Stopping { reason, forced }, _) => stop(task, *reason, *forced),
+        (_, Stage::Running { .. }) => Effect::CarryOn(attempt),
+        (_, Stage::Waiting) if was_running => return Decision::Ignore(Ignored::Stale),
+        (_, Stage::Waiting) => Effect::Go(attempt),
+    };
+    let newly_running = matches!(stage, Stage::Running { .. }) && !was_running;
+    if known.is_some() && !newly_running && !adopted {
+        return Decision::Repeat(answer);
+    }
+    let mut next = with_attempt(task, |a| {
+        a.runner = Some(runner.clone());
+        match stage {
+            Stage::Running { agent, at } if newly_running => {
+                a.phase = Phase::Running;
+                a.agent = Some(agent.clone());
+                a.started_at = Some(*at);
+            }
+            Stage::Waiting if a.phase == Phase::Claimed => a.phase = Phase::Registered,
+            Stage::Waiting | Stage::Running { .. } => {}
+        }
+    });
+    if newly_running && next.state == State::Starting {
+        next.state = State::Running;
+    }
+    let what = match (adopted, newly_running) {
+        (true, _) => What::Adopted,
+        (false, true) => What::Started,
+        (false, false) => What::Registered,
+    };
+    apply(
+        next,
+        what,
+        format!("runner pid {}", runner.pid),
+        Some(answer),
+    )
+}
+
+fn started(task: &Task, agent: &ProcessIdentity, at: Timestamp) -> Decision {
+    if task
+        .attempt
+        .as_ref()
+        .is_some_and(|a| a.phase != Phase::Registered)
+    {
+        return Decision::Ignore(Ignored::NotNow);
+    }
+    let mut next = with_attempt(task, |a| {
+        a.phase = Phase::Running;
+        a.agent = Some(agent.clone());
+        a.started_at = Some(at);
+    });
+    if next.state == State::Starting {
+        next.state = State::Running;
+    }
+    let why = format!("agent pid {}", agent.pid);
+    apply(next, What::Started, why, None)
+}
+
+fn exited(
+    task: &Task,
+    context: Context,
+    result: &RunResult,
+    verdict: Option<&Verdict>,
+) -> Decision {
+    let verdict = verdict.cloned().unwrap_or_else(|| {
+        failed(
+            FailureReason::SpawnFailed,
+            "the runner did not start the agent",
+        )
+    });
+    let (started_at, exit) = match result.run {
+        Run::Exited { started_at, exit } => (Some(started_at), Some(exit)),
+        Run::NotStarted | Run::SpawnFailed { .. } => (None, None),
+    };
+    let mut verdict = verdict;
+    if result.left_over > 0 {
+        verdict.message = format!(
+            "{}; {} processes could not be ended",
+            verdict.message, result.left_over
+        );
+    }
+    end(
+        task,
+        context,
+        AttemptEnd {
+            verdict,
+            started_at,
+            exit,
+            at: result.ended_at,
+        },
+    )
+}
+
+fn never_started(task: &Task, context: Context) -> Decision {
+    if let State::Stopping { .. } = task.state {
+        let verdict = failed(FailureReason::SpawnFailed, "it was never started");
+        return end(task, context, AttemptEnd::without_run(verdict, context.now));
+    }
+    let mut next = with_attempt(task, |a| {
+        a.phase = Phase::Ended;
+        a.ending = Some(Ending {
+            outcome: Outcome::Interrupted,
+            reason: Some(FailureReason::SpawnFailed),
+            message: "the daemon died before the runner was started".to_owned(),
+            at: context.now,
+        });
+    });
+    next.state = State::Queued(Hold::None);
+    next.spent = next.spent.saturating_sub(1);
+    let effect = task.live_attempt().map(|a| Effect::Conclude(reference(a)));
+    let why = "the daemon died before the runner was started".to_owned();
+    apply(next, What::Retry, why, effect)
+}
+
+fn cancel(
+    task: &Task,
+    context: Context,
+    reason: FailureReason,
+    forced: bool,
+    why: String,
+) -> Decision {
+    let mut next = task.clone();
+    match task.state {
+        State::Queued(_) => {
+            next.state = State::Finished(Ending {
+                outcome: Outcome::Cancelled,
+                reason: Some(reason),
+                message: why.clone(),
+                at: context.now,
+            });
+            return apply(next, What::Finished, why, None);
+        }
+        State::Starting | State::Running => {
+            next.state = State::Stopping {
+                reason: StopReason::Cancel,
+                forced,
+            };
+        }
+        State::Stopping {
+            reason: StopReason::Cancel,
+            forced: true,
+        } => return Decision::Repeat(stop(task, StopReason::Cancel, true)),
+        // A second cancel skips the grace.
+        State::Stopping { reason, forced: f } => {
+            next.state = State::Stopping {
+                reason: StopReason::Cancel,
+                forced: forced || f || reason == StopReason::Cancel,
+            };
+        }
+        State::Finished(_) => return Decision::Ignore(Ignored::Final),
+    }
+    let State::Stopping { reason, forced } = next.state else {
+        return Decision::Ignore(Ignored::NotNow);
+    };
+    let effect = stop(task, reason, forced);
+    apply(next, What::StopRequested, why, Some(effect))
+}
+
+fn deadline(task: &Task, limit: StopReason) -> Decision {
+    let (fits, why) = match limit {
+        StopReason::StartTimeout => (
+            task.state == State::Starting,
+            format!("not started after {} ms", task.spec.limits.start_timeout()),
+        ),
+        StopReason::Timeout => (
+            task.state == State::Running,
+            format!(
+                "ran longer than {} ms",
+                task.spec.limits.timeout.unwrap_or(0)
+            ),
+        ),
+        StopReason::Cancel => (false, String::new()),
+    };
+    if !fits {
+        return Decision::Ignore(Ignored::NotNow);
+    }
+    // A start that hangs has nothing to be polite to.
+    let forced = limit == StopReason::StartTimeout;
+    let mut next = task.clone();
+    next.state = State::Stopping {
+        reason: limit,
+        forced,
+    };
+    let effect = stop(task, limit, forced);
+    apply(next, What::StopRequested, why, Some(effect))
+}
+
+/// The effect that stops the live attempt; every caller has one.
+fn stop(task: &Task, reason: StopReason, forced: bool) -> Effect {
+    let attempt = task.attempt.as_ref().map(reference);
+    Effect::Stop {
+        attempt: attempt.expect("an occupied state has an attempt"),
+        reason,
+        grace: if forced {
+            0
+        } else {
+            task.spec.limits.kill_grace()
+        },
+    }
+}
+
+/// How an attempt ended, whoever found out.
+struct AttemptEnd {
+    verdict: Verdict,
+    started_at: Option<Timestamp>,
+    exit: Option<Exit>,
+    at: Timestamp,
+}
+
+impl AttemptEnd {
+    fn without_run(verdict: Verdict, at: Timestamp) -> Self {
+        Self {
+            verdict,
+            started_at: None,
+            exit: None,
+            at,
+        }
+    }
+}
+
+/// The one way in which an attempt ends.
+fn end(task: &Task, context: Context, ended: AttemptEnd) -> Decision {
+    let verdict = after_stop(task, ended.verdict);
+    let ending = Ending {
+        outcome: verdict.outcome,
+        reason: verdict.reason,
+        message: clip(&verdict.message, MAX_MESSAGE),
+        at: ended.at,
+    };
+    let mut next = with_attempt(task, |a| {
+        a.phase = Phase::Ended;
+        a.started_at = ended.started_at.or(a.started_at);
+        a.exit = ended.exit;
+        a.ending = Some(ending.clone());
+    });
+    let effect = next
+        .attempt
+        .as_ref()
+        .map(|a| Effect::Conclude(reference(a)));
+    let Some(reason) = verdict.reason else {
+        next.lost_streak = 0;
+        next.state = State::Finished(ending);
+        return apply(next, What::Finished, verdict.message, effect);
+    };
+    next.lost_streak = if reason == FailureReason::RunnerLost {
+        next.lost_streak.saturating_add(1)
+    } else {
+        0
+    };
+    let declined = verdict.outcome == Outcome::Aborted;
+    match retry::after(&next, reason, context.now, context.random) {
+        Retry::At(until) if !declined => {
+            next.state = State::Queued(Hold::Backoff { until });
+            let why = format!("{reason}: {}", verdict.message);
+            apply(next, What::Retry, why, effect)
+        }
+        Retry::At(_) | Retry::No(_) => {
+            let outcome = if declined {
+                Outcome::Aborted
+            } else {
+                retry::final_outcome(reason)
+            };
+            next.state = State::Finished(Ending { outcome, ..ending });
+            apply(next, What::Finished, verdict.message, effect)
+        }
+    }
+}
+
+/// What the end of an attempt means when a stop was asked for: the stop is why
+/// it ended, and the exit stays beside it.
+fn after_stop(task: &Task, verdict: Verdict) -> Verdict {
+    let State::Stopping { reason, .. } = task.state else {
+        return verdict;
+    };
+    let (outcome, message) = match reason {
+        StopReason::Cancel => (
+            Outcome::Cancelled,
+            format!("cancelled; {}", verdict.message),
+        ),
+        StopReason::Timeout => (
+            Outcome::Failed,
+            format!(
+                "stopped after {} ms, its timeout; {}",
+                task.spec.limits.timeout.unwrap_or(0),
+                verdict.message
+            ),
+        ),
+        StopReason::StartTimeout => (
+            Outcome::Failed,
+            format!("not started within {} ms", task.spec.limits.start_timeout()),
+        ),
+    };
+    Verdict {
+        outcome,
+        reason: Some(reason.failure()),
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,381 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::task::{
+    id::Nonce,
+    state::StateKind,
+    testing::{
+        NONCE, cancel, claim, exited, named, process, registered, running, started, task, workspace,
+    },
+};
+
+const CONTEXT: Context = Context {
+    now: Timestamp(10_000),
+    random: 0,
+};
+
+/// Applies events one after the other; every one must change the task.
+fn after(mut task: Task, events: &[Event]) -> (Task, Vec<Effect>) {
+    let mut effects = Vec::new();
+    for event in events {
+        match decide(&task, event, CONTEXT) {
+            Decision::Apply(change) => {
+                effects.extend(change.effect);
+                task = change.next;
+            }
+            other => panic!("{event:?} on {:?}: {other:?}", task.state),
+        }
+    }
+    (task, effects)
+}
+
+fn finished(task: &Task) -> (Outcome, Option<FailureReason>) {
+    match &task.state {
+        State::Finished(ending) => (ending.outcome, ending.reason),
+        other => panic!("not finished: {other:?}"),
+    }
+}
+
+fn to_running() -> Vec<Event> {
+    let me = named(1, 1, NONCE);
+    vec![claim(NONCE), registered(me, Stage::Waiting), started(me)]
+}
+
+#[test]
+fn a_good_run_from_submit_to_success() {
+    let me = named(1, 1, NONCE);
+    let mut events = to_running();
+    events.push(exited(me, 0));
+    let (task, effects) = after(task(1), &events);
+    assert_eq!(finished(&task), (Outcome::Succeeded, None));
+    assert_eq!(
+        effects,
+        [Effect::Launch(me), Effect::Go(me), Effect::Conclude(me)]
+    );
+    let attempt = task.attempt.unwrap();
+    assert_eq!(attempt.phase, Phase::Ended);
+    assert_eq!(attempt.started_at, Some(Timestamp(2_000)));
+    assert!(attempt.exit.is_some());
+}
+
+#[test]
+fn an_agents_own_failure_is_final_and_keeps_its_exit() {
+    let mut events = to_running();
+    events.push(exited(named(1, 1, NONCE), 3));
+    let (task, _) = after(task(1), &events);
+    assert_eq!(
+        finished(&task),
+        (Outcome::Failed, Some(FailureReason::AgentError))
+    );
+}
+
+#[test]
+fn a_lost_runner_is_retried_until_attempts_are_spent() {
+    let mut task = task(1);
+    for number in 1..=3 {
+        let nonce = Nonce([u8::try_from(number).unwrap(); 16]);
+        let me = named(1, number, nonce);
+        let lost = Event::Lost {
+            attempt: me,
+            reason: FailureReason::RunnerLost,
+        };
+        (task, _) = after(task, &[claim(nonce), registered(me, Stage::Waiting), lost]);
+    }
+    assert_eq!(
+        finished(&task),
+        (Outcome::Interrupted, Some(FailureReason::RunnerLost))
+    );
+    assert_eq!(task.attempts, 3);
+}
+
+#[test]
+fn a_task_that_kills_its_host_is_not_retried_for_ever() {
+    let mut task = task(1);
+    task.spec.limits.max_attempts = Some(100);
+    let mut number = 0;
+    while task.state.is_active() {
+        number += 1;
+        let me = named(1, number, NONCE);
+        let lost = Event::Lost {
+            attempt: me,
+            reason: FailureReason::RunnerLost,
+        };
+        (task, _) = after(task, &[claim(NONCE), registered(me, Stage::Waiting), lost]);
+    }
+    assert_eq!(number, 3);
+}
+
+#[test]
+fn a_failed_start_goes_back_or_fails_with_its_words() {
+    let me = named(1, 1, NONCE);
+    let start_failed = |reason, message: &str| Event::StartFailed {
+        attempt: me,
+        reason,
+        message: message.to_owned(),
+    };
+    let (queued, _) = after(
+        task(1),
+        &[
+            claim(NONCE),
+            start_failed(FailureReason::SpawnFailed, "fork: EAGAIN"),
+        ],
+    );
+    assert!(matches!(queued.state, State::Queued(Hold::Backoff { .. })));
+    let (failed, effects) = after(
+        task(1),
+        &[
+            claim(NONCE),
+            start_failed(
+                FailureReason::WorkspaceFailed,
+                "fatal: not a git repository",
+            ),
+        ],
+    );
+    match &failed.state {
+        State::Finished(ending) => assert_eq!(ending.message, "fatal: not a git repository"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(effects.last(), Some(&Effect::Conclude(me)));
+}
+
+#[test]
+fn an_attempt_that_was_never_started_is_not_spent() {
+    let me = named(1, 1, NONCE);
+    let (task, _) = after(
+        task(1),
+        &[claim(NONCE), Event::NeverStarted { attempt: me }],
+    );
+    assert_eq!(task.state, State::Queued(Hold::None));
+    assert_eq!((task.attempts, task.spent), (1, 0));
+}
+
+#[test]
+fn cancel_in_every_state() {
+    let me = named(1, 1, NONCE);
+    let (queued, effects) = after(task(1), &[cancel(false)]);
+    assert_eq!(
+        finished(&queued),
+        (Outcome::Cancelled, Some(FailureReason::Cancelled))
+    );
+    assert_eq!(effects, []);
+
+    for run in [&to_running()[..1], &to_running()[..2], &to_running()] {
+        let (stopping, effects) = after(after(task(1), run).0, &[cancel(false)]);
+        assert_eq!(stopping.state.kind(), StateKind::Stopping);
+        assert!(matches!(effects[..], [Effect::Stop { grace: 10_000, .. }]));
+        // A second cancel skips the grace; a third repeats the signal.
+        let (stopping, effects) = after(stopping, &[cancel(false)]);
+        assert!(matches!(effects[..], [Effect::Stop { grace: 0, .. }]));
+        assert!(matches!(
+            decide(&stopping, &cancel(false), CONTEXT),
+            Decision::Repeat(Effect::Stop { grace: 0, .. })
+        ));
+        // Whatever the agent did of it, and even if the runner dies now.
+        let lost = Event::Lost {
+            attempt: me,
+            reason: FailureReason::RunnerLost,
+        };
+        for end in [exited(me, 0), exited(me, 3), lost] {
+            let (done, _) = after(stopping.clone(), &[end]);
+            assert_eq!(
+                finished(&done),
+                (Outcome::Cancelled, Some(FailureReason::Cancelled))
+            );
+        }
+    }
+}
+
+#[test]
+fn a_cancel_beats_the_retry_of_a_timeout() {
+    let me = named(1, 1, NONCE);
+    let mut events = to_running();
+    events.push(Event::Deadline {
+        attempt: me,
+        limit: StopReason::Timeout,
+    });
+    let (timed_out, _) = after(task(1), &events);
+    let (retried, _) = after(timed_out.clone(), &[exited(me, 143)]);
+    assert_eq!(retried.state.kind(), StateKind::Queued);
+    let (cancelled, _) = after(timed_out, &[cancel(false), exited(me, 143)]);
+    assert_eq!(finished(&cancelled).0, Outcome::Cancelled);
+}
+
+#[test]
+fn registering_again_says_where_the_attempt_stands() {
+    let me = named(1, 1, NONCE);
+    let (starting, _) = after(task(1), &to_running()[..2]);
+    let again = registered(me, Stage::Waiting);
+    assert_eq!(
+        decide(&starting, &again, CONTEXT),
+        Decision::Repeat(Effect::Go(me))
+    );
+    // Started was lost with the connection, and the runner says so now.
+    let (up, effects) = after(starting.clone(), &[registered(me, running())]);
+    assert_eq!(up.state, State::Running);
+    assert_eq!(effects, [Effect::CarryOn(me)]);
+    assert_eq!(
+        decide(&up, &registered(me, running()), CONTEXT),
+        Decision::Repeat(Effect::CarryOn(me))
+    );
+    // One that was cancelled meanwhile is stopped.
+    let (stopping, _) = after(up.clone(), &[cancel(false)]);
+    assert!(matches!(
+        decide(&stopping, &registered(me, running()), CONTEXT),
+        Decision::Repeat(Effect::Stop { .. })
+    ));
+    // Another process with the same secret is not the runner.
+    let impostor = Event::Registered {
+        attempt: me,
+        runner: process(99),
+        stage: running(),
+        adopted: false,
+    };
+    assert_eq!(
+        decide(&up, &impostor, CONTEXT),
+        Decision::Ignore(Ignored::Stale)
+    );
+}
+
+#[test]
+fn stale_reports_change_nothing() {
+    let (task, _) = after(task(1), &to_running());
+    for other in [
+        named(1, 2, NONCE),
+        named(1, 1, Nonce([9; 16])),
+        named(2, 1, NONCE),
+    ] {
+        for event in [
+            registered(other, running()),
+            started(other),
+            exited(other, 0),
+            Event::NeverStarted { attempt: other },
+        ] {
+            assert_eq!(
+                decide(&task, &event, CONTEXT),
+                Decision::Ignore(Ignored::Stale)
+            );
+        }
+    }
+}
+
+/// Events for task 1 with any of a few attempt numbers and secrets.
+fn any_event() -> impl Strategy<Value = Event> {
+    let nonce = prop_oneof![9 => Just(NONCE), 1 => Just(Nonce([2; 16]))];
+    (nonce, 1u32..5, 0u8..14).prop_map(|(nonce, number, kind)| {
+        let me = named(1, number, nonce);
+        match kind {
+            0 | 1 => claim(NONCE),
+            2 => Event::Prepared {
+                attempt: me,
+                workspace: workspace(),
+            },
+            3 => Event::StartFailed {
+                attempt: me,
+                reason: FailureReason::SpawnFailed,
+                message: "no".to_owned(),
+            },
+            4 | 5 => registered(me, Stage::Waiting),
+            6 => registered(me, running()),
+            7 => started(me),
+            8 => exited(me, 0),
+            9 => exited(me, 1),
+            10 => Event::Lost {
+                attempt: me,
+                reason: FailureReason::RunnerLost,
+            },
+            11 => Event::NeverStarted { attempt: me },
+            12 => cancel(number % 2 == 0),
+            _ => Event::Deadline {
+                attempt: me,
+                limit: if number % 2 == 0 {
+                    StopReason::Timeout
+                } else {
+                    StopReason::StartTimeout
+                },
+            },
+        }
+    })
+}
+
+fn check(before: &Task, event: &Event, next: &Task) {
+    assert!(before.state.is_active(), "a final state was left");
+    assert_eq!(next.id, before.id);
+    assert_eq!(next.spec, before.spec);
+    if let Some(named) = attempt_of(event) {
+        assert_eq!(before.live_attempt().map(reference), Some(named));
+    }
+    assert!(
+        next.attempts >= before.attempts,
+        "an attempt's number came back"
+    );
+    assert!(next.spent <= next.attempts);
+    assert!(
+        next.spent <= next.spec.limits.max_attempts(),
+        "an attempt too many"
+    );
+    if next.state.is_occupied() {
+        let attempt = next
+            .attempt
+            .as_ref()
+            .expect("an occupied state has an attempt");
+        assert_eq!(attempt.id.number, next.attempts);
+        assert_ne!(attempt.phase, Phase::Ended);
+        if next.state == State::Running {
+            assert_eq!(attempt.phase, Phase::Running);
+        }
+        if attempt.phase == Phase::Running {
+            assert!(attempt.runner.is_some() && attempt.agent.is_some());
+        }
+    } else if let Some(attempt) = &next.attempt {
+        assert_eq!(attempt.phase, Phase::Ended, "an attempt without an owner");
+        assert!(attempt.ending.is_some());
+    }
+    let cancelling = matches!(
+        before.state,
+        State::Stopping {
+            reason: StopReason::Cancel,
+            ..
+        }
+    );
+    if cancelling {
+        match &next.state {
+            State::Finished(ending) => assert_eq!(ending.outcome, Outcome::Cancelled),
+            State::Stopping { reason, .. } => assert_eq!(*reason, StopReason::Cancel),
+            other => panic!("a cancel was forgotten: {other:?}"),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn no_sequence_of_events_breaks_the_rules(
+        events in prop::collection::vec(any_event(), 1..60),
+        random: u64,
+    ) {
+        let mut task = task(1);
+        for event in events {
+            let context = Context { now: Timestamp(10_000), random };
+            let decision = decide(&task, &event, context);
+            prop_assert_eq!(&decision, &decide(&task, &event, context));
+            match decision {
+                Decision::Apply(change) => {
+                    check(&task, &event, &change.next);
+                    if let Some(Effect::Go(_)) = change.effect {
+                        let attempt = change.next.attempt.as_ref().unwrap();
+                        prop_assert!(attempt.runner.is_some(), "Go without an identity");
+                    }
+                    task = change.next;
+                }
+                Decision::Repeat(effect) => {
+                    if let Effect::Go(_) = effect {
+                        let attempt = task.attempt.as_ref().unwrap();
+                        prop_assert!(attempt.runner.is_some(), "Go without an identity");
+                    }
+                }
+                Decision::Ignore(_) => {}
+            }
+        }
+    }
+}
