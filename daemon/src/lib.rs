@@ -1,4 +1,5 @@
 //! agentd.
 pub mod clock;
 pub mod spool;
+pub mod store;
 pub mod task;

@@ -18,22 +18,20 @@ const CONTEXT: Context = Context {
 fn after(mut task: Task, events: &[Event]) -> (Task, Vec<Effect>) {
     let mut effects = Vec::new();
     for event in events {
-        match decide(&task, event, CONTEXT) {
-            Decision::Apply(change) => {
-                effects.extend(change.effect);
-                task = change.next;
-            }
-            other => panic!("{event:?} on {:?}: {other:?}", task.state),
-        }
+        let Decision::Apply(change) = decide(&task, event, CONTEXT) else {
+            panic!("{event:?} changes nothing of {:?}", task.state);
+        };
+        effects.extend(change.effect);
+        task = change.next;
     }
     (task, effects)
 }
 
 fn finished(task: &Task) -> (Outcome, Option<FailureReason>) {
-    match &task.state {
-        State::Finished(ending) => (ending.outcome, ending.reason),
-        other => panic!("not finished: {other:?}"),
-    }
+    let State::Finished(ending) = &task.state else {
+        panic!("not finished: {:?}", task.state);
+    };
+    (ending.outcome, ending.reason)
 }
 
 fn to_running() -> Vec<Event> {
@@ -131,10 +129,10 @@ fn a_failed_start_goes_back_or_fails_with_its_words() {
             ),
         ],
     );
-    match &failed.state {
-        State::Finished(ending) => assert_eq!(ending.message, "fatal: not a git repository"),
-        other => panic!("{other:?}"),
-    }
+    let State::Finished(ending) = &failed.state else {
+        panic!("{:?}", failed.state);
+    };
+    assert_eq!(ending.message, "fatal: not a git repository");
     assert_eq!(effects.last(), Some(&Effect::Conclude(me)));
 }
 
@@ -341,7 +339,7 @@ fn check(before: &Task, event: &Event, next: &Task) {
         match &next.state {
             State::Finished(ending) => assert_eq!(ending.outcome, Outcome::Cancelled),
             State::Stopping { reason, .. } => assert_eq!(*reason, StopReason::Cancel),
-            other => panic!("a cancel was forgotten: {other:?}"),
+            State::Queued(_) | State::Starting | State::Running => panic!("a cancel was forgotten"),
         }
     }
 }

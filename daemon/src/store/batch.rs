@@ -1,0 +1,267 @@
+//! One write transaction: everything that the dispatcher decided since the
+//! last commit.
+
+use redb::{ReadableTable as _, WriteTransaction};
+
+use super::{
+    StoreError,
+    record::{self, JournalEntry},
+    tables::{
+        ACTIVE_KEYS, ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS, PAUSED,
+        PAYLOADS, REQUESTS, TASK_EVENTS, TASKS, counter,
+    },
+};
+use crate::task::{
+    event::What,
+    id::{Incarnation, Revision, TaskId, Timestamp},
+    spec::{Payload, TaskSpec},
+    state::Task,
+};
+
+/// What the journal says of a change.
+#[derive(Debug, Clone)]
+pub struct Entry<'a> {
+    /// When.
+    pub at: Timestamp,
+    /// What happened.
+    pub what: What,
+    /// Why; may be empty.
+    pub why: &'a str,
+}
+
+/// A write that is not yet committed. Dropping it undoes all of it.
+pub struct Batch {
+    transaction: WriteTransaction,
+    revision: u64,
+    next_task: u64,
+    dirty: bool,
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch")
+            .field("revision", &self.revision)
+            .field("dirty", &self.dirty)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Batch {
+    pub(super) fn new(transaction: WriteTransaction) -> Result<Self, StoreError> {
+        let (revision, next_task) = {
+            let counters = transaction.open_table(COUNTERS)?;
+            let get = |name| -> Result<u64, StoreError> {
+                Ok(counters.get(name)?.map_or(0, |value| value.value()))
+            };
+            (get(counter::REVISION)?, get(counter::NEXT_TASK)?.max(1))
+        };
+        Ok(Self {
+            transaction,
+            revision,
+            next_task,
+            dirty: false,
+        })
+    }
+
+    /// Whether there is anything to commit.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// The newest revision, committed or not.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        Revision(self.revision)
+    }
+
+    /// Counts a new life of the daemon.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written.
+    pub fn next_incarnation(&mut self) -> Result<Incarnation, StoreError> {
+        let mut counters = self.transaction.open_table(COUNTERS)?;
+        let before = counters.get(counter::INCARNATION)?.map_or(0, |v| v.value());
+        counters.insert(counter::INCARNATION, before + 1)?;
+        self.dirty = true;
+        Ok(Incarnation(before + 1))
+    }
+
+    /// The task that a request made, and the digest of its contents.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn request(&self, request_id: &str) -> Result<Option<(TaskId, [u8; 32])>, StoreError> {
+        let requests = self.transaction.open_table(REQUESTS)?;
+        let found = requests.get(request_id)?.map(|value| value.value());
+        Ok(found.and_then(|(id, digest)| Some((TaskId::new(id)?, digest))))
+    }
+
+    /// A task's row, whether active or not, without its newest attempt.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn task(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
+        let tasks = self.transaction.open_table(TASKS)?;
+        let row = tasks.get(id.get())?;
+        Ok(row
+            .map(|row| record::decode_task(id, row.value()))
+            .transpose()?)
+    }
+
+    /// Adds a task with the next number. `digest` is of the request's contents.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written.
+    pub fn insert(
+        &mut self,
+        spec: TaskSpec,
+        payload: &Payload,
+        digest: [u8; 32],
+        entry: &Entry<'_>,
+    ) -> Result<Task, StoreError> {
+        let number = self.next_task;
+        self.next_task += 1;
+        let id = TaskId::new(number).unwrap_or(TaskId::FIRST);
+        let mut task = Task::submitted(id, spec);
+        let row = record::encode_payload(payload);
+        self.transaction
+            .open_table(PAYLOADS)?
+            .insert(number, row.as_slice())?;
+        if let Some(request_id) = &task.spec.request_id {
+            let mut requests = self.transaction.open_table(REQUESTS)?;
+            requests.insert(request_id.as_str(), (number, digest))?;
+        }
+        let spec = &task.spec;
+        self.transaction
+            .open_table(BY_AGENT)?
+            .insert((spec.agent.as_str(), number), ())?;
+        if let Some(repo) = &spec.repo {
+            self.transaction
+                .open_table(BY_REPO)?
+                .insert((&*repo.to_string_lossy(), number), ())?;
+        }
+        if let Some(issue) = &spec.issue {
+            self.transaction
+                .open_table(BY_ISSUE)?
+                .insert((issue.as_str(), number), ())?;
+        }
+        self.put(None, &mut task, entry)?;
+        Ok(task)
+    }
+
+    /// Writes a task as it is after a change, and the change into the journal.
+    /// `before` is the task as it is in the store. Sets the task's revision.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written.
+    pub fn put(
+        &mut self,
+        before: Option<&Task>,
+        task: &mut Task,
+        entry: &Entry<'_>,
+    ) -> Result<(), StoreError> {
+        self.dirty = true;
+        self.revision += 1;
+        task.revision = Revision(self.revision);
+        let number = task.id.get();
+        let row = record::encode_task(task);
+        self.transaction
+            .open_table(TASKS)?
+            .insert(number, row.as_slice())?;
+        if let Some(attempt) = &task.attempt
+            && before.and_then(|task| task.attempt.as_ref()) != Some(attempt)
+        {
+            let row = record::encode_attempt(attempt);
+            self.transaction
+                .open_table(ATTEMPTS)?
+                .insert((number, attempt.id.number), row.as_slice())?;
+        }
+        self.index(before, task)?;
+        self.journal(task, entry)
+    }
+
+    fn index(&self, before: Option<&Task>, task: &Task) -> Result<(), StoreError> {
+        let number = task.id.get();
+        let kind = task.state.kind();
+        let old = before.map(|task| task.state.kind());
+        if old != Some(kind) {
+            let mut by_state = self.transaction.open_table(BY_STATE)?;
+            if let Some(old) = old {
+                by_state.remove((old as u8, number))?;
+            }
+            by_state.insert((kind as u8, number), ())?;
+        }
+        let was_active = old.is_some_and(|kind| kind.is_active());
+        if was_active != kind.is_active()
+            && let Some(key) = task.spec.key()
+        {
+            let mut keys = self.transaction.open_table(ACTIVE_KEYS)?;
+            let key = key.to_string();
+            if kind.is_active() {
+                keys.insert((key.as_str(), number), ())?;
+            } else {
+                keys.remove((key.as_str(), number))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn journal(&self, task: &Task, entry: &Entry<'_>) -> Result<(), StoreError> {
+        let entry = JournalEntry {
+            revision: task.revision,
+            task: task.id,
+            attempt: task.attempt.as_ref().map_or(0, |a| a.id.number),
+            at: entry.at,
+            what: entry.what,
+            why: entry.why.to_owned(),
+            state: task.state.kind(),
+        };
+        let row = record::encode_event(&entry);
+        self.transaction
+            .open_table(EVENTS)?
+            .insert(self.revision, row.as_slice())?;
+        self.transaction
+            .open_table(TASK_EVENTS)?
+            .insert((task.id.get(), self.revision), ())?;
+        Ok(())
+    }
+
+    /// Remembers that an agent, or with an empty name everything, is paused.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn set_paused(&mut self, agent: &str, paused: bool) -> Result<(), StoreError> {
+        self.dirty = true;
+        let mut table = self.transaction.open_table(PAUSED)?;
+        if paused {
+            table.insert(agent, ())?;
+        } else {
+            table.remove(agent)?;
+        }
+        Ok(())
+    }
+
+    /// Makes all of it durable: when this returns, it is on disk.
+    ///
+    /// # Errors
+    /// If it cannot be written. Whether it is durable is then not known until
+    /// the store is opened again.
+    pub fn commit(self) -> Result<Revision, StoreError> {
+        {
+            let mut counters = self.transaction.open_table(COUNTERS)?;
+            counters.insert(counter::REVISION, self.revision)?;
+            counters.insert(counter::NEXT_TASK, self.next_task)?;
+        }
+        self.transaction.commit()?;
+        Ok(Revision(self.revision))
+    }
+
+    /// Undoes all of it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn abort(self) -> Result<(), StoreError> {
+        Ok(self.transaction.abort()?)
+    }
+}

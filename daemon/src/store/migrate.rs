@@ -1,0 +1,103 @@
+//! The format's version: written into a new store, checked at each start,
+//! raised step by step.
+
+use redb::{Database, ReadableDatabase, WriteTransaction};
+
+use super::{
+    FORMAT, StoreError,
+    tables::{
+        ACTIVE_KEYS, ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS, PAUSED,
+        PAYLOADS, REQUESTS, TASK_EVENTS, TASKS, counter,
+    },
+};
+
+/// Raises a store from one format to the next, in one transaction.
+type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
+
+/// `STEPS[n]` leads from format `n + 1` to `n + 2`. Format 1 is the first.
+const STEPS: &[Step] = &[];
+
+/// Makes every table, so that no reader meets one that is not there.
+pub(super) fn initialise(db: &Database, format: u64) -> Result<(), StoreError> {
+    let mut transaction = db.begin_write()?;
+    transaction.set_quick_repair(true);
+    {
+        transaction.open_table(TASKS)?;
+        transaction.open_table(PAYLOADS)?;
+        transaction.open_table(ATTEMPTS)?;
+        transaction.open_table(EVENTS)?;
+        transaction.open_table(TASK_EVENTS)?;
+        transaction.open_table(BY_STATE)?;
+        transaction.open_table(BY_AGENT)?;
+        transaction.open_table(BY_REPO)?;
+        transaction.open_table(BY_ISSUE)?;
+        transaction.open_table(ACTIVE_KEYS)?;
+        transaction.open_table(REQUESTS)?;
+        transaction.open_table(PAUSED)?;
+        transaction
+            .open_table(COUNTERS)?
+            .insert(counter::FORMAT, format)?;
+    }
+    Ok(transaction.commit()?)
+}
+
+/// The format of a store; 0 if it does not say, which no store of agentd does.
+pub(super) fn format(db: &impl ReadableDatabase) -> Result<u64, StoreError> {
+    let transaction = db.begin_read()?;
+    let counters = transaction.open_table(COUNTERS)?;
+    let format = counters.get(counter::FORMAT)?.map(|value| value.value());
+    format.filter(|format| *format > 0).ok_or_else(|| {
+        redb::StorageError::Corrupted("it does not name its format".to_owned()).into()
+    })
+}
+
+/// Brings a store from format `from` to [`FORMAT`].
+pub(super) fn migrate(db: &Database, from: u64) -> Result<(), StoreError> {
+    run(db, from, FORMAT, STEPS)
+}
+
+fn run(db: &Database, from: u64, to: u64, steps: &[Step]) -> Result<(), StoreError> {
+    let first = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
+    let mut transaction = db.begin_write()?;
+    transaction.set_quick_repair(true);
+    for step in steps.get(first..).unwrap_or_default() {
+        step(&transaction)?;
+    }
+    transaction
+        .open_table(COUNTERS)?
+        .insert(counter::FORMAT, to)?;
+    Ok(transaction.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::ReadableTable as _;
+
+    use super::*;
+
+    #[test]
+    fn steps_run_from_the_stores_format_on_and_all_at_once() {
+        fn mark(transaction: &WriteTransaction, name: &str) -> Result<(), StoreError> {
+            transaction.open_table(PAUSED)?.insert(name, ())?;
+            Ok(())
+        }
+        let first: Step = |t| mark(t, "first");
+        let second: Step = |t| mark(t, "second");
+        let broken: Step = |_| Err(redb::StorageError::Corrupted("no".to_owned()).into());
+        let paused = |db: &Database| -> Vec<String> {
+            let read = db.begin_read().unwrap();
+            let table = read.open_table(PAUSED).unwrap();
+            let names = table.iter().unwrap();
+            names.map(|row| row.unwrap().0.value().to_owned()).collect()
+        };
+
+        let dir = tempfile::tempdir().unwrap();
+        let db = Database::create(dir.path().join("x")).unwrap();
+        initialise(&db, 2).unwrap();
+        assert!(run(&db, 2, 4, &[first, second, broken]).is_err());
+        assert_eq!((format(&db).unwrap(), paused(&db).len()), (2, 0));
+        run(&db, 2, 3, &[first, second]).unwrap();
+        assert_eq!(format(&db).unwrap(), 3);
+        assert_eq!(paused(&db), ["second"]);
+    }
+}

@@ -1,0 +1,43 @@
+//! The tables of the store.
+//!
+//! | table | key → value | for |
+//! |---|---|---|
+//! | `counters` | name → number | format, next task, revision, incarnation |
+//! | `tasks` | task → row | everything about a task that is small |
+//! | `payloads` | task → prompt, command | read when an attempt is launched |
+//! | `attempts` | (task, number) → row | |
+//! | `events` | revision → row | `watch`, `explain` |
+//! | `task_events` | (task, revision) | the events of one task |
+//! | `by_state` | (state, task) | `ls --failed`, start of the daemon |
+//! | `by_agent`, `by_repo`, `by_issue` | (name, task) | `ls --agent` … |
+//! | `active_keys` | (key, task) | who has a key, who waits behind |
+//! | `requests` | request id → (task, digest) | a submit that is sent twice |
+//! | `paused` | agent, or empty for all | |
+
+use redb::TableDefinition;
+
+pub(super) const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
+pub(super) const TASKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("tasks");
+pub(super) const PAYLOADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("payloads");
+pub(super) const ATTEMPTS: TableDefinition<'_, (u64, u32), &[u8]> =
+    TableDefinition::new("attempts");
+pub(super) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+pub(super) const TASK_EVENTS: TableDefinition<'_, (u64, u64), ()> =
+    TableDefinition::new("task_events");
+pub(super) const BY_STATE: TableDefinition<'_, (u8, u64), ()> = TableDefinition::new("by_state");
+pub(super) const BY_AGENT: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("by_agent");
+pub(super) const BY_REPO: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("by_repo");
+pub(super) const BY_ISSUE: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("by_issue");
+pub(super) const ACTIVE_KEYS: TableDefinition<'_, (&str, u64), ()> =
+    TableDefinition::new("active_keys");
+pub(super) const REQUESTS: TableDefinition<'_, &str, (u64, [u8; 32])> =
+    TableDefinition::new("requests");
+pub(super) const PAUSED: TableDefinition<'_, &str, ()> = TableDefinition::new("paused");
+
+/// Names in [`COUNTERS`].
+pub(super) mod counter {
+    pub(in crate::store) const FORMAT: &str = "format";
+    pub(in crate::store) const NEXT_TASK: &str = "next_task";
+    pub(in crate::store) const REVISION: &str = "revision";
+    pub(in crate::store) const INCARNATION: &str = "incarnation";
+}
