@@ -2,3 +2,4 @@
 pub mod clock;
 pub mod spool;
 pub mod task;
+pub mod transcript;
