@@ -3,3 +3,4 @@ pub mod clock;
 pub mod spool;
 pub mod store;
 pub mod task;
+pub mod transcript;

@@ -1,1 +1,2 @@
+//! The program `agentd`.
 fn main() {}
