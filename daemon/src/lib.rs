@@ -1,5 +1,6 @@
 //! agentd.
 pub mod clock;
+pub mod config;
 pub mod spool;
 pub mod store;
 pub mod task;

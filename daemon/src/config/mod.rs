@@ -1,0 +1,308 @@
+//! What the operator set: one TOML file, checked as a whole before anything
+//! uses it.
+//!
+//! The file is `--config`, else `AGENTD_CONFIG`, else
+//! `$XDG_CONFIG_HOME/agentd/config.toml`, else `/etc/agentd/config.toml`; none
+//! is needed. All problems of a file are reported at once, each with its place
+//! and, for a misspelt word, the nearest one that would have been right.
+//!
+//! Not here: values of secrets (`env_file` and `env_pass` only name them; they
+//! are read when an agent is started), and what a repository on disk looks
+//! like.
+//!
+//! Invariant: a [`Config`] is valid. Counts are at least one, names fit into
+//! labels, branch names and paths, commands have a program, paths are absolute.
+
+mod document;
+mod env_file;
+mod error;
+mod read;
+mod value;
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsString,
+    fmt, fs,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    thread,
+};
+
+use nix::sys::signal::Signal;
+
+use self::read::Files;
+pub use self::{
+    env_file::{EnvFileError, read as read_env_file},
+    error::{ConfigError, Problem},
+    value::{is_name, is_variable, nearest},
+};
+use crate::task::{
+    limits::{Limits, MAX_QUEUED},
+    spec::AgentType,
+};
+
+/// The agent that is always there: it runs what the task brings.
+pub const SHELL: &str = "shell";
+
+/// The exit code with which an agent says that it declines.
+pub const ABORT_CODE: i32 = 79;
+
+/// Cache of the store, bytes.
+pub const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Largest configuration file, bytes.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// Everything that the operator can set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The file that it comes from; `None`: there is none.
+    pub source: Option<PathBuf>,
+    /// Attempts at the same time.
+    pub max_running: u32,
+    /// Tasks that may wait.
+    pub max_queued: usize,
+    /// The agent of tasks that name none.
+    pub default_agent: Option<String>,
+    /// Cache of the store, bytes.
+    pub cache_bytes: u64,
+    /// For tasks and agents that set none.
+    pub limits: Limits,
+    /// By name; `shell` is always among them.
+    pub agents: BTreeMap<String, Agent>,
+    /// By name.
+    pub repos: BTreeMap<String, Repo>,
+}
+
+/// One agent. Its `Debug` hides the values of its environment.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// A name of the operator's choice.
+    pub name: String,
+    /// The driver of its program.
+    pub agent_type: AgentType,
+    /// Program and arguments; empty: the task brings its own.
+    pub command: Vec<String>,
+    /// The model; `None` leaves it to the agent.
+    pub model: Option<String>,
+    /// Attempts of this agent at the same time.
+    pub max_running: Option<u32>,
+    /// For its tasks that set none.
+    pub limits: Limits,
+    /// Variables with their values.
+    pub env: BTreeMap<String, String>,
+    /// Names of variables that are passed on from the daemon's environment.
+    pub env_pass: Vec<String>,
+    /// A private file of `NAME=value` lines, read at every start.
+    pub env_file: Option<PathBuf>,
+    /// Its `PATH`; `None`: the daemon's.
+    pub path: Option<String>,
+    /// The exit code with which it declines.
+    pub abort_code: i32,
+    /// The number of the signal that asks it to end.
+    pub polite_signal: i32,
+}
+
+impl Agent {
+    /// An agent of which only name and type are known.
+    #[must_use]
+    pub fn new(name: &str, agent_type: AgentType) -> Self {
+        Self {
+            name: name.to_owned(),
+            agent_type,
+            command: Vec::new(),
+            model: None,
+            max_running: None,
+            limits: Limits::default(),
+            env: BTreeMap::new(),
+            env_pass: Vec::new(),
+            env_file: None,
+            path: None,
+            abort_code: ABORT_CODE,
+            polite_signal: Signal::SIGTERM as i32,
+        }
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent")
+            .field("name", &self.name)
+            .field("agent_type", &self.agent_type)
+            .field("command", &self.command)
+            .field("model", &self.model)
+            .field("max_running", &self.max_running)
+            .field("limits", &self.limits)
+            .field("env", &self.env.keys().collect::<Vec<_>>())
+            .field("env_pass", &self.env_pass)
+            .field("env_file", &self.env_file)
+            .field("path", &self.path)
+            .field("abort_code", &self.abort_code)
+            .field("polite_signal", &self.polite_signal)
+            .finish()
+    }
+}
+
+/// One repository with settings of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repo {
+    /// A name of the operator's choice.
+    pub name: String,
+    /// The top of its checkout, or a bare repository; canonical if it was
+    /// there when the file was loaded.
+    pub path: PathBuf,
+    /// Where new branches begin; `None`: at what is checked out.
+    pub base: Option<String>,
+    /// Attempts in this repository at the same time.
+    pub max_running: Option<u32>,
+}
+
+/// The environment that decides where the file is and what `~` means; a value,
+/// so that tests need not change the process's own.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// `AGENTD_CONFIG`.
+    pub config: Option<OsString>,
+    /// `XDG_CONFIG_HOME`.
+    pub xdg_config_home: Option<OsString>,
+    /// `HOME`.
+    pub home: Option<OsString>,
+    /// The file of the whole machine.
+    pub system: PathBuf,
+}
+
+impl Environment {
+    /// The process's own. Empty variables count as unset.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let get = |name| env::var_os(name).filter(|value| !value.is_empty());
+        Self {
+            config: get("AGENTD_CONFIG"),
+            xdg_config_home: get("XDG_CONFIG_HOME"),
+            home: get("HOME"),
+            system: PathBuf::from("/etc/agentd/config.toml"),
+        }
+    }
+
+    fn user_file(&self) -> Option<PathBuf> {
+        // A relative XDG directory is to be ignored, says its specification.
+        let xdg = self.xdg_config_home.as_ref().map(PathBuf::from);
+        let home = self.home.as_ref().map(PathBuf::from);
+        let base = xdg
+            .filter(|dir| dir.is_absolute())
+            .or_else(|| home.map(|dir| dir.join(".config")))?;
+        Some(base.join("agentd/config.toml"))
+    }
+}
+
+impl Config {
+    /// Finds, reads and checks the file; without one, the built-in values.
+    ///
+    /// # Errors
+    /// A file that was named and is missing, one that cannot be read, and
+    /// every problem in it.
+    pub fn load(explicit: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::load_in(explicit, &Environment::of_process())
+    }
+
+    /// The same in a given environment.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_in(explicit: Option<&Path>, env: &Environment) -> Result<Self, ConfigError> {
+        let named = explicit.map(|path| ("--config", path.to_path_buf()));
+        let named = named.or_else(|| {
+            let path = env.config.as_ref()?;
+            Some(("AGENTD_CONFIG", PathBuf::from(path)))
+        });
+        if let Some((by, path)) = named {
+            let text = read_file(&path)?.ok_or(ConfigError::Missing {
+                path: path.clone(),
+                by,
+            })?;
+            return read::read(&text, &path, env, Files::Look);
+        }
+        for path in env.user_file().into_iter().chain([env.system.clone()]) {
+            if let Some(text) = read_file(&path)? {
+                return read::read(&text, &path, env, Files::Look);
+            }
+        }
+        Ok(Self::default())
+    }
+
+    /// Reads `text`; `name` is what problems call it. Does not touch the file
+    /// system: whether repositories and `env_file`s are there and private is
+    /// left to [`Config::load`].
+    ///
+    /// # Errors
+    /// Every problem of the text.
+    pub fn parse(text: &str, name: &Path) -> Result<Self, ConfigError> {
+        Self::parse_in(text, name, &Environment::of_process())
+    }
+
+    /// The same in a given environment.
+    ///
+    /// # Errors
+    /// As [`Config::parse`].
+    pub fn parse_in(text: &str, name: &Path, env: &Environment) -> Result<Self, ConfigError> {
+        read::read(text, name, env, Files::Ignore)
+    }
+
+    /// The agent of this name.
+    #[must_use]
+    pub fn agent(&self, name: &str) -> Option<&Agent> {
+        self.agents.get(name)
+    }
+
+    /// The settings of the repository at this canonical path.
+    #[must_use]
+    pub fn repo_at(&self, path: &Path) -> Option<&Repo> {
+        self.repos.values().find(|repo| repo.path == path)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let cores = thread::available_parallelism().map_or(1, |n| n.get());
+        let shell = Agent::new(SHELL, AgentType::Command);
+        Self {
+            source: None,
+            max_running: u32::try_from(cores).unwrap_or(u32::MAX),
+            max_queued: MAX_QUEUED,
+            default_agent: None,
+            cache_bytes: CACHE_BYTES,
+            limits: Limits::default(),
+            agents: BTreeMap::from([(SHELL.to_owned(), shell)]),
+            repos: BTreeMap::new(),
+        }
+    }
+}
+
+/// `None`: there is no such file.
+fn read_file(path: &Path) -> Result<Option<String>, ConfigError> {
+    let failed = |source| ConfigError::Read {
+        path: path.to_path_buf(),
+        source,
+    };
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(err) if matches!(err.kind(), io::ErrorKind::NotFound) => return Ok(None),
+        Err(err) if matches!(err.kind(), io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(err) => return Err(failed(err)),
+    };
+    let mut text = String::new();
+    file.take(MAX_FILE + 1)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(ConfigError::TooLarge {
+            path: path.to_path_buf(),
+            limit: MAX_FILE,
+        });
+    }
+    Ok(Some(text))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+//! From TOML to [`Config`]: the schema, and every problem of a file.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use toml::de::DeTable;
+
+use super::{
+    Agent, Config, ConfigError, Environment, Repo, SHELL,
+    document::{Problems, Section},
+    env_file, value,
+};
+use crate::task::{
+    limits::{Limits, MAX_PROMPT, MAX_QUEUED},
+    spec::AgentType,
+};
+
+pub(super) const TOP: &[&str] = &["daemon", "defaults", "agents", "repos"];
+pub(super) const DAEMON: &[&str] = &["max_running", "max_queued", "default_agent", "cache"];
+pub(super) const LIMITS: &[&str] = &["start_timeout", "timeout", "kill_grace", "max_attempts"];
+/// Besides these, an agent takes all of [`LIMITS`].
+pub(super) const AGENT: &[&str] = &[
+    "type",
+    "command",
+    "model",
+    "max_running",
+    "env",
+    "env_pass",
+    "env_file",
+    "path",
+    "abort_code",
+    "polite_signal",
+];
+pub(super) const REPO: &[&str] = &["path", "base", "max_running"];
+
+const TYPES: &[AgentType] = &[AgentType::Command];
+
+/// Most attempts at the same time.
+const MAX_RUNNING: u64 = 10_000;
+/// Most attempts of one task.
+const MAX_ATTEMPTS: u64 = 1000;
+/// A store needs some cache, bytes.
+const MIN_CACHE: u64 = 1024 * 1024;
+
+/// Whether files and directories that the text names are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Files {
+    Look,
+    Ignore,
+}
+
+/// Reads and checks `text`, which `file` holds.
+pub(super) fn read(
+    text: &str,
+    file: &Path,
+    env: &Environment,
+    files: Files,
+) -> Result<Config, ConfigError> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut reader = Reader {
+        home: env.home.as_ref().map(PathBuf::from),
+        problems: Problems::default(),
+        env_files: Vec::new(),
+        repos: Vec::new(),
+    };
+    let mut config = Config {
+        source: Some(file.to_path_buf()),
+        ..Config::default()
+    };
+    for err in &errors {
+        let span = err.span().unwrap_or_default();
+        let words = match (err.message(), text.get(span.clone())) {
+            (words @ "duplicate key", Some(key)) => format!("{words} {key}"),
+            (words, _) => words.replace('\n', ", "),
+        };
+        reader.problems.problem(span.start, words);
+    }
+    // What follows from broken syntax is not worth a message.
+    if errors.is_empty() {
+        reader.config(document.get_ref(), &mut config);
+        if files == Files::Look {
+            reader.look_at_files(&mut config);
+        }
+    }
+    reader.problems.finish(file, text)?;
+    Ok(config)
+}
+
+struct Reader {
+    home: Option<PathBuf>,
+    problems: Problems,
+    /// Where `env_file`s and repositories are named, for a look at them.
+    env_files: Vec<(usize, String, PathBuf)>,
+    repos: Vec<(usize, String)>,
+}
+
+impl Reader {
+    fn config(&mut self, document: &DeTable<'_>, config: &mut Config) {
+        let top = Section {
+            path: String::new(),
+            at: 0,
+            table: document,
+        };
+        self.problems.unknown_keys(&top, TOP);
+        if let Some(section) = self.problems.section(&top, "daemon") {
+            self.daemon(&section, config);
+        }
+        if let Some(section) = self.problems.section(&top, "defaults") {
+            self.problems.unknown_keys(&section, LIMITS);
+            config.limits = self.limits(&section);
+        }
+        for (name, section) in self.problems.named(&top, "agents") {
+            let agent = self.agent(&name, &section);
+            config.agents.insert(name, agent);
+        }
+        for (name, section) in self.problems.named(&top, "repos") {
+            if let Some(repo) = self.repo(&name, &section) {
+                config.repos.insert(name, repo);
+            }
+        }
+        if let Some(agent) = &config.default_agent
+            && !config.agents.contains_key(agent)
+        {
+            let names: Vec<&str> = config.agents.keys().map(String::as_str).collect();
+            let wrong = format!("no agent {agent}{}", value::suggest(agent, &names));
+            if let Some(daemon) = self.problems.section(&top, "daemon") {
+                self.problems.reject(&daemon, "default_agent", &wrong);
+            }
+        }
+    }
+
+    /// Looks at what the file names: repositories get their canonical paths,
+    /// files of variables must be private.
+    fn look_at_files(&mut self, config: &mut Config) {
+        for (at, path, file) in std::mem::take(&mut self.env_files) {
+            if let Err(err) = env_file::check(&file) {
+                self.problems
+                    .problem(at, format!("{path}: {}: {err}", file.display()));
+            }
+        }
+        let mut seen: BTreeMap<PathBuf, String> = BTreeMap::new();
+        for (at, name) in std::mem::take(&mut self.repos) {
+            let Some(repo) = config.repos.get_mut(&name) else {
+                continue;
+            };
+            if let Ok(path) = fs::canonicalize(&repo.path) {
+                repo.path = path;
+            }
+            if let Some(other) = seen.insert(repo.path.clone(), name.clone()) {
+                self.problems
+                    .problem(at, format!("repos.{name}.path: same as repos.{other}.path"));
+            }
+        }
+    }
+
+    fn daemon(&mut self, section: &Section<'_>, config: &mut Config) {
+        self.problems.unknown_keys(section, DAEMON);
+        if let Some(count) = self.problems.count(section, "max_running", 1..=MAX_RUNNING) {
+            config.max_running = count;
+        }
+        if let Some(count) = self
+            .problems
+            .count(section, "max_queued", 1..=MAX_QUEUED as u64)
+        {
+            config.max_queued = count as usize;
+        }
+        config.default_agent = self.problems.text(section, "default_agent");
+        if let Some(size) = self.problems.word(section, "cache", value::size) {
+            if size < MIN_CACHE {
+                self.problems
+                    .reject(section, "cache", "less than 1MiB is not possible");
+            }
+            config.cache_bytes = size;
+        }
+    }
+
+    fn limits(&mut self, section: &Section<'_>) -> Limits {
+        Limits {
+            start_timeout: self
+                .problems
+                .word(section, "start_timeout", value::duration),
+            timeout: self.problems.word(section, "timeout", value::duration),
+            kill_grace: self.problems.word(section, "kill_grace", value::duration),
+            max_attempts: self
+                .problems
+                .count(section, "max_attempts", 1..=MAX_ATTEMPTS),
+        }
+    }
+
+    fn agent(&mut self, name: &str, section: &Section<'_>) -> Agent {
+        self.problems
+            .unknown_keys(section, &[AGENT, LIMITS].concat());
+        let mut agent = Agent::new(name, AgentType::Command);
+        if let Some(agent_type) = self.problems.word(section, "type", agent_type) {
+            agent.agent_type = agent_type;
+        } else if section.field("type").is_none() && name != SHELL {
+            self.problems.missing(section, "type");
+        }
+        agent.command = self.command(section);
+        agent.model = self.problems.text(section, "model");
+        agent.max_running = self.problems.count(section, "max_running", 1..=MAX_RUNNING);
+        agent.limits = self.limits(section);
+        agent.env = self.variables(section);
+        agent.env_pass = self.passed_names(section);
+        let home = self.home.clone();
+        agent.path = self.problems.word(section, "path", |text| {
+            value::search_path(text, home.as_deref())
+        });
+        agent.env_file = self.problems.word(section, "env_file", |text| {
+            value::path(text, home.as_deref())
+        });
+        if let (Some(file), Some(field)) = (&agent.env_file, section.field("env_file")) {
+            self.env_files.push((field.at, field.path, file.clone()));
+        }
+        if let Some(code) = self.problems.count(section, "abort_code", 1..=255) {
+            agent.abort_code = code.cast_signed();
+        }
+        if let Some(signal) = self
+            .problems
+            .word(section, "polite_signal", value::polite_signal)
+        {
+            agent.polite_signal = signal;
+        }
+        agent
+    }
+
+    fn repo(&mut self, name: &str, section: &Section<'_>) -> Option<Repo> {
+        self.problems.unknown_keys(section, REPO);
+        let home = self.home.clone();
+        let path = self
+            .problems
+            .word(section, "path", |text| value::path(text, home.as_deref()));
+        let base = self.problems.text(section, "base");
+        if base.as_ref().is_some_and(|base| base.starts_with('-')) {
+            self.problems
+                .reject(section, "base", "a branch or commit cannot begin with -");
+        }
+        let max_running = self.problems.count(section, "max_running", 1..=MAX_RUNNING);
+        match section.field("path") {
+            Some(field) => self.repos.push((field.at, name.to_owned())),
+            None => self.problems.missing(section, "path"),
+        }
+        Some(Repo {
+            name: name.to_owned(),
+            path: path?,
+            base,
+            max_running,
+        })
+    }
+
+    fn command(&mut self, section: &Section<'_>) -> Vec<String> {
+        let words = self.problems.words(section, "command");
+        let Some(words) = words else {
+            return Vec::new();
+        };
+        if words.first().is_none_or(String::is_empty) {
+            self.problems.reject(section, "command", "names no program");
+        }
+        if words.iter().map(String::len).sum::<usize>() > MAX_PROMPT {
+            self.problems
+                .reject(section, "command", "longer than 1 MiB");
+        }
+        words
+    }
+
+    fn variables(&mut self, section: &Section<'_>) -> BTreeMap<String, String> {
+        let mut variables = BTreeMap::new();
+        let Some(env) = self.problems.section(section, "env") else {
+            return variables;
+        };
+        for (key, _) in env.table {
+            let name: &str = key.get_ref();
+            if let Err(wrong) = variable(name) {
+                let wrong = format!("{}: {wrong}", env.path_of(name));
+                self.problems.problem(key.span().start, wrong);
+            }
+            let value = env
+                .field(name)
+                .and_then(|field| self.problems.string(&field));
+            variables.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        variables
+    }
+
+    fn passed_names(&mut self, section: &Section<'_>) -> Vec<String> {
+        let names = self.problems.words(section, "env_pass").unwrap_or_default();
+        for name in &names {
+            if let Err(wrong) = variable(name) {
+                self.problems.reject(section, "env_pass", &wrong);
+            }
+        }
+        names
+    }
+}
+
+fn agent_type(text: &str) -> Result<AgentType, String> {
+    let found = TYPES.iter().find(|known| known.as_str() == text);
+    found.copied().ok_or_else(|| {
+        let words: Vec<&str> = TYPES.iter().map(|known| known.as_str()).collect();
+        format!("no agent type {text:?}{}", value::suggest(text, &words))
+    })
+}
+
+fn variable(name: &str) -> Result<(), String> {
+    if !value::is_variable(name) {
+        return Err(format!("{name:?} cannot be the name of a variable"));
+    }
+    if name.starts_with("AGENTD_") {
+        return Err(format!("{name} is set by agentd itself"));
+    }
+    Ok(())
+}

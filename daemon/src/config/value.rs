@@ -1,0 +1,240 @@
+//! Words that values are made of: durations, sizes, signals, names, paths.
+//! Each parser says what is wrong with a word, not where it stands.
+
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::Signal;
+
+/// Longest duration, milliseconds: 366 days.
+const MAX_DURATION: u64 = 366 * DAY;
+const DAY: u64 = 24 * 60 * 60 * 1000;
+
+/// The signals that ask a program to end.
+const POLITE: [Signal; 6] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+];
+
+/// The one of `options` that `word` was probably meant to be.
+#[must_use]
+pub fn nearest<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |option: &str| strsim::damerau_levenshtein(word, option);
+    // Words are compared only where that is cheap.
+    let plausible = options
+        .into_iter()
+        .filter(|option| word.len() <= 64 && distance(option) <= 1 + option.chars().count() / 4);
+    plausible.min_by_key(|option| distance(option))
+}
+
+/// `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`: fits a label, a branch and a path.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let part = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    text.len() <= 64
+        && text.bytes().all(part)
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+}
+
+/// A name that every shell takes for a variable.
+#[must_use]
+pub fn is_variable(text: &str) -> bool {
+    let part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    text.len() <= 256
+        && text.bytes().all(part)
+        && text.starts_with(|first: char| !first.is_ascii_digit())
+}
+
+/// `500ms`, `10s`, `1h30m`: milliseconds.
+pub(super) fn duration(text: &str) -> Result<u64, String> {
+    let wrong = || "expected a duration such as \"10s\", \"5m\" or \"1h30m\"".to_owned();
+    if text.starts_with('-') {
+        return Err("a duration cannot be negative".to_owned());
+    }
+    let mut rest = text;
+    let mut total: u64 = 0;
+    while !rest.is_empty() {
+        let digits = prefix(rest, |c| c.is_ascii_digit());
+        let unit = prefix(&rest[digits.len()..], |c| c.is_ascii_alphabetic());
+        rest = &rest[digits.len() + unit.len()..];
+        let factor = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60 * 1000,
+            "h" => 60 * 60 * 1000,
+            "d" => DAY,
+            _ => return Err(wrong()),
+        };
+        if digits.is_empty() {
+            return Err(wrong());
+        }
+        let part = digits.parse::<u64>().ok();
+        total = part
+            .and_then(|number| number.checked_mul(factor))
+            .and_then(|part| total.checked_add(part))
+            .filter(|total| *total <= MAX_DURATION)
+            .ok_or("longer than 366d")?;
+    }
+    match (text.is_empty(), total) {
+        (true, _) => Err(wrong()),
+        (false, 0) => Err("a duration of nothing is not possible".to_owned()),
+        (false, total) => Ok(total),
+    }
+}
+
+/// `64MiB`: bytes.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let digits = prefix(text, |c| c.is_ascii_digit());
+    let shift = match &text[digits.len()..] {
+        "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        "TiB" => 40,
+        _ => return Err("expected a size such as \"64MiB\" or \"2GiB\"".to_owned()),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "expected a size such as \"64MiB\" or \"2GiB\"")?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "larger than any machine".to_owned())
+}
+
+/// The number of a signal such as `SIGTERM`.
+pub(super) fn polite_signal(text: &str) -> Result<i32, String> {
+    let names = POLITE.map(Signal::as_str);
+    if let Some(signal) = POLITE.iter().find(|signal| signal.as_str() == text) {
+        return Ok(*signal as i32);
+    }
+    Err(format!(
+        "not a signal that asks a program to end: {text:?}{}",
+        suggest(text, &names)
+    ))
+}
+
+/// An absolute path; `~` at the start is `home`.
+pub(super) fn path(text: &str, home: Option<&Path>) -> Result<PathBuf, String> {
+    let expanded = match text.strip_prefix('~') {
+        None => PathBuf::from(text),
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+            let home = home.ok_or("~ is not known: HOME is not set")?;
+            home.join(rest.trim_start_matches('/'))
+        }
+        Some(_) => return Err("only ~ and ~/ are expanded, not the homes of others".to_owned()),
+    };
+    if expanded.is_absolute() {
+        Ok(expanded)
+    } else {
+        Err(format!("expected an absolute path or ~/, found {text:?}"))
+    }
+}
+
+/// A search path: directories with colons between them.
+pub(super) fn search_path(text: &str, home: Option<&Path>) -> Result<String, String> {
+    let dirs = text.split(':').map(|dir| {
+        let dir = path(dir, home)?;
+        dir.into_os_string()
+            .into_string()
+            .map_err(|_| "HOME is not UTF-8".to_owned())
+    });
+    Ok(dirs.collect::<Result<Vec<_>, _>>()?.join(":"))
+}
+
+/// `: did you mean x?`, or the words that are possible.
+pub(super) fn suggest(word: &str, options: &[&str]) -> String {
+    match nearest(word, options.iter().copied()) {
+        Some(option) => format!(": did you mean {option}?"),
+        None => format!(": expected {}", options.join(", ")),
+    }
+}
+
+fn prefix(text: &str, keep: impl Fn(char) -> bool) -> &str {
+    let end = text.find(|c| !keep(c)).unwrap_or(text.len());
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_sums_of_numbers_with_units() {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("10s", 10_000),
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("2d", 172_800_000),
+        ] {
+            assert_eq!(duration(text), Ok(millis), "{text}");
+        }
+        for bad in [
+            "",
+            "10",
+            "s",
+            "10 s",
+            "10x",
+            "1.5h",
+            "-5s",
+            "0s",
+            "0h0m",
+            "367d",
+            "1h-1m",
+            "9s9",
+            "99999999999999999999s",
+            "18446744073709551615d",
+            "١s",
+        ] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_binary_units() {
+        assert_eq!(size("64MiB"), Ok(CACHE));
+        assert_eq!(size("1B"), Ok(1));
+        for bad in ["", "64", "MiB", "64MB", "-1MiB", "99999999999TiB", "1.5GiB"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+    const CACHE: u64 = 64 * 1024 * 1024;
+
+    #[test]
+    fn home_is_expanded_at_the_start_only() {
+        let home = Some(Path::new("/home/ann"));
+        assert_eq!(path("~/src", home), Ok(PathBuf::from("/home/ann/src")));
+        assert_eq!(path("~", home), Ok(PathBuf::from("/home/ann/")));
+        assert_eq!(path("/a/~/b", home), Ok(PathBuf::from("/a/~/b")));
+        for bad in ["", "src", "~bob/src", "./x"] {
+            assert!(path(bad, home).is_err(), "{bad}");
+        }
+        assert!(path("~/src", None).is_err());
+        assert_eq!(
+            search_path("~/bin:/usr/bin", home),
+            Ok("/home/ann/bin:/usr/bin".to_owned())
+        );
+        assert!(search_path("/usr/bin:", home).is_err());
+    }
+
+    #[test]
+    fn names_fit_labels_branches_and_paths() {
+        for good in ["a", "claude-2", "A.b_c", &"x".repeat(64)] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "-a", ".a", "a b", "a/b", "ä", &"x".repeat(65)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_a_near_word_is_suggested() {
+        let words = ["max_running", "max_queued", "cache"];
+        assert_eq!(nearest("max_runing", words), Some("max_running"));
+        assert_eq!(nearest("cahce", words), Some("cache"));
+        assert_eq!(nearest("colour", words), None);
+    }
+}
