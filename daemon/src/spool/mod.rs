@@ -20,6 +20,7 @@
 //! file is an error of its own and is never mistaken for absence.
 
 mod format;
+mod layout;
 mod lock;
 
 use std::{
@@ -31,6 +32,7 @@ use std::{
 
 pub use self::{
     format::{FormatError, Launch, Stdin},
+    layout::{StateDir, make_private},
     lock::{LockState, RunnerLock},
 };
 use crate::task::{attempt::RunResult, id::AttemptId, id::Nonce};

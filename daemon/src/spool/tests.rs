@@ -131,3 +131,30 @@ fn removing_the_spool_keeps_the_transcript() {
         .collect();
     assert_eq!(left, ["transcript"]);
 }
+
+#[test]
+fn a_concluded_attempt_is_put_away_once() {
+    let base = tempfile::tempdir().unwrap();
+    let state = StateDir::open(&base.path().join("state")).unwrap();
+    let id = launch().attempt;
+    let dir = state.attempt(id);
+    dir.create().unwrap();
+    dir.write_launch(&launch(), "x").unwrap();
+    fs::create_dir(dir.transcript()).unwrap();
+    assert_eq!(state.transcript(id), dir.transcript());
+    state.put_away(id).unwrap();
+    state.put_away(id).unwrap();
+    assert!(!dir.path().exists());
+    let kept = state.transcript(id);
+    assert!(kept.is_dir() && kept != dir.transcript());
+}
+
+#[test]
+fn a_state_directory_that_was_open_to_others_is_closed() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("state");
+    fs::create_dir(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    StateDir::open(&path).unwrap();
+    assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o700);
+}

@@ -75,6 +75,12 @@ impl Batch {
         Revision(self.revision)
     }
 
+    /// The number that the next task will have.
+    #[must_use]
+    pub fn next_task(&self) -> TaskId {
+        TaskId::new(self.next_task).unwrap_or(TaskId::FIRST)
+    }
+
     /// Counts a new life of the daemon.
     ///
     /// # Errors
@@ -120,9 +126,9 @@ impl Batch {
         digest: [u8; 32],
         entry: &Entry<'_>,
     ) -> Result<Task, StoreError> {
-        let number = self.next_task;
-        self.next_task += 1;
-        let id = TaskId::new(number).unwrap_or(TaskId::FIRST);
+        let id = self.next_task();
+        let number = id.get();
+        self.next_task = number + 1;
         let mut task = Task::submitted(id, spec);
         let row = record::encode_payload(payload);
         self.transaction

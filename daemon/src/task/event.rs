@@ -11,7 +11,7 @@ use super::{
 
 /// An attempt together with its secret: what reports name it by. A report of
 /// another attempt or with another secret changes nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AttemptRef {
     /// The attempt.
     pub id: AttemptId,

@@ -77,7 +77,7 @@ impl FromStr for AttemptId {
 }
 
 /// The secret that ties a runner to its attempt. Its `Debug` hides it.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Nonce(pub [u8; 16]);
 

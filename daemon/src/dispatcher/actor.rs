@@ -1,0 +1,198 @@
+//! Carries out what a turn asks for, once it is durable.
+//!
+//! Nothing here decides: what comes of an act is reported and decided about in
+//! a later turn.
+
+use std::{path::PathBuf, sync::Arc};
+
+use tokio::runtime;
+
+use super::engine::Act;
+use crate::{
+    agents,
+    config::Config,
+    spool::Launch,
+    store::{Store, StoreError},
+    supervisor::{Plan, Supervisor},
+    task::{
+        attempt::{Attempt, Workspace},
+        effect::Effect,
+        event::{AttemptRef, Event},
+        limits::{HEARTBEAT, TRANSCRIPT},
+        reason::FailureReason,
+        state::Task,
+        transition::reference,
+    },
+    workspace,
+};
+
+/// The hands of the loop.
+pub(super) struct Actor {
+    supervisor: Supervisor,
+    config: Arc<Config>,
+    store: Arc<Store>,
+    runtime: runtime::Handle,
+}
+
+/// A start that failed before there was a runner.
+struct Failed {
+    reason: FailureReason,
+    message: String,
+}
+
+impl Failed {
+    fn spawn(message: impl ToString) -> Self {
+        Self {
+            reason: FailureReason::SpawnFailed,
+            message: message.to_string(),
+        }
+    }
+}
+
+impl Actor {
+    pub(super) fn new(
+        supervisor: Supervisor,
+        config: Arc<Config>,
+        store: Arc<Store>,
+        runtime: runtime::Handle,
+    ) -> Self {
+        Self {
+            supervisor,
+            config,
+            store,
+            runtime,
+        }
+    }
+
+    /// Finds out about an attempt of an earlier incarnation.
+    pub(super) fn examine(&self, attempt: Attempt) {
+        let _inside = self.runtime.enter();
+        self.supervisor.examine(attempt);
+    }
+
+    pub(super) fn act(&self, act: Act) {
+        let _inside = self.runtime.enter();
+        match act {
+            Act::Reply(reply) => reply(),
+            Act::Dismiss {
+                attempt,
+                has_result,
+            } => self.supervisor.dismiss(attempt, has_result),
+            Act::Watch(attempt) => {
+                if let Some(runner) = &attempt.runner {
+                    self.supervisor.watch(reference(&attempt), runner.clone());
+                }
+            }
+            Act::Effect(effect, task) => self.carry_out(effect, *task),
+        }
+    }
+
+    fn carry_out(&self, effect: Effect, task: Task) {
+        match effect {
+            Effect::Launch(attempt) => self.launch(attempt, task),
+            Effect::Go(attempt) => self.supervisor.go(attempt),
+            Effect::CarryOn(attempt) => self.supervisor.carry_on(attempt),
+            Effect::Stop {
+                attempt,
+                reason,
+                grace,
+            } => self.supervisor.stop(attempt, reason.as_str(), grace),
+            Effect::Conclude(attempt) => self.supervisor.conclude(attempt),
+        }
+    }
+
+    /// Makes the workspace, then has the runner spawned.
+    fn launch(&self, attempt: AttemptRef, task: Task) {
+        let wanted = self.supervisor.begin(attempt);
+        let supervisor = self.supervisor.clone();
+        let config = Arc::clone(&self.config);
+        let store = Arc::clone(&self.store);
+        self.supervisor.track(async move {
+            let prepare = {
+                let supervisor = supervisor.clone();
+                tokio::task::spawn_blocking(move || prepare(&supervisor, &config, &store, &task))
+            };
+            let prepared = match prepare.await {
+                Ok(prepared) => prepared,
+                Err(panicked) => Err(Failed::spawn(panicked)),
+            };
+            match prepared {
+                Ok(_) if wanted.is_cancelled() => {
+                    let message = "stopped before the runner was started".to_owned();
+                    supervisor
+                        .start_failed(attempt, FailureReason::SpawnFailed, message)
+                        .await;
+                }
+                Ok((workspace, plan)) => {
+                    supervisor
+                        .tell(Event::Prepared { attempt, workspace })
+                        .await;
+                    supervisor.launch(attempt, plan);
+                }
+                Err(Failed { reason, message }) => {
+                    supervisor.start_failed(attempt, reason, message).await;
+                }
+            }
+        });
+    }
+}
+
+/// Everything between the claim and the runner. Blocks.
+fn prepare(
+    supervisor: &Supervisor,
+    config: &Config,
+    store: &Store,
+    task: &Task,
+) -> Result<(Workspace, Plan), Failed> {
+    let spec = &task.spec;
+    let attempt = task
+        .live_attempt()
+        .ok_or_else(|| Failed::spawn("the attempt has ended"))?;
+    let agent = config.agent(&spec.agent).ok_or_else(|| Failed {
+        reason: FailureReason::AgentMissing,
+        message: format!("agent {} is not configured", spec.agent),
+    })?;
+    let payload = store
+        .reader()
+        .and_then(|reader| reader.payload(task.id))
+        .map_err(|error: StoreError| Failed::spawn(error))?
+        .unwrap_or_default();
+    let repo = spec.repo.as_deref();
+    let request = workspace::Request {
+        mode: spec.workspace_mode,
+        repo: spec.repo.clone(),
+        agent: spec.agent.clone(),
+        issue: spec.issue.clone(),
+        task: task.id,
+        base: repo
+            .and_then(|repo| config.repo_at(repo))
+            .and_then(|repo| repo.base.clone()),
+        state_dir: supervisor.state_dir().to_owned(),
+    };
+    let workspace = workspace::prepare(&request).map_err(|error| Failed {
+        reason: error.reason,
+        message: error.message,
+    })?;
+    let socket: PathBuf = supervisor.socket().to_owned();
+    let invocation = agents::invocation(agent, task, attempt, &payload, &workspace, &socket)
+        .map_err(Failed::spawn)?;
+    let launch = Launch {
+        attempt: attempt.id,
+        nonce: attempt.nonce,
+        socket,
+        argv: invocation.argv,
+        env: invocation.env,
+        cwd: workspace.path.clone(),
+        stdin: invocation.stdin,
+        polite_signal: invocation.polite_signal,
+        start_timeout: spec.limits.start_timeout(),
+        kill_grace: spec.limits.kill_grace(),
+        heartbeat: HEARTBEAT,
+        transcript_limit: TRANSCRIPT,
+    };
+    let plan = Plan {
+        launch,
+        prompt: payload.prompt,
+    };
+    Ok((workspace, plan))
+}

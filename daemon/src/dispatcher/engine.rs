@@ -1,0 +1,677 @@
+//! The synchronous heart of the loop: what happened goes in, what is to be
+//! done comes out, and in between it has become durable.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    handle::{
+        CancelError, Cancelled, Message, OnBusy, RerunOrder, Submission, SubmitError, Submitted,
+        Unavailable,
+    },
+    recovery::{Recovery, RecoveryCounts},
+    timers::Timers,
+};
+use crate::{
+    agents, clock,
+    config::Config,
+    store::{Batch, Entry, Reader, Store, StoreError},
+    supervisor::Report,
+    task::{
+        attempt::Attempt,
+        effect::Effect,
+        event::{AttemptRef, Event, What},
+        id::{Incarnation, Nonce, Revision, TaskId, Timestamp},
+        schedule::{Capacity, Schedule},
+        state::{Hold, State, StateKind, StopReason, Task},
+        transition::{Change, Context, Decision, decide, reference},
+    },
+};
+
+/// How long a start of the daemon waits for runners that live to register,
+/// before it dispatches anything new.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+/// What the daemon is doing as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It finds out about the attempts of its predecessor.
+    Recovering,
+    /// It dispatches.
+    Ready,
+    /// It waits for the last attempt to end, then exits.
+    Draining,
+    /// It is about to exit.
+    Stopping,
+}
+
+impl Phase {
+    /// The word in the command line and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Recovering => "recovering",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// How things stand with one agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AgentOverview {
+    /// Tasks that wait.
+    pub queued: u64,
+    /// Tasks that occupy a slot.
+    pub occupied: u32,
+    /// Nothing of it is dispatched.
+    pub paused: bool,
+}
+
+/// How things stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overview {
+    /// What the daemon is doing.
+    pub phase: Phase,
+    /// Active tasks by state.
+    pub states: BTreeMap<StateKind, u64>,
+    /// By agent, those with active or paused tasks.
+    pub agents: BTreeMap<String, AgentOverview>,
+    /// Nothing is dispatched at all.
+    pub paused: bool,
+    /// What the start found.
+    pub recovery: RecoveryCounts,
+    /// The newest revision.
+    pub revision: Revision,
+}
+
+/// Something to do after the commit.
+#[must_use]
+pub(super) enum Act {
+    /// What a transition asks for, with the task as it is now.
+    Effect(Effect, Box<Task>),
+    /// A runner that was adopted is to be watched.
+    Watch(Box<Attempt>),
+    /// A runner whose attempt is not the current one.
+    Dismiss {
+        attempt: AttemptRef,
+        has_result: bool,
+    },
+    /// An answer.
+    Reply(Box<dyn FnOnce() + Send>),
+}
+
+/// What a turn has led to. It is durable.
+#[must_use]
+pub(super) struct Turned {
+    pub(super) acts: Vec<Act>,
+    pub(super) revision: Revision,
+}
+
+/// What the engine is made of.
+pub(super) struct Engines {
+    pub(super) store: Arc<Store>,
+    pub(super) config: Arc<Config>,
+    pub(super) incarnation: Incarnation,
+    pub(super) boot_id: String,
+}
+
+/// Every active task, and the rules by which they change.
+pub(super) struct Engine {
+    parts: Engines,
+    tasks: HashMap<TaskId, Task>,
+    schedule: Schedule,
+    timers: Timers,
+    recovery: Recovery,
+    recover_until: Option<Instant>,
+    phase: Phase,
+}
+
+/// One turn of the loop.
+struct Turn {
+    batch: Batch,
+    acts: Vec<Act>,
+    now: Instant,
+    wall: Timestamp,
+}
+
+impl Turn {
+    fn reply<T: Send + 'static>(&mut self, to: super::handle::Reply<T>, answer: T) {
+        self.acts.push(Act::Reply(Box::new(move || {
+            // Who asked may have gone; then nobody wants to know.
+            drop(to.send(answer));
+        })));
+    }
+}
+
+impl Engine {
+    /// Takes up what the store holds.
+    pub(super) fn load(
+        parts: Engines,
+        reader: &Reader,
+        now: Instant,
+    ) -> Result<Self, StoreError> {
+        let wall = clock::now();
+        let mut schedule = Schedule::new(capacity(&parts.config));
+        for name in reader.paused()? {
+            let agent = Some(name.as_str()).filter(|name| !name.is_empty());
+            schedule.set_paused(agent, true);
+        }
+        let mut tasks = HashMap::new();
+        let mut timers = Timers::default();
+        for task in reader.active()? {
+            schedule.update(&task, wall);
+            timers.set(task.id, deadline(&task, now, wall));
+            tasks.insert(task.id, task);
+        }
+        let live = tasks.values().filter_map(Task::live_attempt);
+        let recovery = Recovery::new(live.map(|attempt| attempt.id));
+        let over = recovery.is_over();
+        Ok(Self {
+            parts,
+            tasks,
+            schedule,
+            timers,
+            recovery,
+            recover_until: (!over).then(|| now + RECOVERY),
+            phase: if over { Phase::Ready } else { Phase::Recovering },
+        })
+    }
+
+    /// The attempts that this incarnation found under way.
+    pub(super) fn unresolved(&self) -> Vec<Attempt> {
+        let live = self.tasks.values().filter_map(Task::live_attempt);
+        live.cloned().collect()
+    }
+
+    /// When the next turn is due, whatever happens.
+    pub(super) fn next_timer(&self) -> Option<Instant> {
+        let timer = self.timers.next();
+        timer.into_iter().chain(self.recover_until).min()
+    }
+
+    /// The loop is to end.
+    pub(super) fn is_done(&self) -> bool {
+        self.phase == Phase::Stopping
+    }
+
+    /// Takes what happened, decides, commits.
+    pub(super) fn turn(
+        &mut self,
+        messages: impl Iterator<Item = Message>,
+        now: Instant,
+    ) -> Result<Turned, StoreError> {
+        let mut turn = Turn {
+            batch: self.parts.store.begin()?,
+            acts: Vec::new(),
+            now,
+            wall: clock::now(),
+        };
+        for message in messages {
+            self.take(&mut turn, message)?;
+        }
+        while let Some(id) = self.timers.pop_due(now) {
+            self.time_is_up(&mut turn, id)?;
+        }
+        self.recover(&mut turn);
+        if self.phase == Phase::Ready {
+            while let Some(id) = self.schedule.pick() {
+                self.claim(&mut turn, id)?;
+            }
+        }
+        if self.phase == Phase::Draining && self.schedule.occupied() == 0 {
+            self.phase = Phase::Stopping;
+        }
+        let revision = if turn.batch.is_dirty() {
+            turn.batch.commit()?
+        } else {
+            let revision = turn.batch.revision();
+            turn.batch.abort()?;
+            revision
+        };
+        Ok(Turned {
+            acts: turn.acts,
+            revision,
+        })
+    }
+
+    fn take(&mut self, turn: &mut Turn, message: Message) -> Result<(), StoreError> {
+        match message {
+            Message::Submit(submission, reply) => {
+                let answer = self.submit(turn, *submission, None)?;
+                turn.reply(reply, answer);
+            }
+            Message::Rerun(order, reply) => {
+                let RerunOrder { of, submission } = *order;
+                let answer = self.submit(turn, submission, Some(of))?;
+                turn.reply(reply, answer);
+            }
+            Message::Cancel {
+                id,
+                by,
+                forced,
+                reply,
+            } => {
+                let answer = self.cancel(turn, id, by, forced)?;
+                turn.reply(reply, answer);
+            }
+            Message::Pause {
+                agent,
+                paused,
+                reply,
+            } => {
+                let changed = self.schedule.set_paused(agent.as_deref(), paused);
+                if changed {
+                    let name = agent.unwrap_or_default();
+                    turn.batch.set_paused(&name, paused)?;
+                }
+                turn.reply(reply, changed);
+            }
+            Message::Overview(reply) => {
+                let overview = self.overview(turn.batch.revision());
+                turn.reply(reply, overview);
+            }
+            Message::ShutDown { cancel_all, reply } => {
+                let running = u64::from(self.schedule.occupied());
+                if cancel_all {
+                    self.phase = Phase::Draining;
+                    let mut ids: Vec<_> = self.tasks.keys().copied().collect();
+                    ids.sort_unstable();
+                    for id in ids {
+                        self.cancel(turn, id, "shutdown".to_owned(), false)?.ok();
+                    }
+                    turn.reply(reply, 0);
+                } else {
+                    self.phase = Phase::Stopping;
+                    turn.reply(reply, running);
+                }
+            }
+            Message::Report(report) => self.hear(turn, report)?,
+        }
+        Ok(())
+    }
+
+    fn submit(
+        &mut self,
+        turn: &mut Turn,
+        submission: Submission,
+        rerun_of: Option<TaskId>,
+    ) -> Result<Result<Submitted, SubmitError>, StoreError> {
+        if let Some(request_id) = &submission.spec.request_id
+            && let Some((id, digest)) = turn.batch.request(request_id)?
+        {
+            let known = if digest == submission.digest {
+                turn.batch.task(id)?
+            } else {
+                None
+            };
+            return Ok(known.map_or(Err(SubmitError::RequestIdReused(id)), |task| {
+                Ok(Submitted {
+                    task,
+                    existing: true,
+                })
+            }));
+        }
+        if matches!(self.phase, Phase::Draining | Phase::Stopping) {
+            return Ok(Err(Unavailable::Stopping.into()));
+        }
+        if let Some(of) = rerun_of.filter(|of| self.tasks.contains_key(of)) {
+            return Ok(Err(SubmitError::Active(of)));
+        }
+        if self.tasks.len() >= self.parts.config.max_queued {
+            return Ok(Err(SubmitError::QueueFull(self.tasks.len())));
+        }
+        if let Err(refused) = self.make_way(turn, &submission, rerun_of)? {
+            return Ok(Err(refused));
+        }
+        let entry = Entry {
+            at: turn.wall,
+            what: What::Submitted,
+            why: &rerun_of.map_or_else(String::new, |of| format!("rerun of task {of}")),
+        };
+        let spec = submission.spec;
+        let task = turn
+            .batch
+            .insert(spec, &submission.payload, submission.digest, &entry)?;
+        tracing::info!(task = %task.id, agent = task.spec.agent, "submitted");
+        self.schedule.update(&task, turn.wall);
+        self.tasks.insert(task.id, task.clone());
+        Ok(Ok(Submitted {
+            task,
+            existing: false,
+        }))
+    }
+
+    /// Deals with the active tasks of a new task's key. A rerun takes the place
+    /// of queued ones, unless they are reruns of the same task: then somebody
+    /// asked twice.
+    fn make_way(
+        &mut self,
+        turn: &mut Turn,
+        submission: &Submission,
+        rerun_of: Option<TaskId>,
+    ) -> Result<Result<(), SubmitError>, StoreError> {
+        let Some(key) = submission.spec.key() else {
+            return Ok(Ok(()));
+        };
+        let of_key: Vec<_> = self.schedule.of_key(&key).collect();
+        let may_supersede = |task: &Task| {
+            rerun_of.is_some()
+                && matches!(task.state, State::Queued(_))
+                && task.spec.rerun_of != rerun_of
+        };
+        let in_the_way = of_key
+            .iter()
+            .copied()
+            .find(|id| self.tasks.get(id).is_some_and(|task| !may_supersede(task)));
+        if let (OnBusy::Refuse, Some(task)) = (submission.on_busy, in_the_way) {
+            return Ok(Err(SubmitError::KeyBusy { task }));
+        }
+        for id in of_key {
+            let superseded = self.tasks.get(&id).is_some_and(may_supersede);
+            if superseded || submission.on_busy == OnBusy::Replace {
+                let event = Event::Cancel {
+                    by: submission.spec.user.clone(),
+                    forced: false,
+                    superseded_by: superseded.then(|| turn.batch.next_task()),
+                };
+                self.apply(turn, id, &event)?;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn cancel(
+        &mut self,
+        turn: &mut Turn,
+        id: TaskId,
+        by: String,
+        forced: bool,
+    ) -> Result<Result<Cancelled, CancelError>, StoreError> {
+        if !self.tasks.contains_key(&id) {
+            let known = turn.batch.task(id)?.is_some();
+            return Ok(if known {
+                Ok(Cancelled::AlreadyFinal)
+            } else {
+                Err(CancelError::NotFound(id))
+            });
+        }
+        let event = Event::Cancel {
+            by,
+            forced,
+            superseded_by: None,
+        };
+        self.apply(turn, id, &event)?;
+        Ok(Ok(Cancelled::Done))
+    }
+
+    fn hear(&mut self, turn: &mut Turn, report: Report) -> Result<(), StoreError> {
+        match report {
+            Report::Examined { attempt, finding } => {
+                tracing::info!(task = %attempt.task, attempt = attempt.number, ?finding, "[recovery] examined");
+                self.recovery.examined(attempt, finding);
+            }
+            Report::Exited { attempt, result } => {
+                let abort_code = self.abort_code(attempt.id.task);
+                let event = Event::Exited {
+                    attempt,
+                    verdict: agents::classify(abort_code, &result.run),
+                    result,
+                };
+                if !self.apply(turn, attempt.id.task, &event)? {
+                    turn.acts.push(Act::Dismiss {
+                        attempt,
+                        has_result: true,
+                    });
+                }
+            }
+            Report::Event(Event::Registered {
+                attempt,
+                runner,
+                stage,
+                ..
+            }) => {
+                let adopted = self.recovery.awaits(attempt.id);
+                let event = Event::Registered {
+                    attempt,
+                    runner,
+                    stage,
+                    adopted,
+                };
+                if !self.apply(turn, attempt.id.task, &event)? {
+                    turn.acts.push(Act::Dismiss {
+                        attempt,
+                        has_result: false,
+                    });
+                } else if self.recovery.adopted(attempt.id)
+                    && let Some(task) = self.tasks.get(&attempt.id.task)
+                    && let Some(live) = task.live_attempt()
+                {
+                    turn.acts.push(Act::Watch(Box::new(live.clone())));
+                }
+            }
+            Report::Event(event) => {
+                if let Some(named) = crate::task::transition::attempt_of(&event) {
+                    self.apply(turn, named.id.task, &event)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn abort_code(&self, task: TaskId) -> i32 {
+        let task = self.tasks.get(&task);
+        let agent = task.and_then(|task| self.parts.config.agent(&task.spec.agent));
+        agent.map_or(crate::config::ABORT_CODE, |agent| agent.abort_code)
+    }
+
+    /// Decides what an event makes of a task and writes it. Returns whether the
+    /// event was taken: stale ones are not.
+    fn apply(&mut self, turn: &mut Turn, id: TaskId, event: &Event) -> Result<bool, StoreError> {
+        let Some(task) = self.tasks.get(&id) else {
+            return Ok(false);
+        };
+        let context = Context {
+            now: turn.wall,
+            random: random(),
+        };
+        match decide(task, event, context) {
+            Decision::Ignore(why) => {
+                tracing::debug!(task = %id, ?why, "event ignored");
+                Ok(false)
+            }
+            Decision::Repeat(effect) => {
+                turn.acts.push(Act::Effect(effect, Box::new(task.clone())));
+                Ok(true)
+            }
+            Decision::Apply(change) => {
+                self.commit_to(turn, *change)?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Makes a change part of the turn.
+    fn commit_to(&mut self, turn: &mut Turn, change: Change) -> Result<(), StoreError> {
+        let Change {
+            mut next,
+            what,
+            why,
+            effect,
+        } = change;
+        let before = self.tasks.get(&next.id);
+        let entry = Entry {
+            at: turn.wall,
+            what,
+            why: &why,
+        };
+        turn.batch.put(before, &mut next, &entry)?;
+        log(&next, what, &why);
+        self.schedule.update(&next, turn.wall);
+        self.timers.set(next.id, deadline(&next, turn.now, turn.wall));
+        if let Some(effect) = effect {
+            turn.acts.push(Act::Effect(effect, Box::new(next.clone())));
+            if let Effect::Conclude(attempt) = effect {
+                self.recovery.ended(attempt.id);
+            }
+        }
+        if next.state.is_active() {
+            self.tasks.insert(next.id, next);
+        } else {
+            self.tasks.remove(&next.id);
+        }
+        Ok(())
+    }
+
+    fn claim(&mut self, turn: &mut Turn, id: TaskId) -> Result<(), StoreError> {
+        let event = Event::Claim {
+            nonce: nonce(),
+            epoch: self.parts.incarnation,
+            boot_id: self.parts.boot_id.clone(),
+        };
+        self.apply(turn, id, &event)?;
+        Ok(())
+    }
+
+    fn time_is_up(&mut self, turn: &mut Turn, id: TaskId) -> Result<(), StoreError> {
+        let Some(task) = self.tasks.get(&id) else {
+            return Ok(());
+        };
+        let limit = match task.state {
+            State::Queued(_) => {
+                self.schedule.release(id);
+                return Ok(());
+            }
+            State::Starting => StopReason::StartTimeout,
+            State::Running => StopReason::Timeout,
+            State::Stopping { .. } | State::Finished(_) => return Ok(()),
+        };
+        if let Some(attempt) = task.live_attempt().map(reference) {
+            self.apply(turn, id, &Event::Deadline { attempt, limit })?;
+        }
+        Ok(())
+    }
+
+    fn recover(&mut self, turn: &mut Turn) {
+        if self.phase != Phase::Recovering {
+            return;
+        }
+        if self.recover_until.is_some_and(|until| until <= turn.now) {
+            for attempt in self.recovery.give_up() {
+                tracing::warn!(
+                    task = %attempt.task, attempt = attempt.number,
+                    "[recovery] its runner seems alive but has not registered; left as it is"
+                );
+            }
+        } else if !self.recovery.is_over() {
+            return;
+        }
+        self.recover_until = None;
+        self.phase = Phase::Ready;
+        let counts = self.recovery.counts;
+        tracing::info!(
+            adopted = counts.adopted,
+            finished = counts.finished,
+            reaped = counts.reaped,
+            never_started = counts.never_started,
+            unknown = counts.unknown,
+            "[recovery] over"
+        );
+    }
+
+    fn overview(&self, revision: Revision) -> Overview {
+        let mut states = BTreeMap::new();
+        let mut agents: BTreeMap<String, AgentOverview> = BTreeMap::new();
+        for task in self.tasks.values() {
+            *states.entry(task.state.kind()).or_default() += 1;
+            let agent = agents.entry(task.spec.agent.clone()).or_default();
+            if task.state.is_occupied() {
+                agent.occupied += 1;
+            } else {
+                agent.queued += 1;
+            }
+        }
+        for name in self.schedule.paused_agents() {
+            agents.entry(name.clone()).or_default().paused = true;
+        }
+        Overview {
+            phase: self.phase,
+            states,
+            agents,
+            paused: self.schedule.is_paused(),
+            recovery: self.recovery.counts,
+            revision,
+        }
+    }
+}
+
+/// What the configuration allows to run at once.
+fn capacity(config: &Config) -> Capacity {
+    let agents = config.agents.values();
+    let repos = config.repos.values();
+    Capacity {
+        total: config.max_running,
+        agents: agents
+            .filter_map(|agent| Some((agent.name.clone(), agent.max_running?)))
+            .collect(),
+        repos: repos
+            .filter_map(|repo| Some((repo.path.clone(), repo.max_running?)))
+            .collect(),
+    }
+}
+
+/// When the state of a task ends by itself. What is left of a wait that began
+/// in an earlier life of the daemon is found by the wall clock.
+fn deadline(task: &Task, now: Instant, wall: Timestamp) -> Option<Instant> {
+    let limits = &task.spec.limits;
+    let left = match &task.state {
+        State::Queued(Hold::Backoff { until }) => until.millis_since(wall),
+        State::Starting => limits.start_timeout(),
+        State::Running => {
+            let started = task.live_attempt().and_then(|a| a.started_at);
+            let spent = started.map_or(0, |at| wall.millis_since(at));
+            limits.timeout?.saturating_sub(spent)
+        }
+        State::Queued(Hold::None) | State::Stopping { .. } | State::Finished(_) => return None,
+    };
+    now.checked_add(Duration::from_millis(left))
+}
+
+fn log(task: &Task, what: What, why: &str) {
+    let attempt = task.attempt.as_ref().map_or(0, |attempt| attempt.id.number);
+    let agent = &task.spec.agent;
+    let state = task.state.kind().as_str();
+    match what {
+        What::Adopted => {
+            tracing::info!(task = %task.id, attempt, agent, state, "[recovery] adopted");
+        }
+        What::Retry => tracing::warn!(task = %task.id, attempt, agent, state, why, "retry"),
+        What::Submitted
+        | What::Claimed
+        | What::WorkspaceReady
+        | What::Registered
+        | What::Started
+        | What::StopRequested
+        | What::Finished => {
+            tracing::info!(task = %task.id, attempt, agent, state, "{}", what.as_str());
+        }
+    }
+}
+
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the kernel of every supported system gives random bytes");
+    bytes
+}
+
+fn random() -> u64 {
+    u64::from_ne_bytes(random_bytes())
+}
+
+fn nonce() -> Nonce {
+    Nonce(random_bytes())
+}

@@ -1,0 +1,289 @@
+//! How others speak to the dispatcher.
+
+use std::fmt;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::engine::Overview;
+use crate::{
+    supervisor::{Report, Supervisor, ToRunner},
+    task::{
+        event::AttemptRef,
+        id::{Incarnation, Revision, TaskId},
+        spec::{Payload, TaskSpec},
+        state::Task,
+    },
+};
+
+/// What to do if the key of a new task has an active one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBusy {
+    /// Refuse.
+    Refuse,
+    /// Wait behind it.
+    Queue,
+    /// Cancel it, then run.
+    Replace,
+}
+
+/// A task that is to be.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// What was asked for.
+    pub spec: TaskSpec,
+    /// What the agent is given.
+    pub payload: Payload,
+    /// Of the request, to tell a repetition from another one.
+    pub digest: [u8; 32],
+    /// If its key has an active task.
+    pub on_busy: OnBusy,
+}
+
+/// A finished task that is to run again.
+#[derive(Debug, Clone)]
+pub struct RerunOrder {
+    /// The finished one.
+    pub of: TaskId,
+    /// The new one.
+    pub submission: Submission,
+}
+
+/// A task that is in the store.
+#[derive(Debug, Clone)]
+pub struct Submitted {
+    /// The task.
+    pub task: Task,
+    /// An earlier request with the same id made it.
+    pub existing: bool,
+}
+
+/// A cancel that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It is durable.
+    Done,
+    /// The task had ended.
+    AlreadyFinal,
+}
+
+/// The daemon cannot answer now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// It is about to exit.
+    #[error("the daemon is stopping")]
+    Stopping,
+    /// The store failed.
+    #[error("the store cannot be written")]
+    Store,
+}
+
+/// A task that was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The request id was used with other contents.
+    #[error("request id was used for task {0} with other contents")]
+    RequestIdReused(TaskId),
+    /// Another task of the key is active.
+    #[error("task {task} of the same agent, repository and issue is active")]
+    KeyBusy {
+        /// That one.
+        task: TaskId,
+    },
+    /// As many tasks wait as may.
+    #[error("{0} tasks are active already")]
+    QueueFull(usize),
+    /// The task that is to run again has not ended.
+    #[error("task {0} has not ended")]
+    Active(TaskId),
+    /// Not now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// A cancel that was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CancelError {
+    /// No task has this number.
+    #[error("there is no task {0}")]
+    NotFound(TaskId),
+    /// Not now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+pub(super) type Reply<T> = oneshot::Sender<T>;
+
+/// Something for the loop.
+pub(super) enum Message {
+    Submit(Box<Submission>, Reply<Result<Submitted, SubmitError>>),
+    Rerun(Box<RerunOrder>, Reply<Result<Submitted, SubmitError>>),
+    Cancel {
+        id: TaskId,
+        by: String,
+        forced: bool,
+        reply: Reply<Result<Cancelled, CancelError>>,
+    },
+    Pause {
+        agent: Option<String>,
+        paused: bool,
+        reply: Reply<bool>,
+    },
+    Overview(Reply<Overview>),
+    ShutDown {
+        cancel_all: bool,
+        reply: Reply<u64>,
+    },
+    Report(Report),
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Submit(..) => "Submit",
+            Self::Rerun(..) => "Rerun",
+            Self::Cancel { .. } => "Cancel",
+            Self::Pause { .. } => "Pause",
+            Self::Overview(_) => "Overview",
+            Self::ShutDown { .. } => "ShutDown",
+            Self::Report(_) => "Report",
+        })
+    }
+}
+
+/// The way to the dispatcher; clones share it.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    messages: mpsc::Sender<Message>,
+    revisions: watch::Receiver<Revision>,
+    supervisor: Supervisor,
+    incarnation: Incarnation,
+}
+
+impl Handle {
+    pub(super) fn new(
+        messages: mpsc::Sender<Message>,
+        revisions: watch::Receiver<Revision>,
+        supervisor: Supervisor,
+        incarnation: Incarnation,
+    ) -> Self {
+        Self {
+            messages,
+            revisions,
+            supervisor,
+            incarnation,
+        }
+    }
+
+    /// This life of the daemon.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// The newest durable revision, and its changes.
+    #[must_use]
+    pub fn revisions(&self) -> watch::Receiver<Revision> {
+        self.revisions.clone()
+    }
+
+    /// Stores a task. It is durable when this returns.
+    ///
+    /// # Errors
+    /// If it is not accepted; nothing has changed then.
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, SubmitError> {
+        self.ask(|reply| Message::Submit(Box::new(submission), reply))
+            .await?
+    }
+
+    /// Stores a task that runs a finished one again.
+    ///
+    /// # Errors
+    /// If it is not accepted; nothing has changed then.
+    pub async fn rerun(&self, order: RerunOrder) -> Result<Submitted, SubmitError> {
+        self.ask(|reply| Message::Rerun(Box::new(order), reply))
+            .await?
+    }
+
+    /// Ends a task, gracefully or at once. Durable when this returns; the
+    /// signals follow.
+    ///
+    /// # Errors
+    /// If there is no such task.
+    pub async fn cancel(
+        &self,
+        id: TaskId,
+        by: String,
+        forced: bool,
+    ) -> Result<Cancelled, CancelError> {
+        self.ask(|reply| Message::Cancel {
+            id,
+            by,
+            forced,
+            reply,
+        })
+        .await?
+    }
+
+    /// Stops or resumes dispatch of an agent, or of all. Returns whether that
+    /// changed anything.
+    ///
+    /// # Errors
+    /// If the daemon is stopping or its store failed.
+    pub async fn set_paused(
+        &self,
+        agent: Option<String>,
+        paused: bool,
+    ) -> Result<bool, Unavailable> {
+        self.ask(|reply| Message::Pause {
+            agent,
+            paused,
+            reply,
+        })
+        .await
+    }
+
+    /// How things stand.
+    ///
+    /// # Errors
+    /// If the daemon is stopping or its store failed.
+    pub async fn overview(&self) -> Result<Overview, Unavailable> {
+        self.ask(Message::Overview).await
+    }
+
+    /// Stops dispatch and ends the loop; with `cancel_all` after every task
+    /// was cancelled and has ended. Returns how many agents go on.
+    ///
+    /// # Errors
+    /// If the daemon is stopping already.
+    pub async fn shut_down(&self, cancel_all: bool) -> Result<u64, Unavailable> {
+        self.ask(|reply| Message::ShutDown { cancel_all, reply })
+            .await
+    }
+
+    /// A runner has connected. Returns what is to be sent to it.
+    #[must_use]
+    pub fn attach(&self, attempt: AttemptRef) -> mpsc::Receiver<ToRunner> {
+        self.supervisor.connect(attempt)
+    }
+
+    /// Hands on what a runner says.
+    ///
+    /// # Errors
+    /// If the daemon is stopping.
+    pub async fn report(&self, report: Report) -> Result<(), Unavailable> {
+        self.messages
+            .send(Message::Report(report))
+            .await
+            .map_err(|_| Unavailable::Stopping)
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.messages
+            .send(message(reply))
+            .await
+            .map_err(|_| Unavailable::Stopping)?;
+        // The loop answers everything that it takes, unless its commit failed.
+        answer.await.map_err(|_| Unavailable::Store)
+    }
+}

@@ -1,0 +1,28 @@
+//! Processes as the kernel shows them: names that last, trees, and their end.
+//!
+//! A pid is a number that is given out again. Here a process is named by pid,
+//! start time and boot ([`ProcessIdentity`](crate::task::attempt::ProcessIdentity)),
+//! and a signal goes through a descriptor of the process (pidfd) that was
+//! checked against that name, so that it never meets a stranger.
+//!
+//! A zombie counts as dead: whoever should reap it may be late.
+//!
+//! This room decides nothing: it does not know why a process is to end. All of
+//! it blocks, for as long as reading `/proc` takes; only
+//! [`sweep_marked`] waits.
+
+mod identity;
+mod marker;
+mod stat;
+mod tree;
+
+pub use rustix::process::Signal;
+
+pub use self::{
+    identity::{Pinned, boot_id, identity, is_alive},
+    marker::{Marker, SweepOutcome, sweep_marked, with_marker},
+    tree::{Figures, descendants, figures, signal_tree, sweep},
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! `/proc/PID/stat` (proc(5)).
+
+use std::{fs, io};
+
+/// What one line of it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat {
+    pub(super) pid: u32,
+    pub(super) parent: u32,
+    /// Still running, or able to: neither a zombie nor being removed.
+    pub(super) alive: bool,
+    /// Clock ticks after boot.
+    pub(super) start_ticks: u64,
+    /// User and system time, its own and that of the children it waited for;
+    /// clock ticks.
+    pub(super) cpu_ticks: u64,
+    /// Pages.
+    pub(super) resident: u64,
+}
+
+impl Stat {
+    /// The process with this pid; `None` if there is none.
+    pub(super) fn read(pid: u32) -> io::Result<Option<Self>> {
+        match fs::read(format!("/proc/{pid}/stat")) {
+            Ok(line) => match Self::parse(&line) {
+                Some(stat) => Ok(Some(stat)),
+                None => Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "unknown form of /proc/PID/stat",
+                )),
+            },
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn parse(line: &[u8]) -> Option<Self> {
+        // The name may hold spaces, parentheses and any byte: the last
+        // parenthesis ends it.
+        let close = line.iter().rposition(|byte| *byte == b')')?;
+        let pid = line.split(|byte| *byte == b' ').next()?;
+        let rest = str::from_utf8(line.get(close + 1..)?).ok()?;
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        // Numbered as in proc(5): the first after the name is field 3.
+        let field = |number: usize| fields.get(number - 3).copied();
+        let number = |n: usize| field(n)?.parse::<u64>().ok();
+        // The times of waited-for children are signed there.
+        let ticks = |n: usize| Some(field(n)?.parse::<i64>().ok()?.max(0).unsigned_abs());
+        Some(Self {
+            pid: str::from_utf8(pid).ok()?.parse().ok()?,
+            parent: field(4)?.parse().ok()?,
+            alive: !matches!(field(3)?, "Z" | "X" | "x"),
+            start_ticks: number(22)?,
+            cpu_ticks: ticks(14)? + ticks(15)? + ticks(16)? + ticks(17)?,
+            resident: number(24)?,
+        })
+    }
+}
+
+/// Every process of the machine that we can see.
+pub(super) fn all() -> io::Result<Vec<Stat>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        if let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) {
+            found.extend(Stat::read(pid)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether this error of a file in `/proc/PID` says that the process is gone.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_and_spaces_is_skipped() {
+        let rest = "S 7 1 1 0 -1 4194560 1 2 3 4 10 20 30 -1 20 0 1 0 5555 1000 42 0";
+        let line = format!("12 (a) R 1 (\u{7f}b) {rest}");
+        let stat = Stat::parse(line.as_bytes()).unwrap();
+        let want = Stat {
+            pid: 12,
+            parent: 7,
+            alive: true,
+            start_ticks: 5555,
+            cpu_ticks: 60,
+            resident: 42,
+        };
+        assert_eq!(stat, want);
+        for bad in ["", ")", "12 (a)", "12 (a) S", "x (a) S 7"] {
+            assert_eq!(Stat::parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A process and everything below it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+};
+
+use rustix::process::Signal;
+
+use super::{
+    identity::Pinned,
+    stat::{self, Stat, is_gone},
+};
+
+/// Rounds of stopping before the kill. Each finds what was forked during the
+/// one before; in a stopped tree there is nothing to find.
+const ROUNDS: usize = 32;
+
+/// What a tree uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// CPU time of the living processes and of the children that they waited
+    /// for, milliseconds.
+    pub cpu: u64,
+    /// Resident memory, bytes; what processes share is counted for each. The
+    /// kernel's own figure, which may be some hundred KiB off for each.
+    pub memory: u64,
+    /// Living processes.
+    pub processes: u32,
+}
+
+/// The pids of the living processes below `root`, without itself.
+///
+/// A process whose parent dies during the look may be missed; the next look
+/// finds it, if `root` is its subreaper.
+///
+/// # Errors
+/// If `/proc` cannot be read.
+pub fn descendants(root: u32) -> io::Result<Vec<u32>> {
+    Ok(living(root)?.iter().map(|stat| stat.pid).collect())
+}
+
+/// What the processes below `root` use, without itself.
+///
+/// # Errors
+/// If `/proc` cannot be read.
+pub fn figures(root: u32) -> io::Result<Figures> {
+    let tick = 1000 / rustix::param::clock_ticks_per_second().max(1);
+    let page = rustix::param::page_size() as u64;
+    let mut sum = Figures::default();
+    for stat in living(root)? {
+        sum.cpu += stat.cpu_ticks * tick;
+        sum.memory += stat.resident * page;
+        sum.processes += 1;
+    }
+    Ok(sum)
+}
+
+/// Sends a signal to every process below `root`; how many there were.
+///
+/// # Errors
+/// If `/proc` cannot be read.
+pub fn signal_tree(root: u32, signal: Signal) -> io::Result<u32> {
+    let mut met = 0;
+    for stat in living(root)? {
+        send(&stat, signal);
+        met += 1;
+    }
+    Ok(met)
+}
+
+/// Kills every process below `root`; how many there were.
+///
+/// The tree is stopped first, so that one which forks faster than it is looked
+/// at cannot outrun the kill. One sweep need not be enough: only a parent
+/// without children is proof.
+///
+/// # Errors
+/// If `/proc` cannot be read.
+pub fn sweep(root: u32) -> io::Result<u32> {
+    strike(|| living(root))
+}
+
+/// Stops all that is found until nothing new is, then kills it.
+pub(super) fn strike(mut find: impl FnMut() -> io::Result<Vec<Stat>>) -> io::Result<u32> {
+    let mut met = HashSet::new();
+    let mut targets = Vec::new();
+    for _ in 0..ROUNDS {
+        let before = targets.len();
+        for stat in find()? {
+            if met.insert((stat.pid, stat.start_ticks)) {
+                send(&stat, Signal::STOP);
+                targets.push(stat);
+            }
+        }
+        if targets.len() == before {
+            break;
+        }
+    }
+    for stat in &targets {
+        send(stat, Signal::KILL);
+    }
+    Ok(u32::try_from(targets.len()).unwrap_or(u32::MAX))
+}
+
+/// Sends a signal if the process is still the one that was seen. One that may
+/// not be signalled is left to the proof that it is gone.
+fn send(stat: &Stat, signal: Signal) {
+    if let Ok(Some(process)) = Pinned::of(stat.pid, stat.start_ticks) {
+        process.signal(signal).ok();
+    }
+}
+
+fn living(root: u32) -> io::Result<Vec<Stat>> {
+    let mut found = match by_children(root)? {
+        Some(found) => found,
+        None => below(stat::all()?, |stat| stat.parent == root),
+    };
+    found.retain(|stat| stat.alive);
+    Ok(found)
+}
+
+/// The processes for which `is_top` holds, and all below them.
+pub(super) fn below(all: Vec<Stat>, is_top: impl Fn(&Stat) -> bool) -> Vec<Stat> {
+    let mut children: HashMap<u32, Vec<Stat>> = HashMap::new();
+    let mut found = Vec::new();
+    for stat in all {
+        if is_top(&stat) {
+            found.push(stat);
+        } else {
+            children.entry(stat.parent).or_default().push(stat);
+        }
+    }
+    let mut next = 0;
+    while let Some(stat) = found.get(next) {
+        found.extend(children.remove(&stat.pid).unwrap_or_default());
+        next += 1;
+    }
+    found
+}
+
+/// Walks the kernel's own lists of children, which costs nothing for the rest
+/// of the machine; `None` if this kernel has no such lists.
+fn by_children(root: u32) -> io::Result<Option<Vec<Stat>>> {
+    let Some(mut pids) = children(root)? else {
+        return Ok(None);
+    };
+    let mut found = Vec::new();
+    let mut seen: HashSet<u32> = pids.iter().copied().collect();
+    while let Some(pid) = pids.pop() {
+        let Some(stat) = Stat::read(pid)? else {
+            continue;
+        };
+        found.push(stat);
+        if stat.alive {
+            let more = children(pid)?.unwrap_or_default();
+            pids.extend(more.into_iter().filter(|pid| seen.insert(*pid)));
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The children of all threads of a process.
+fn children(pid: u32) -> io::Result<Option<Vec<u32>>> {
+    let threads = match fs::read_dir(format!("/proc/{pid}/task")) {
+        Ok(threads) => threads,
+        Err(error) if is_gone(&error) => return Ok(Some(Vec::new())),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    let mut thread_seen = false;
+    let mut list_seen = false;
+    for thread in threads {
+        let thread = match thread {
+            Ok(thread) => thread,
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        thread_seen = true;
+        match fs::read_to_string(thread.path().join("children")) {
+            Ok(list) => {
+                list_seen = true;
+                found.extend(
+                    list.split_ascii_whitespace()
+                        .filter_map(|p| p.parse::<u32>().ok()),
+                );
+            }
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((list_seen || !thread_seen).then_some(found))
+}

@@ -1,0 +1,139 @@
+//! The state directory: where what is kept.
+//!
+//! ```text
+//! state/                0700
+//!   lock                locked by the daemon that owns the directory
+//!   agentd.redb         the store
+//!   backups/            copies of it
+//!   attempts/42.1/      attempts that are not concluded; see the parent module
+//!   transcripts/0/42.1/ what remains of concluded ones, a thousand tasks a directory
+//!   worktrees/          see the workspace room
+//!   workspaces/42/      private directories
+//! ```
+//!
+//! `attempts/` holds only what is under way, so that a start of the daemon
+//! costs no more for a long history.
+
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use super::AttemptDir;
+use crate::task::id::AttemptId;
+
+/// Tasks whose transcripts share a directory.
+const SHARD: u64 = 1000;
+
+/// The daemon's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateDir(PathBuf);
+
+impl StateDir {
+    /// Opens the directory, making it (0700) and what is always in it.
+    ///
+    /// # Errors
+    /// If it cannot be made, belongs to somebody else, or is open to others
+    /// and cannot be closed to them.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        make_private(path)?;
+        let dir = Self(fs::canonicalize(path)?);
+        let meta = fs::metadata(&dir.0)?;
+        if meta.uid() != nix::unistd::geteuid().as_raw() {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("it belongs to uid {}", meta.uid()),
+            ));
+        }
+        if meta.mode() & 0o077 != 0 {
+            fs::set_permissions(&dir.0, fs::Permissions::from_mode(0o700))?;
+        }
+        for inner in [dir.attempts(), dir.transcripts(), dir.backups()] {
+            make_private(&inner)?;
+        }
+        Ok(dir)
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.0.join("agentd.redb")
+    }
+
+    /// Copies of the store.
+    #[must_use]
+    pub fn backups(&self) -> PathBuf {
+        self.0.join("backups")
+    }
+
+    /// Locked by the daemon that owns the directory.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
+    /// The directory of an attempt that is under way.
+    #[must_use]
+    pub fn attempt(&self, attempt: AttemptId) -> AttemptDir {
+        AttemptDir::of(&self.attempts(), attempt)
+    }
+
+    /// The transcript's directory, wherever it is by now. One that is nowhere
+    /// is said to be where it will be made.
+    #[must_use]
+    pub fn transcript(&self, attempt: AttemptId) -> PathBuf {
+        let kept = self.kept(attempt).transcript();
+        if kept.is_dir() {
+            return kept;
+        }
+        self.attempt(attempt).transcript()
+    }
+
+    /// Puts the files of a concluded attempt away: removes what only a live
+    /// one needs and moves the rest. Doing it again is no error.
+    ///
+    /// # Errors
+    /// If a file cannot be removed or the directory not moved.
+    pub fn put_away(&self, attempt: AttemptId) -> io::Result<()> {
+        let live = self.attempt(attempt);
+        if !live.path().is_dir() {
+            return Ok(());
+        }
+        live.remove_spool()?;
+        let kept = self.kept(attempt);
+        if let Some(shard) = kept.path().parent() {
+            make_private(shard)?;
+        }
+        fs::rename(live.path(), kept.path())
+    }
+
+    fn kept(&self, attempt: AttemptId) -> AttemptDir {
+        let shard = attempt.task.get() / SHARD;
+        AttemptDir::of(&self.transcripts().join(shard.to_string()), attempt)
+    }
+
+    fn attempts(&self) -> PathBuf {
+        self.0.join("attempts")
+    }
+
+    fn transcripts(&self) -> PathBuf {
+        self.0.join("transcripts")
+    }
+}
+
+/// Makes a directory, and those above it, that only its owner may enter. One
+/// that is there already stays as it is.
+///
+/// # Errors
+/// If it cannot be made or is no directory.
+pub fn make_private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}

@@ -1,0 +1,122 @@
+//! Spawning a runner.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Read as _, Seek as _, SeekFrom},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    process::{ExitStatus, Stdio},
+};
+
+use tokio::process::{Child, Command};
+
+use super::{Report, Supervisor};
+use crate::{
+    spool::{AttemptDir, Launch},
+    task::{
+        event::{AttemptRef, Event},
+        reason::FailureReason,
+    },
+};
+
+/// This very program, also after its file was replaced by an upgrade.
+const SELF: &str = "/proc/self/exe";
+
+/// How much of a dead runner's log goes into the error, bytes.
+const LOG_TAIL: u64 = 512;
+
+/// Everything that a runner is to be given.
+#[derive(Debug)]
+pub struct Plan {
+    /// What to run.
+    pub launch: Launch,
+    /// The agent's standard input.
+    pub prompt: String,
+}
+
+impl Supervisor {
+    /// Writes the launch file and spawns the runner; then waits for its end.
+    /// Everything that comes of it is reported.
+    pub fn launch(&self, attempt: AttemptRef, plan: Plan) {
+        let this = self.clone();
+        self.shared.tracker.spawn(async move {
+            let dir = this.shared.state.attempt(attempt.id);
+            match spawn(&dir, &plan) {
+                Ok(mut child) => {
+                    let status = child.wait().await;
+                    this.runner_gone(attempt, status.ok()).await;
+                }
+                Err(error) => {
+                    let message = format!("cannot start the runner: {error}");
+                    this.start_failed(attempt, FailureReason::SpawnFailed, message)
+                        .await;
+                }
+            }
+        });
+    }
+
+    /// Reports that an attempt could not be started; nothing of it is left.
+    pub async fn start_failed(&self, attempt: AttemptRef, reason: FailureReason, message: String) {
+        if let Some(entry) = self.entries().get_mut(&attempt) {
+            entry.watched = false;
+        }
+        self.report(Report::Event(Event::StartFailed {
+            attempt,
+            reason,
+            message,
+        }))
+        .await;
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that starts runners"
+)]
+fn spawn(dir: &AttemptDir, plan: &Plan) -> io::Result<Child> {
+    dir.create()?;
+    dir.write_launch(&plan.launch, &plan.prompt)?;
+    let lock = dir.lock_for_runner()?;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(dir.runner_log())?;
+    // The environment holds nothing of the daemon's: the agent's comes from
+    // the launch file.
+    Command::new(SELF)
+        .arg0("agentd")
+        .arg("runner")
+        .arg(dir.path())
+        .env_clear()
+        .current_dir("/")
+        .stdin(lock.into_stdin())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .process_group(0)
+        .kill_on_drop(false)
+        .spawn()
+}
+
+/// Why a runner ended that never came to start its agent.
+pub(super) fn why_gone(log: &Path, status: Option<ExitStatus>) -> String {
+    let status = status.map_or_else(
+        || "the runner ended".to_owned(),
+        |status| format!("the runner ended with {status}"),
+    );
+    match last_line(log) {
+        Some(line) => format!("{status} before it started the agent: {line}"),
+        None => format!("{status} before it started the agent"),
+    }
+}
+
+fn last_line(log: &Path) -> Option<String> {
+    let mut file = std::fs::File::open(log).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL))).ok()?;
+    let mut tail = Vec::new();
+    file.take(LOG_TAIL).read_to_end(&mut tail).ok()?;
+    let text = String::from_utf8_lossy(&tail);
+    let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
+    Some(line.trim().to_owned())
+}
