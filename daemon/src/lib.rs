@@ -1,9 +1,15 @@
 //! agentd.
+pub mod agents;
 pub mod clock;
 pub mod config;
+pub mod dispatcher;
+pub mod lifecycle;
 pub mod process;
+pub mod rpc;
 pub mod spool;
 pub mod store;
 pub mod supervisor;
 pub mod task;
+pub mod telemetry;
 pub mod transcript;
+pub mod workspace;

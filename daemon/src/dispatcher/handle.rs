@@ -271,8 +271,8 @@ impl Handle {
     /// # Errors
     /// If the daemon is stopping.
     pub async fn report(&self, report: Report) -> Result<(), Unavailable> {
-        self.messages
-            .send(Message::Report(report))
+        self.supervisor
+            .hand_on(report)
             .await
             .map_err(|_| Unavailable::Stopping)
     }

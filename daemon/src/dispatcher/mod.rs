@@ -26,7 +26,10 @@ mod timers;
 
 use std::{sync::Arc, thread, time::Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    runtime,
+    sync::{mpsc, watch},
+};
 
 pub use self::{
     engine::{AgentOverview, Overview, Phase},
@@ -70,7 +73,7 @@ pub struct Parts {
     /// This boot of the machine.
     pub boot_id: String,
     /// For what it starts.
-    pub runtime: tokio::runtime::Handle,
+    pub runtime: runtime::Handle,
 }
 
 /// Reads the store and starts the loop. The thread ends when the daemon is
@@ -82,23 +85,19 @@ pub fn start(
     parts: Parts,
 ) -> Result<(Handle, thread::JoinHandle<Result<(), StoreError>>), StoreError> {
     let (requests, inbox) = mpsc::channel(INBOX);
+    let inbox = Inbox {
+        requests: inbox,
+        reports: parts.reports,
+    };
+    let runtime = parts.runtime.clone();
     let reader = parts.store.reader()?;
     let (revision, revisions) = watch::channel(reader.revision()?);
     let handle = Handle::new(
-        requests.clone(),
+        requests,
         revisions,
         parts.supervisor.clone(),
         parts.incarnation,
     );
-    // Reports take the same way in: one queue, one order.
-    let mut reports = parts.reports;
-    parts.runtime.spawn(async move {
-        while let Some(report) = reports.recv().await {
-            if requests.send(Message::Report(report)).await.is_err() {
-                break;
-            }
-        }
-    });
     let actor = Actor::new(
         parts.supervisor,
         Arc::clone(&parts.config),
@@ -118,23 +117,32 @@ pub fn start(
     drop(reader);
     let thread = thread::Builder::new()
         .name("dispatcher".to_owned())
-        .spawn(move || run(engine, &actor, inbox, &revision))
+        .spawn(move || run(engine, &actor, inbox, &revision, &runtime))
         .map_err(|error| StoreError::from(redb::StorageError::from(error)))?;
     Ok((handle, thread))
+}
+
+/// What waits for the loop: reports of processes go first.
+struct Inbox {
+    requests: mpsc::Receiver<Message>,
+    reports: mpsc::Receiver<Report>,
 }
 
 fn run(
     mut engine: Engine,
     actor: &Actor,
-    mut inbox: mpsc::Receiver<Message>,
+    mut inbox: Inbox,
     revision: &watch::Sender<Revision>,
+    runtime: &runtime::Handle,
 ) -> Result<(), StoreError> {
     for attempt in engine.unresolved() {
         actor.examine(attempt);
     }
-    let mut messages = Vec::with_capacity(TURN);
+    let mut reports = Vec::with_capacity(TURN);
+    let mut requests = Vec::with_capacity(TURN);
     loop {
-        let turn = engine.turn(messages.drain(..), Instant::now())?;
+        let messages = reports.drain(..).map(Message::Report);
+        let turn = engine.turn(messages.chain(requests.drain(..)), Instant::now())?;
         revision.send_if_modified(|known| std::mem::replace(known, turn.revision) != turn.revision);
         for act in turn.acts {
             actor.act(act);
@@ -142,39 +150,37 @@ fn run(
         if engine.is_done() {
             return Ok(());
         }
-        match receive(&mut inbox, &mut messages, engine.next_timer()) {
-            Received::Closed => return Ok(()),
-            Received::Messages | Received::Timer => {}
+        let open = runtime.block_on(inbox.receive(
+            &mut reports,
+            &mut requests,
+            engine.next_timer(),
+        ));
+        if !open {
+            return Ok(());
         }
     }
 }
 
-enum Received {
-    Messages,
-    Timer,
-    Closed,
-}
-
-/// Waits for messages, at the latest until `deadline`, and takes what is there.
-fn receive(
-    inbox: &mut mpsc::Receiver<Message>,
-    messages: &mut Vec<Message>,
-    deadline: Option<Instant>,
-) -> Received {
-    let runtime = tokio::runtime::Handle::try_current();
-    let taken = match (deadline, runtime) {
-        (None, _) | (_, Err(_)) => inbox.blocking_recv_many(messages, TURN),
-        (Some(deadline), Ok(runtime)) => {
-            let wait = tokio::time::timeout_at(deadline.into(), inbox.recv_many(messages, TURN));
-            match runtime.block_on(wait) {
-                Ok(taken) => taken,
-                Err(_) => return Received::Timer,
+impl Inbox {
+    /// Waits for messages, at the latest until `deadline`, and takes what is
+    /// there. Returns false once nobody can send any more.
+    async fn receive(
+        &mut self,
+        reports: &mut Vec<Report>,
+        requests: &mut Vec<Message>,
+        deadline: Option<Instant>,
+    ) -> bool {
+        let timer = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
             }
+        };
+        tokio::select! {
+            biased;
+            taken = self.reports.recv_many(reports, TURN) => taken > 0,
+            taken = self.requests.recv_many(requests, TURN) => taken > 0,
+            () = timer => true,
         }
-    };
-    if taken == 0 {
-        Received::Closed
-    } else {
-        Received::Messages
     }
 }

@@ -58,6 +58,10 @@ pub enum Report {
     },
 }
 
+/// Nobody listens to reports any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed;
+
 /// What the supervisor knows of one attempt in this incarnation.
 #[derive(Debug, Default)]
 struct Entry {
@@ -242,10 +246,17 @@ impl Supervisor {
         }
     }
 
+    /// Hands on what a runner says.
+    ///
+    /// # Errors
+    /// If nobody listens any more: the daemon is about to exit.
+    pub async fn hand_on(&self, report: Report) -> Result<(), Closed> {
+        self.shared.reports.send(report).await.map_err(|_| Closed)
+    }
+
     async fn report(&self, report: Report) {
-        // The dispatcher is gone only when the daemon is about to exit; the
-        // next incarnation finds out for itself.
-        if self.shared.reports.send(report).await.is_err() {
+        // The next incarnation finds out for itself.
+        if self.hand_on(report).await.is_err() {
             tracing::debug!("a report came after the dispatcher's end");
         }
     }
