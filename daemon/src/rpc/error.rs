@@ -1,0 +1,146 @@
+//! Errors on the wire: a gRPC status with a stable reason and a hint.
+
+use std::collections::HashMap;
+
+use agentd_proto::reason::{self, DOMAIN, META_FIELD, META_HINT, META_TASK};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::{
+    dispatcher::{CancelError, SubmitError, Unavailable},
+    store::StoreError,
+    task::id::TaskId,
+};
+
+/// A status in the making.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    metadata: HashMap<String, String>,
+}
+
+impl Failure {
+    pub(super) fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            metadata: HashMap::new(),
+        }
+    }
+
+    /// What a person can do about it.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.metadata.insert(META_HINT.to_owned(), hint.into());
+        self
+    }
+
+    fn task(mut self, task: TaskId) -> Self {
+        self.metadata.insert(META_TASK.to_owned(), task.to_string());
+        self
+    }
+
+    /// A field of the request that cannot be.
+    pub(super) fn field(name: &str, message: impl Into<String>) -> Self {
+        let mut failure = Self::new(Code::InvalidArgument, reason::INVALID_FIELD, message);
+        failure
+            .metadata
+            .insert(META_FIELD.to_owned(), name.to_owned());
+        failure
+    }
+
+    pub(super) fn not_found(id: impl std::fmt::Display) -> Self {
+        Self::new(
+            Code::NotFound,
+            reason::TASK_NOT_FOUND,
+            format!("there is no task {id}"),
+        )
+        .hint("agentctl ls --all lists every task")
+    }
+
+    /// The task has not ended, so it cannot run again.
+    pub(super) fn active(id: TaskId, state: &str) -> Self {
+        Self::new(
+            Code::FailedPrecondition,
+            reason::TASK_ACTIVE,
+            format!("task {id} is still {state}"),
+        )
+        .task(id)
+        .hint(format!(
+            "agentctl wait {id}, or agentctl cancel {id}, then rerun it"
+        ))
+    }
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        let details =
+            ErrorDetails::with_error_info(failure.reason, DOMAIN, failure.metadata);
+        Self::with_error_details(failure.code, failure.message, details)
+    }
+}
+
+impl From<Unavailable> for Failure {
+    fn from(error: Unavailable) -> Self {
+        match error {
+            Unavailable::Stopping => {
+                Self::new(Code::Unavailable, reason::DAEMON_STOPPING, error.to_string())
+            }
+            Unavailable::Store => Self::store(&error),
+        }
+    }
+}
+
+impl Failure {
+    fn store(error: &dyn std::error::Error) -> Self {
+        Self::new(
+            Code::Unavailable,
+            reason::STORE_UNAVAILABLE,
+            format!("the store failed: {error}"),
+        )
+        .hint("look at the daemon's log, and at the space and state of its disk")
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::store(&error)
+    }
+}
+
+impl From<SubmitError> for Failure {
+    fn from(error: SubmitError) -> Self {
+        let message = error.to_string();
+        match error {
+            SubmitError::RequestIdReused(task) => Self::new(
+                Code::AlreadyExists,
+                reason::REQUEST_ID_REUSED,
+                message,
+            )
+            .task(task)
+            .hint("use a new request id for a new task"),
+            SubmitError::KeyBusy { task } => {
+                Self::new(Code::AlreadyExists, reason::KEY_BUSY, message)
+                    .task(task)
+                    .hint("--queue waits behind it, --replace cancels it first")
+            }
+            SubmitError::QueueFull(_) => {
+                Self::new(Code::ResourceExhausted, reason::QUEUE_FULL, message)
+                    .hint("agentctl ls --active shows what waits; daemon.max_queued is the limit")
+            }
+            SubmitError::Active(task) => Self::active(task, "active"),
+            SubmitError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<CancelError> for Failure {
+    fn from(error: CancelError) -> Self {
+        match error {
+            CancelError::NotFound(id) => Self::not_found(id),
+            CancelError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}

@@ -1,0 +1,468 @@
+//! Wire to domain: what has passed here is valid.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use agentd_proto::{reason, v1};
+use sha2::{Digest as _, Sha256};
+use tonic::Code;
+
+use super::error::Failure;
+use crate::{
+    clock,
+    config::{self, Config},
+    dispatcher::{OnBusy, Submission},
+    store::Filter,
+    task::{
+        attempt::{Exit, ProcessIdentity, Run, RunResult, Status},
+        event::{AttemptRef, Stage},
+        id::{AttemptId, Nonce, TaskId, Timestamp},
+        limits::{
+            Limits, MAX_LABEL, MAX_LABELS, MAX_PROMPT, MAX_REQUEST_ID, MAX_TEXT, clip,
+        },
+        spec::{Payload, TaskSpec, Trigger, WorkspaceMode},
+        state::{StateKind, Task},
+    },
+    workspace,
+};
+
+/// The agent of tasks that bring a command or name none.
+const DEFAULT_AGENT: &str = "shell";
+/// Longest title that is made from a prompt or command, bytes.
+const MADE_TITLE: usize = 80;
+
+/// A request to store a task, with who asks. Looks at the file system and runs
+/// git: blocks.
+pub(super) fn submission(
+    request: v1::SubmitRequest,
+    user: String,
+    config: &Config,
+) -> Result<Submission, Failure> {
+    let digest = digest(&request);
+    let named = (!request.agent.is_empty()).then_some(request.agent.as_str());
+    let name = named
+        .or(config.default_agent.as_deref().filter(|_| request.command.is_empty()))
+        .unwrap_or(DEFAULT_AGENT);
+    let agent = config
+        .agent(name)
+        .ok_or_else(|| unknown_agent(name, config, Code::InvalidArgument))?;
+    payload_fits(agent, &request.prompt, &request.command)?;
+    let limits = request_limits(request.limits.as_ref())?;
+    let repo = match text("repo", &request.repo)? {
+        Some(path) => Some(locate(&path, Code::InvalidArgument)?),
+        None => None,
+    };
+    let mode = workspace_mode(request.workspace_mode, repo.as_deref())?;
+    let payload = Payload {
+        prompt: request.prompt,
+        command: request.command,
+    };
+    let title = match text("title", &request.title)? {
+        Some(title) => title,
+        None => made_title(&payload, agent),
+    };
+    let spec = TaskSpec {
+        trigger: Trigger::Manual,
+        rerun_of: None,
+        lineage: None,
+        request_id: request_id(&request.request_id)?,
+        agent: agent.name.clone(),
+        agent_type: agent.agent_type,
+        model: text("model", &request.model)?.or_else(|| agent.model.clone()),
+        title,
+        repo,
+        issue: issue(&request.issue)?,
+        user,
+        labels: labels(request.labels)?,
+        priority: request.priority,
+        limits: limits.or(agent.limits).or(config.limits),
+        workspace_mode: mode,
+        created_at: clock::now(),
+    };
+    Ok(Submission {
+        spec,
+        payload,
+        digest,
+        on_busy: on_busy(request.on_busy)?,
+    })
+}
+
+/// A request to run a finished task again. The new task takes everything over
+/// that the request does not change. Blocks.
+pub(super) fn rerun(
+    request: &v1::RerunRequest,
+    of: &Task,
+    payload: Payload,
+    user: String,
+    config: &Config,
+) -> Result<Submission, Failure> {
+    let agent = config
+        .agent(&of.spec.agent)
+        .ok_or_else(|| unknown_agent(&of.spec.agent, config, Code::FailedPrecondition))?;
+    if let Some(repo) = &of.spec.repo {
+        locate(&repo.to_string_lossy(), Code::FailedPrecondition)?;
+    }
+    let mut prompt = payload.prompt;
+    if !request.prompt.is_empty() {
+        prompt.clone_from(&request.prompt);
+    }
+    if !request.append_prompt.is_empty() {
+        if !prompt.is_empty() {
+            prompt.push_str("\n\n");
+        }
+        prompt.push_str(&request.append_prompt);
+    }
+    payload_fits(agent, &prompt, &payload.command)?;
+    let spec = TaskSpec {
+        trigger: Trigger::Rerun,
+        rerun_of: Some(of.id),
+        lineage: Some(of.spec.lineage.unwrap_or(of.id)),
+        request_id: request_id(&request.request_id)?,
+        agent_type: agent.agent_type,
+        model: text("model", &request.model)?.or_else(|| of.spec.model.clone()),
+        user,
+        created_at: clock::now(),
+        ..of.spec.clone()
+    };
+    let mut hash = Sha256::new();
+    for part in [
+        "rerun",
+        &of.id.to_string(),
+        &request.model,
+        &request.prompt,
+        &request.append_prompt,
+        &request.on_busy.to_string(),
+    ] {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    Ok(Submission {
+        spec,
+        payload: Payload {
+            prompt,
+            command: payload.command,
+        },
+        digest: hash.finalize().into(),
+        on_busy: on_busy(request.on_busy)?,
+    })
+}
+
+/// Tells a repeated request from another one with the same id.
+fn digest(request: &v1::SubmitRequest) -> [u8; 32] {
+    let labels: BTreeMap<_, _> = request.labels.iter().collect();
+    let rest = v1::SubmitRequest {
+        labels: std::collections::HashMap::new(),
+        ..request.clone()
+    };
+    let mut hash = Sha256::new();
+    hash.update(prost::Message::encode_to_vec(&rest));
+    for (name, value) in labels {
+        for part in [name, value] {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+    }
+    hash.finalize().into()
+}
+
+fn unknown_agent(name: &str, config: &Config, code: Code) -> Failure {
+    let known: Vec<_> = config.agents.keys().map(String::as_str).collect();
+    let nearest = config::nearest(name, known.iter().copied());
+    let hint = match nearest {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => format!("configured are: {}", known.join(", ")),
+    };
+    Failure::new(
+        code,
+        reason::AGENT_UNKNOWN,
+        format!("there is no agent {name:?}"),
+    )
+    .hint(hint)
+}
+
+fn payload_fits(
+    agent: &config::Agent,
+    prompt: &str,
+    command: &[String],
+) -> Result<(), Failure> {
+    let size = prompt.len() + command.iter().map(String::len).sum::<usize>();
+    if size > MAX_PROMPT {
+        return Err(Failure::field(
+            "prompt",
+            format!("prompt and command have {size} bytes; {MAX_PROMPT} are the limit"),
+        )
+        .hint("put long material into a file in the repository and name it in the prompt"));
+    }
+    if command.iter().any(|word| word.contains('\0')) || command.first().is_some_and(String::is_empty)
+    {
+        return Err(Failure::field(
+            "command",
+            "the command has an empty program or a NUL byte",
+        ));
+    }
+    if agent.command.is_empty() {
+        if prompt.trim().is_empty() && command.is_empty() {
+            return Err(Failure::field("prompt", "prompt and command are both empty")
+                .hint("agentctl run PROMPT, or agentctl run -- COMMAND"));
+        }
+    } else if !command.is_empty() {
+        return Err(Failure::field(
+            "command",
+            format!("agent {} has a command of its own", agent.name),
+        )
+        .hint("give it a prompt, or leave out --agent to run the command as it is"));
+    }
+    Ok(())
+}
+
+/// A short text: absent if empty.
+fn text(field: &'static str, text: &str) -> Result<Option<String>, Failure> {
+    if text.len() > MAX_TEXT {
+        let message = format!("{field} has {} bytes; {MAX_TEXT} are the limit", text.len());
+        return Err(Failure::field(field, message));
+    }
+    if text.chars().any(|c| c.is_control()) {
+        return Err(Failure::field(
+            field,
+            format!("{field} has control characters"),
+        ));
+    }
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+fn issue(given: &str) -> Result<Option<String>, Failure> {
+    let issue = text("issue", given)?;
+    if let Some(issue) = &issue
+        && (issue.trim().is_empty() || issue.starts_with('@'))
+    {
+        return Err(Failure::field("issue", "issue is blank or begins with @"));
+    }
+    Ok(issue)
+}
+
+fn request_id(given: &str) -> Result<Option<String>, Failure> {
+    if given.len() > MAX_REQUEST_ID {
+        return Err(Failure::field(
+            "request_id",
+            format!("request_id has more than {MAX_REQUEST_ID} bytes"),
+        ));
+    }
+    text("request_id", given)
+}
+
+fn labels(
+    given: std::collections::HashMap<String, String>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    if given.len() > MAX_LABELS {
+        return Err(Failure::field(
+            "labels",
+            format!("{} labels; {MAX_LABELS} are the limit", given.len()),
+        ));
+    }
+    for (name, value) in &given {
+        if name.is_empty() || name.len() > MAX_LABEL || value.len() > MAX_LABEL {
+            return Err(Failure::field(
+                "labels",
+                format!("names and values of labels have 1 to {MAX_LABEL} bytes"),
+            ));
+        }
+        text("labels", name)?;
+        text("labels", value)?;
+    }
+    Ok(given.into_iter().collect())
+}
+
+fn request_limits(limits: Option<&v1::Limits>) -> Result<Limits, Failure> {
+    let Some(limits) = limits else {
+        return Ok(Limits::default());
+    };
+    for (field, value) in [
+        ("limits.start_timeout", limits.start_timeout),
+        ("limits.timeout", limits.timeout),
+        ("limits.max_attempts", limits.max_attempts.map(u64::from)),
+    ] {
+        if value == Some(0) {
+            return Err(Failure::field(field, format!("{field} is 0")));
+        }
+    }
+    Ok(Limits {
+        start_timeout: limits.start_timeout,
+        timeout: limits.timeout,
+        kill_grace: limits.kill_grace,
+        max_attempts: limits.max_attempts,
+    })
+}
+
+fn locate(path: &str, code: Code) -> Result<PathBuf, Failure> {
+    let path = Path::new(path);
+    let failed = |message: String| {
+        Failure::new(code, reason::REPO_INVALID, message)
+            .hint("name a directory inside a git repository")
+    };
+    if !path.is_absolute() {
+        return Err(failed(format!("{}: not an absolute path", path.display())));
+    }
+    let found = workspace::locate_repo(path).map_err(|error| failed(error.to_string()))?;
+    if found.to_str().is_none() {
+        return Err(failed(format!("{}: not UTF-8", found.display())));
+    }
+    Ok(found)
+}
+
+/// With a repository the default is a worktree; "none" makes no workspace and
+/// so runs in the repository itself.
+fn workspace_mode(given: i32, repo: Option<&Path>) -> Result<WorkspaceMode, Failure> {
+    let given = v1::WorkspaceMode::try_from(given)
+        .map_err(|_| Failure::field("workspace_mode", "unknown workspace mode"))?;
+    match (given, repo) {
+        (v1::WorkspaceMode::Unspecified | v1::WorkspaceMode::Worktree, Some(_)) => {
+            Ok(WorkspaceMode::Worktree)
+        }
+        (v1::WorkspaceMode::InPlace | v1::WorkspaceMode::None, Some(_)) => {
+            Ok(WorkspaceMode::InPlace)
+        }
+        (v1::WorkspaceMode::Unspecified | v1::WorkspaceMode::None, None) => {
+            Ok(WorkspaceMode::None)
+        }
+        (v1::WorkspaceMode::Worktree | v1::WorkspaceMode::InPlace, None) => {
+            Err(Failure::field("repo", "this workspace mode needs a repository")
+                .hint("name one with --repo"))
+        }
+    }
+}
+
+fn on_busy(given: i32) -> Result<OnBusy, Failure> {
+    match v1::OnBusy::try_from(given) {
+        Ok(v1::OnBusy::Unspecified) => Ok(OnBusy::Refuse),
+        Ok(v1::OnBusy::Queue) => Ok(OnBusy::Queue),
+        Ok(v1::OnBusy::Replace) => Ok(OnBusy::Replace),
+        Err(_) => Err(Failure::field("on_busy", "unknown value of on_busy")),
+    }
+}
+
+/// The first line of the prompt, or the command.
+fn made_title(payload: &Payload, agent: &config::Agent) -> String {
+    let line = payload.prompt.lines().map(str::trim).find(|l| !l.is_empty());
+    let title = match line {
+        Some(line) => line.to_owned(),
+        None if payload.command.is_empty() => agent.command.join(" "),
+        None => payload.command.join(" "),
+    };
+    let title: String = title
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    clip(&title, MADE_TITLE)
+}
+
+pub(super) fn task_id(id: u64) -> Result<TaskId, Failure> {
+    TaskId::new(id).ok_or_else(|| Failure::field("id", "0 is no task's number"))
+}
+
+pub(super) fn filter(filter: v1::Filter) -> Result<Filter, Failure> {
+    let optional = |text: String| (!text.is_empty()).then_some(text);
+    let time = |at: i64| (at != 0).then_some(Timestamp(at));
+    let states = filter.states.iter().map(|state| {
+        let kind = u8::try_from(*state).ok();
+        kind.and_then(|code| StateKind::ALL.into_iter().find(|kind| *kind as u8 == code))
+            .ok_or_else(|| Failure::field("filter.states", format!("unknown state {state}")))
+    });
+    Ok(Filter {
+        states: states.collect::<Result<_, _>>()?,
+        agent: optional(filter.agent),
+        repo: optional(filter.repo),
+        issue: optional(filter.issue),
+        labels: filter.labels.into_iter().collect(),
+        since: time(filter.since),
+        until: time(filter.until),
+    })
+}
+
+fn process(identity: Option<v1::ProcessIdentity>) -> Result<ProcessIdentity, Failure> {
+    let identity = identity.ok_or_else(|| Failure::field("runner", "no identity"))?;
+    Ok(ProcessIdentity {
+        pid: identity.pid,
+        start_ticks: identity.start_ticks,
+        boot_id: identity.boot_id,
+    })
+}
+
+/// What a runner says when it registers.
+pub(super) struct Registration {
+    pub(super) attempt: AttemptRef,
+    pub(super) runner: ProcessIdentity,
+    pub(super) stage: Stage,
+    pub(super) result: Option<RunResult>,
+}
+
+pub(super) fn registration(register: v1::Register) -> Result<Registration, Failure> {
+    let nonce = <[u8; 16]>::try_from(register.nonce)
+        .map_err(|_| Failure::field("nonce", "not 16 bytes"))?;
+    if register.attempt == 0 {
+        return Err(Failure::field("attempt", "0 is no attempt's number"));
+    }
+    let attempt = AttemptRef {
+        id: AttemptId {
+            task: task_id(register.task)?,
+            number: register.attempt,
+        },
+        nonce: Nonce(nonce),
+    };
+    let stage = match register.started {
+        Some(it) => {
+            let (agent, at) = started(it)?;
+            Stage::Running { agent, at }
+        }
+        None => Stage::Waiting,
+    };
+    Ok(Registration {
+        attempt,
+        runner: process(register.runner)?,
+        stage,
+        result: register.exited.map(exited).transpose()?,
+    })
+}
+
+pub(super) fn started(started: v1::Started) -> Result<(ProcessIdentity, Timestamp), Failure> {
+    Ok((process(started.agent)?, Timestamp(started.at)))
+}
+
+pub(super) fn exited(exited: v1::Exited) -> Result<RunResult, Failure> {
+    let run = match exited.exit {
+        Some(exit) => Run::Exited {
+            started_at: Timestamp(exited.started_at),
+            exit: self::exit(exit)?,
+        },
+        None if exited.spawn_error.is_empty() => Run::NotStarted,
+        None => Run::SpawnFailed {
+            message: exited.spawn_error,
+            missing: exited.agent_missing,
+        },
+    };
+    Ok(RunResult {
+        run,
+        ended_at: Timestamp(exited.ended_at),
+        left_over: exited.left_over,
+    })
+}
+
+fn exit(exit: v1::Exit) -> Result<Exit, Failure> {
+    let status = match (exit.code, exit.signal) {
+        (Some(code), None) => Status::Code(code),
+        (None, Some(number)) => Status::Signal {
+            number,
+            core: exit.core_dumped,
+        },
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(Failure::field("exit", "neither a code nor a signal"));
+        }
+    };
+    Ok(Exit {
+        status,
+        user_cpu: exit.user_cpu,
+        system_cpu: exit.system_cpu,
+        peak_memory: exit.peak_memory,
+    })
+}

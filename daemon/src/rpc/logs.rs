@@ -1,0 +1,215 @@
+//! Transcripts: from an offset on, over all attempts if asked, as they grow.
+
+use std::{io, sync::Arc};
+
+use agentd_proto::v1;
+use tokio::sync::mpsc;
+use tonic::{Code, Status};
+
+use super::{Shared, error::Failure, from_proto, to_proto};
+use crate::{
+    task::{
+        attempt::Phase,
+        id::{AttemptId, Revision, TaskId},
+        state::Task,
+    },
+    transcript::{Follower, Page, Reader, Stream},
+};
+
+/// Transcript bytes of one message; far below the limit of a message.
+const PAGE: usize = 256 * 1024;
+
+type Sender = mpsc::Sender<Result<v1::LogsResponse, Status>>;
+
+/// Where the reading is.
+struct Place {
+    attempt: u32,
+    offset: u64,
+}
+
+/// Sends the transcript that was asked for until its end.
+pub(super) async fn send(shared: Arc<Shared>, request: v1::LogsRequest, to: Sender) {
+    let done = follow(&shared, request, &to).await;
+    if let Err(failure) = done {
+        // Who asked may have gone.
+        drop(to.send(Err(failure.into())).await);
+    }
+}
+
+async fn follow(
+    shared: &Arc<Shared>,
+    request: v1::LogsRequest,
+    to: &Sender,
+) -> Result<(), Failure> {
+    let id = from_proto::task_id(request.task)?;
+    let mut revisions = shared.dispatcher.revisions();
+    let mut task = load(shared, id).await?;
+    let mut place = begin(shared, &request, &task).await?;
+    loop {
+        if place.attempt > 0 {
+            let attempt = AttemptId {
+                task: id,
+                number: place.attempt,
+            };
+            if !read_attempt(shared, &request, attempt, &mut place, &mut revisions, to).await? {
+                return Ok(());
+            }
+            task = load(shared, id).await?;
+        }
+        // The attempts after it, if all are wanted.
+        let goes_on = request.follow && request.attempt == 0;
+        if !goes_on || (!task.state.is_active() && task.attempts <= place.attempt) {
+            return Ok(());
+        }
+        while task.attempts <= place.attempt {
+            if !task.state.is_active() || !next(&mut revisions, to).await {
+                return Ok(());
+            }
+            task = load(shared, id).await?;
+        }
+        place = Place {
+            attempt: place.attempt + 1,
+            offset: 0,
+        };
+    }
+}
+
+/// Where to begin. Following without a place to go on from begins with the
+/// newest attempt; one that has not begun yet has the number 0.
+async fn begin(
+    shared: &Arc<Shared>,
+    request: &v1::LogsRequest,
+    task: &Task,
+) -> Result<Place, Failure> {
+    let attempt = match request.attempt {
+        0 => task.attempts,
+        number if number <= task.attempts => number,
+        number => {
+            return Err(Failure::new(
+                Code::NotFound,
+                agentd_proto::reason::TASK_NOT_FOUND,
+                format!("task {} has no attempt {number}", task.id),
+            )
+            .hint(format!("agentctl show {} lists its attempts", task.id)));
+        }
+    };
+    let mut place = Place {
+        attempt,
+        offset: request.offset,
+    };
+    if request.tail > 0 && request.offset == 0 && attempt > 0 {
+        let id = AttemptId {
+            task: task.id,
+            number: attempt,
+        };
+        let lines = usize::try_from(request.tail).unwrap_or(usize::MAX);
+        place.offset = blocking(shared, id, move |reader| reader.tail(lines)).await?;
+    }
+    Ok(place)
+}
+
+/// Sends one attempt's transcript, until its end if the attempt has one.
+/// Returns false if nobody listens any more.
+async fn read_attempt(
+    shared: &Arc<Shared>,
+    request: &v1::LogsRequest,
+    attempt: AttemptId,
+    place: &mut Place,
+    revisions: &mut tokio::sync::watch::Receiver<Revision>,
+    to: &Sender,
+) -> Result<bool, Failure> {
+    let mut follower = None;
+    loop {
+        // Asked before reading: what is written before the end is then read.
+        let ended = has_ended(shared, attempt).await?;
+        if request.follow && !ended && follower.is_none() {
+            let dir = shared.state.transcript(attempt);
+            follower = Some(Follower::new(&dir).map_err(|error| unreadable(attempt, &error))?);
+        }
+        let from = place.offset;
+        let page = blocking(shared, attempt, move |reader| reader.read(from, PAGE)).await?;
+        let progress = page.next_offset != place.offset || !page.records.is_empty();
+        place.offset = page.next_offset;
+        if progress {
+            if to.send(Ok(response(request, attempt, page))).await.is_err() {
+                return Ok(false);
+            }
+            continue;
+        }
+        if ended || !request.follow {
+            return Ok(true);
+        }
+        let Some(follower) = &mut follower else {
+            return Ok(true);
+        };
+        tokio::select! {
+            changed = follower.changed() => {
+                changed.map_err(|error| unreadable(attempt, &error))?;
+            }
+            changed = revisions.changed() => if changed.is_err() { return Ok(false) },
+            () = to.closed() => return Ok(false),
+        }
+    }
+}
+
+fn response(request: &v1::LogsRequest, attempt: AttemptId, page: Page) -> v1::LogsResponse {
+    let wanted = |stream: Stream| match stream {
+        Stream::Output => !request.no_stdout,
+        Stream::Errors => !request.no_stderr,
+        Stream::Note => true,
+    };
+    let records = page.records.into_iter();
+    v1::LogsResponse {
+        attempt: attempt.number,
+        lines: records
+            .filter(|record| wanted(record.stream))
+            .map(to_proto::log_line)
+            .collect(),
+        next_offset: page.next_offset,
+    }
+}
+
+async fn load(shared: &Arc<Shared>, id: TaskId) -> Result<Task, Failure> {
+    let task = shared.read(move |reader| reader.task(id)).await?;
+    task.ok_or_else(|| Failure::not_found(id))
+}
+
+async fn has_ended(shared: &Arc<Shared>, id: AttemptId) -> Result<bool, Failure> {
+    let attempt = shared.read(move |reader| reader.attempt(id)).await?;
+    Ok(attempt.is_none_or(|attempt| attempt.phase == Phase::Ended))
+}
+
+/// Waits for the next change of any task. Returns false if nobody listens or
+/// the daemon stops.
+async fn next(revisions: &mut tokio::sync::watch::Receiver<Revision>, to: &Sender) -> bool {
+    tokio::select! {
+        changed = revisions.changed() => changed.is_ok(),
+        () = to.closed() => false,
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    attempt: AttemptId,
+    read: impl Fn(&Reader) -> io::Result<T> + Send + 'static,
+) -> Result<T, Failure> {
+    let state = shared.state.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        let once = || Reader::open(&state.transcript(attempt)).and_then(|reader| read(&reader));
+        match once() {
+            // Put away between the look and the reading.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => once(),
+            other => other,
+        }
+    });
+    let read = reading.await.map_err(io::Error::from).flatten();
+    read.map_err(|error| unreadable(attempt, &error))
+}
+
+fn unreadable(attempt: AttemptId, error: &io::Error) -> Failure {
+    Failure::new(
+        Code::Unavailable,
+        agentd_proto::reason::STORE_UNAVAILABLE,
+        format!("the transcript of {attempt} cannot be read: {error}"),
+    )
+}

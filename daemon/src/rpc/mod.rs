@@ -1,0 +1,134 @@
+//! The gRPC services: convert, call the handle, convert.
+//!
+//! Nothing here decides about tasks or keeps anything. Reads go to snapshots
+//! of the store, off the async threads; changes go to the dispatcher. Proto
+//! types end here.
+
+mod control;
+mod error;
+mod from_proto;
+mod logs;
+mod peer;
+mod runner;
+mod to_proto;
+
+use std::{path::PathBuf, pin::Pin, sync::Arc};
+
+use agentd_proto::{
+    MAX_MESSAGE,
+    v1::{self, control_server::ControlServer, runner_server::RunnerServer},
+};
+use tokio::net::UnixListener;
+use tokio_stream::{Stream, StreamExt as _, wrappers::UnixListenerStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{service::interceptor::InterceptedService, transport::Server};
+
+use self::{control::ControlService, error::Failure, runner::RunnerService};
+use crate::{
+    config::Config,
+    dispatcher::Handle,
+    spool::StateDir,
+    store::{Reader, Store, StoreError},
+    task::id::Timestamp,
+};
+
+/// What the services work with.
+#[derive(Debug)]
+pub struct Shared {
+    /// The way to change anything.
+    pub dispatcher: Handle,
+    /// The way to read.
+    pub store: Arc<Store>,
+    /// Where transcripts are.
+    pub state: StateDir,
+    /// What the operator set.
+    pub config: Arc<Config>,
+    /// Where we listen.
+    pub socket: PathBuf,
+    /// When this incarnation began.
+    pub started_at: Timestamp,
+    /// Cancelled when the daemon is to stop.
+    pub stop: CancellationToken,
+}
+
+impl Shared {
+    /// Reads from a snapshot, off the async threads.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let store = Arc::clone(&self.store);
+        let reading = tokio::task::spawn_blocking(move || read(&store.reader()?));
+        match reading.await {
+            Ok(answer) => Ok(answer?),
+            Err(error) => Err(Failure::new(
+                tonic::Code::Internal,
+                agentd_proto::reason::STORE_UNAVAILABLE,
+                error.to_string(),
+            )),
+        }
+    }
+}
+
+/// Answers on `listener` until `shared.stop`, then lets what is under way end.
+///
+/// # Errors
+/// If the server cannot be set up or fails as a whole.
+pub async fn serve(shared: Arc<Shared>, listener: UnixListener) -> anyhow::Result<()> {
+    let stop = shared.stop.clone();
+    let tracker = TaskTracker::new();
+    let runner = RunnerService {
+        dispatcher: shared.dispatcher.clone(),
+        tracker: tracker.clone(),
+        stop: stop.clone(),
+    };
+    let control = ControlService::new(shared, tracker.clone());
+    let control = ControlServer::new(control)
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE);
+    let runner = RunnerServer::new(runner).max_decoding_message_size(MAX_MESSAGE);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<ControlServer<ControlService>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    Server::builder()
+        .add_service(InterceptedService::new(control, peer::check))
+        .add_service(InterceptedService::new(runner, peer::check))
+        .add_service(InterceptedService::new(health_service, peer::check))
+        .add_service(InterceptedService::new(reflection, peer::check))
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled())
+        .await?;
+    tracker.close();
+    tracker.wait().await;
+    Ok(())
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, tonic::Status>> + Send>>;
+
+/// A stream that ends when the daemon stops.
+fn until<T: Send + 'static>(
+    stop: CancellationToken,
+    stream: impl Stream<Item = Result<T, tonic::Status>> + Send + 'static,
+) -> Answers<T> {
+    let stopped = async move {
+        stop.cancelled().await;
+        let stopping = crate::dispatcher::Unavailable::Stopping;
+        Err(tonic::Status::from(Failure::from(stopping)))
+    };
+    let stopped = tokio_stream::StreamExt::map(OnceFuture::new(stopped), |end| end);
+    let mut ended = false;
+    let merged = stream
+        .map(Some)
+        .chain(tokio_stream::once(None))
+        .merge(stopped.map(Some));
+    Box::pin(merged.map_while(move |item| {
+        if ended {
+            return None;
+        }
+        let item = item?;
+        ended = item.is_err();
+        Some(item)
+    }))
+}

@@ -1,0 +1,106 @@
+//! The runners' service: one stream each.
+
+use agentd_proto::v1::{self, runner_message::Message};
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{error::Failure, from_proto, peer, to_proto};
+use crate::{
+    dispatcher::Handle,
+    supervisor::Report,
+    task::event::{AttemptRef, Event},
+};
+
+/// Serves runners.
+#[derive(Debug)]
+pub(super) struct RunnerService {
+    pub(super) dispatcher: Handle,
+    pub(super) tracker: TaskTracker,
+    pub(super) stop: CancellationToken,
+}
+
+type Outgoing = std::pin::Pin<
+    Box<dyn tokio_stream::Stream<Item = Result<v1::DaemonMessage, Status>> + Send>,
+>;
+
+#[tonic::async_trait]
+impl v1::runner_server::Runner for RunnerService {
+    type AttachStream = Outgoing;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<v1::RunnerMessage>>,
+    ) -> Result<Response<Outgoing>, Status> {
+        let peer = peer::of(&request);
+        let mut incoming = request.into_inner();
+        let first = incoming.message().await?.and_then(|first| first.message);
+        let Some(Message::Register(register)) = first else {
+            return Err(Failure::field("message", "the first message is not Register").into());
+        };
+        let from_proto::Registration {
+            attempt,
+            runner,
+            stage,
+            result,
+        } = from_proto::registration(register)?;
+        if let Some(pid) = peer.and_then(|peer| peer.pid)
+            && pid != runner.pid
+        {
+            return Err(Failure::field(
+                "runner",
+                format!("pid {pid} registers as pid {}", runner.pid),
+            )
+            .into());
+        }
+        let outgoing = self.dispatcher.attach(attempt);
+        let report = match result {
+            Some(result) => Report::Exited { attempt, result },
+            None => Report::Event(Event::Registered {
+                attempt,
+                runner,
+                stage,
+                adopted: false,
+            }),
+        };
+        self.dispatcher.report(report).await.map_err(Failure::from)?;
+        let dispatcher = self.dispatcher.clone();
+        let stop = self.stop.clone();
+        self.tracker.spawn(async move {
+            let listening = listen(&dispatcher, attempt, &mut incoming);
+            if let Some(Err(status)) = stop.run_until_cancelled(listening).await {
+                tracing::debug!(attempt = %attempt.id, %status, "runner disconnected");
+            }
+        });
+        let stop = self.stop.clone();
+        let messages = ReceiverStream::new(outgoing).map(|m| Ok(to_proto::to_runner(m)));
+        Ok(Response::new(super::until(stop, messages)))
+    }
+}
+
+/// Hands on what a runner says until it hangs up.
+async fn listen(
+    dispatcher: &Handle,
+    attempt: AttemptRef,
+    incoming: &mut Streaming<v1::RunnerMessage>,
+) -> Result<(), Status> {
+    while let Some(message) = incoming.message().await? {
+        let report = match message.message {
+            Some(Message::Started(started)) => {
+                let (agent, at) = from_proto::started(started)?;
+                Report::Event(Event::Started { attempt, agent, at })
+            }
+            Some(Message::Exited(exited)) => Report::Exited {
+                attempt,
+                result: from_proto::exited(exited)?,
+            },
+            // Heartbeats say that the connection lives; they change nothing.
+            Some(Message::Heartbeat(_)) | None => continue,
+            Some(Message::Register(_)) => {
+                return Err(Failure::field("message", "registered already").into());
+            }
+        };
+        dispatcher.report(report).await.map_err(Failure::from)?;
+    }
+    Ok(())
+}
