@@ -1,0 +1,214 @@
+//! Where an agent works: a git worktree of its own, the repository's checkout,
+//! or a private directory.
+//!
+//! ```text
+//! worktrees/app-1f3a9c20/       one directory a repository
+//!   .lock                       held while one of them is prepared
+//!   claude-42/                  the key (claude, app, 42), on branch agent/claude-42
+//!   task-7/                     a task without an issue
+//! workspaces/8/                 the private directory of task 8
+//! ```
+//!
+//! A worktree is made once and then kept: retries and later tasks of its key
+//! find it as the agent left it, with whatever branch it is on. One that a
+//! killed git left half-made is made again, because no agent has been in it;
+//! one that is damaged in another way is reported.
+//!
+//! Not here: snapshots and collection of worktrees, and fetching. Everything
+//! blocks, up to the time limit of a git command.
+//!
+//! Invariants: no file that git does not know to be its own unfinished checkout
+//! is deleted or overwritten. No text of a task reaches a path, a ref or a
+//! command line unchecked, and no shell is used.
+
+mod git;
+mod leftover;
+mod lock;
+mod name;
+mod repo;
+mod worktree;
+
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub use self::{
+    git::GitError,
+    repo::{RepoError, locate_repo},
+};
+use crate::task::{
+    attempt::Workspace,
+    id::TaskId,
+    limits::{MAX_MESSAGE, clip},
+    reason::FailureReason,
+    spec::WorkspaceMode,
+};
+
+/// How long a preparation waits for others of its repository.
+const LOCK_LIMIT: Duration = Duration::from_secs(600);
+
+/// What a workspace is needed for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Which kind.
+    pub mode: WorkspaceMode,
+    /// The repository's canonical path, as [`locate_repo`] found it.
+    pub repo: Option<PathBuf>,
+    /// The agent's name.
+    pub agent: String,
+    /// The issue's number or text.
+    pub issue: Option<String>,
+    /// The task.
+    pub task: TaskId,
+    /// Where a new branch begins; `None`: at what is checked out.
+    pub base: Option<String>,
+    /// The daemon's directory.
+    pub state_dir: PathBuf,
+}
+
+/// A workspace that could not be made ready. Nothing was destroyed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct WorkspaceError {
+    /// `WorkspaceFailed` or `RepoMissing`.
+    pub reason: FailureReason,
+    /// One line, with the words of git or the system and what to do.
+    pub message: String,
+}
+
+impl WorkspaceError {
+    fn failed(message: impl AsRef<str>) -> Self {
+        Self::new(FailureReason::WorkspaceFailed, message.as_ref())
+    }
+
+    fn repo_missing(message: impl AsRef<str>) -> Self {
+        Self::new(FailureReason::RepoMissing, message.as_ref())
+    }
+
+    fn io(path: &Path, err: &io::Error) -> Self {
+        Self::failed(format!("{}: {err}", path.display()))
+    }
+
+    fn new(reason: FailureReason, message: &str) -> Self {
+        // Paths and the output of hooks may hold anything.
+        let line: String = message
+            .chars()
+            .map(|char| if char.is_control() { ' ' } else { char })
+            .collect();
+        Self {
+            reason,
+            message: clip(&line, MAX_MESSAGE),
+        }
+    }
+}
+
+impl From<GitError> for WorkspaceError {
+    fn from(err: GitError) -> Self {
+        Self::failed(err.to_string())
+    }
+}
+
+/// Makes the workspace of a task ready, or finds it as it was left.
+///
+/// Blocks: for as long as git takes, and while another workspace of the same
+/// repository is prepared.
+///
+/// # Errors
+/// `RepoMissing` if the repository is not there any more, else
+/// `WorkspaceFailed`.
+pub fn prepare(request: &Request) -> Result<Workspace, WorkspaceError> {
+    match request.mode {
+        WorkspaceMode::None => private(request),
+        WorkspaceMode::InPlace => in_place(request),
+        WorkspaceMode::Worktree => worktree(request),
+    }
+}
+
+fn private(request: &Request) -> Result<Workspace, WorkspaceError> {
+    let path = request
+        .state_dir
+        .join("workspaces")
+        .join(request.task.to_string());
+    make_dir(&path)?;
+    Ok(Workspace { path, branch: None })
+}
+
+fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
+    let repository = repository(request)?;
+    if repository.bare {
+        let path = repository.path.display();
+        return Err(WorkspaceError::failed(format!(
+            "{path} is a bare repository: it has no checkout to work in; use a worktree"
+        )));
+    }
+    Ok(Workspace {
+        path: repository.path,
+        branch: None,
+    })
+}
+
+fn worktree(request: &Request) -> Result<Workspace, WorkspaceError> {
+    let repository = repository(request)?;
+    let dir = request
+        .state_dir
+        .join("worktrees")
+        .join(name::of_repo(&repository.path));
+    make_dir(&dir)?;
+    // Git lists its worktrees by their canonical paths.
+    let dir = fs::canonicalize(&dir).map_err(|err| WorkspaceError::io(&dir, &err))?;
+    let lock = lock::take(&dir, LOCK_LIMIT).map_err(|err| {
+        if err.kind() == io::ErrorKind::TimedOut {
+            let limit = LOCK_LIMIT.as_secs();
+            let shown = dir.display();
+            WorkspaceError::failed(format!("{shown}/.lock: held by others for {limit} s"))
+        } else {
+            WorkspaceError::io(&dir, &err)
+        }
+    })?;
+    let name = name::of_worktree(&request.agent, request.issue.as_deref(), request.task);
+    let place = worktree::Place {
+        repo: &repository.path,
+        path: dir.join(&name),
+        branch: format!("agent/{name}"),
+        lock: &lock,
+    };
+    place.prepare(request.base.as_deref())
+}
+
+/// The repository of the request, if it is still where it was.
+fn repository(request: &Request) -> Result<repo::Repository, WorkspaceError> {
+    let Some(path) = &request.repo else {
+        return Err(WorkspaceError::repo_missing("the task names no repository"));
+    };
+    let found = repo::locate(path).map_err(|err| match err {
+        RepoError::Missing(_)
+        | RepoError::NotDirectory(_)
+        | RepoError::NotRepository { .. }
+        | RepoError::Internals(_) => WorkspaceError::repo_missing(err.to_string()),
+        RepoError::Unreadable { .. } | RepoError::Git { .. } => {
+            WorkspaceError::failed(err.to_string())
+        }
+    })?;
+    // Where a repository was removed, git finds one that lies around it.
+    if found.path != *path {
+        return Err(WorkspaceError::repo_missing(format!(
+            "{}: not a repository any more; it is now a part of {}",
+            path.display(),
+            found.path.display()
+        )));
+    }
+    Ok(found)
+}
+
+/// A directory for this user alone, with those above it.
+fn make_dir(path: &Path) -> Result<(), WorkspaceError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|err| WorkspaceError::io(path, &err))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,352 @@
+//! One worktree: what is found at its place, and what is done about it.
+//!
+//! | at the path | git lists it | done |
+//! |---|---|---|
+//! | nothing, or an empty directory | no | made, on its branch if there is one |
+//! | nothing, or an empty directory | yes | the entry is removed, then made |
+//! | a directory | yes, half-made | removed by git, then made |
+//! | a directory | yes | looked over, then used as it is |
+//! | a directory | no | reported |
+//! | anything else | | reported |
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{self, File},
+    io,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::{Path, PathBuf},
+};
+
+use super::{WorkspaceError, git::Git, git::GitError, leftover};
+use crate::task::attempt::Workspace;
+
+/// How git locks a worktree that it is making, and only then.
+const INITIALIZING: &[u8] = b"initializing";
+
+/// Where a worktree belongs.
+pub(super) struct Place<'a> {
+    /// The repository.
+    pub(super) repo: &'a Path,
+    /// The worktree's canonical path.
+    pub(super) path: PathBuf,
+    /// The branch on which it is made.
+    pub(super) branch: String,
+    /// The lock of the repository's worktrees.
+    pub(super) lock: &'a File,
+}
+
+/// One worktree in git's list.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Entry {
+    path: PathBuf,
+    /// The reason, if it is locked.
+    locked: Option<Vec<u8>>,
+}
+
+impl Entry {
+    fn is_half_made(&self) -> bool {
+        self.locked.as_deref() == Some(INITIALIZING)
+    }
+}
+
+enum Found {
+    Nothing,
+    EmptyDirectory,
+    Directory,
+    Other,
+}
+
+impl Place<'_> {
+    /// Makes the worktree, or finds it as it was left.
+    pub(super) fn prepare(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
+        let list = self.git().call(&[&"worktree", &"list", &"--porcelain"])?;
+        let mut entries = parse_list(&list).into_iter();
+        let entry = entries.find(|entry| entry.path == self.path);
+        let found = look(&self.path).map_err(|err| WorkspaceError::io(&self.path, &err))?;
+        match (found, entry) {
+            (Found::Nothing, None) => self.make(base),
+            (Found::EmptyDirectory, None) => {
+                self.remove_empty()?;
+                self.make(base)
+            }
+            (Found::Nothing, Some(entry)) => {
+                self.forget(&entry)?;
+                self.make(base)
+            }
+            (Found::EmptyDirectory, Some(entry)) => {
+                self.remove_empty()?;
+                self.forget(&entry)?;
+                self.make(base)
+            }
+            (Found::Directory, Some(entry)) if entry.is_half_made() => {
+                self.undo(&entry)?;
+                self.make(base)
+            }
+            (Found::Directory, Some(_)) => self.reuse(),
+            (Found::Directory, None) => Err(self.foreign("git does not list it as a worktree")),
+            (Found::Other, _) => Err(self.foreign("it is not a directory")),
+        }
+    }
+
+    fn make(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
+        let git = self.git();
+        let common = rev_parse(&git, "--git-common-dir")?;
+        leftover::clear(&[self.branch_lock(&common, &self.branch)], &[&self.path])?;
+        let add: [&dyn AsRef<OsStr>; 3] = [&"worktree", &"add", &"--no-track"];
+        if self.has_branch(&self.branch)? {
+            let add: [&dyn AsRef<OsStr>; 2] = [add[0], add[1]];
+            git.call(&[&add[..], &[&self.path, &self.branch]].concat())?;
+        } else {
+            let base = self.base(base)?;
+            git.call(&[&add[..], &[&"-b", &self.branch, &self.path, &base]].concat())?;
+        }
+        Ok(self.workspace(Some(self.branch.clone())))
+    }
+
+    /// The commit at which a new branch begins.
+    fn base(&self, base: Option<&str>) -> Result<OsString, WorkspaceError> {
+        let repo = self.repo.display();
+        let name = base.unwrap_or("HEAD");
+        let commit = format!("{name}^{{commit}}");
+        let verify: [&dyn AsRef<OsStr>; 4] =
+            [&"rev-parse", &"--verify", &"--end-of-options", &commit];
+        match (self.git().call(&verify), base) {
+            (Ok(id), _) => Ok(OsString::from_vec(id)),
+            (Err(GitError::Failed { words, .. }), Some(_)) => Err(WorkspaceError::failed(format!(
+                "base {name} is not a commit of {repo}: {words}; name a branch that it has"
+            ))),
+            (Err(GitError::Failed { words, .. }), None) => Err(WorkspaceError::failed(format!(
+                "{repo} has nothing checked out to begin from: {words}; make a first commit, \
+                 or set a base"
+            ))),
+            (Err(err), _) => Err(err.into()),
+        }
+    }
+
+    /// Uses what is there once it is sure to be a whole worktree of the
+    /// repository.
+    fn reuse(&self) -> Result<Workspace, WorkspaceError> {
+        let git = self.git_inside();
+        // Without its own .git file, git would find a repository around it.
+        let top = rev_parse(&git, "--show-toplevel").map_err(|err| self.damaged(&err))?;
+        let common = rev_parse(&git, "--git-common-dir").map_err(|err| self.damaged(&err))?;
+        let own = rev_parse(&git, "--absolute-git-dir").map_err(|err| self.damaged(&err))?;
+        if top != self.path || common != rev_parse(&self.git(), "--git-common-dir")? {
+            let top = top.display();
+            return Err(self.broken(&format!("its .git file leads to {top}")));
+        }
+        let branch = self.checked_out(&git)?;
+        let mut locks = vec![own.join("index.lock"), own.join("HEAD.lock")];
+        locks.extend(branch.iter().map(|name| self.branch_lock(&common, name)));
+        leftover::clear(&locks, &[&self.path, &own])?;
+        if branch.as_ref() == Some(&self.branch) && !self.has_branch(&self.branch)? {
+            let (path, repo, branch) = (self.path.display(), self.repo.display(), &self.branch);
+            return Err(WorkspaceError::failed(format!(
+                "branch {branch} is gone, and {path} is on it; \
+                 make it again with: git -C {repo} branch {branch} <commit>"
+            )));
+        }
+        self.mend_index(&git, &own.join("index"))?;
+        Ok(self.workspace(branch))
+    }
+
+    /// An index that is missing is built again from the commit; files stay as
+    /// they are. One that cannot be read is reported.
+    fn mend_index(&self, git: &Git<'_>, index: &Path) -> Result<(), WorkspaceError> {
+        match index.symlink_metadata() {
+            Ok(_) => {
+                let read: [&dyn AsRef<OsStr>; 3] = [&"ls-files", &"--", &".git"];
+                let broken = git.call(&read).err();
+                broken.map_or(Ok(()), |err| Err(self.damaged(&err)))
+            }
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                let empty = only_git_file(&self.path);
+                let empty = empty.map_err(|err| WorkspaceError::io(&self.path, &err))?;
+                // With nothing there, the checkout never began.
+                let how = if empty { "--hard" } else { "--mixed" };
+                git.call(&[&"reset", &"--quiet", &how])?;
+                Ok(())
+            }
+            Err(err) => Err(WorkspaceError::io(index, &err)),
+        }
+    }
+
+    /// Removes what a killed `git worktree add` left. Git itself says that it
+    /// was still making it, so nobody has worked there.
+    fn undo(&self, entry: &Entry) -> Result<(), WorkspaceError> {
+        let Err(err) = self.remove_entry() else {
+            return Ok(());
+        };
+        // Git does not remove one that has no HEAD yet: then it holds nothing
+        // but the file that leads to the repository.
+        let removed = only_git_file(&self.path)
+            .map_err(|err| WorkspaceError::io(&self.path, &err))
+            .and_then(|only| {
+                if only {
+                    Ok(())
+                } else {
+                    Err(self.damaged(&err))
+                }
+            })
+            .and_then(|()| {
+                fs::remove_file(self.path.join(".git"))
+                    .map_err(|err| WorkspaceError::io(&self.path, &err))
+            });
+        removed?;
+        self.remove_empty()?;
+        self.forget(entry)
+    }
+
+    /// Removes git's entry of a worktree whose directory is gone, and no other.
+    fn forget(&self, entry: &Entry) -> Result<(), WorkspaceError> {
+        match &entry.locked {
+            Some(reason) if !entry.is_half_made() => {
+                let (path, repo) = (self.path.display(), self.repo.display());
+                let reason = String::from_utf8_lossy(reason);
+                Err(WorkspaceError::failed(format!(
+                    "{path} is gone, and its worktree is locked: {reason}; \
+                     bring it back, or run: git -C {repo} worktree unlock {path}"
+                )))
+            }
+            _ => Ok(self.remove_entry()?),
+        }
+    }
+
+    fn remove_entry(&self) -> Result<(), GitError> {
+        let force: [&dyn AsRef<OsStr>; 5] =
+            [&"worktree", &"remove", &"--force", &"--force", &self.path];
+        self.git().call(&force).map(drop)
+    }
+
+    fn remove_empty(&self) -> Result<(), WorkspaceError> {
+        fs::remove_dir(&self.path).map_err(|err| WorkspaceError::io(&self.path, &err))
+    }
+
+    fn has_branch(&self, branch: &str) -> Result<bool, GitError> {
+        let name = format!("refs/heads/{branch}");
+        self.git()
+            .asks(&[&"rev-parse", &"--verify", &"--quiet", &name])
+    }
+
+    /// The branch that is checked out; `None` if none is.
+    fn checked_out(&self, git: &Git<'_>) -> Result<Option<String>, WorkspaceError> {
+        match git.call(&[&"symbolic-ref", &"--quiet", &"HEAD"]) {
+            Ok(name) => {
+                let name = String::from_utf8_lossy(&name).into_owned();
+                Ok(name.strip_prefix("refs/heads/").map(str::to_owned))
+            }
+            Err(GitError::Failed { code: Some(1), .. }) => Ok(None),
+            Err(err) => Err(self.damaged(&err)),
+        }
+    }
+
+    fn branch_lock(&self, common: &Path, branch: &str) -> PathBuf {
+        common.join(format!("refs/heads/{branch}.lock"))
+    }
+
+    fn git(&self) -> Git<'_> {
+        Git::at(self.repo).holding(self.lock)
+    }
+
+    fn git_inside(&self) -> Git<'_> {
+        Git::at(&self.path).holding(self.lock)
+    }
+
+    fn workspace(&self, branch: Option<String>) -> Workspace {
+        Workspace {
+            path: self.path.clone(),
+            branch,
+        }
+    }
+
+    fn foreign(&self, why: &str) -> WorkspaceError {
+        let (path, repo) = (self.path.display(), self.repo.display());
+        // A .git file: it was a worktree once, and can be one again.
+        let hint = if self.path.join(".git").is_file() {
+            format!("move it away, or run: git -C {repo} worktree repair {path}")
+        } else {
+            "move it away".to_owned()
+        };
+        WorkspaceError::failed(format!("{path} is in the way: {why} of {repo}; {hint}"))
+    }
+
+    fn damaged(&self, err: &GitError) -> WorkspaceError {
+        self.broken(&err.to_string())
+    }
+
+    fn broken(&self, words: &str) -> WorkspaceError {
+        let (path, repo) = (self.path.display(), self.repo.display());
+        WorkspaceError::failed(format!(
+            "{path} is damaged: {words}; save what you need of it, then run: \
+             git -C {repo} worktree repair {path}, or move it away"
+        ))
+    }
+}
+
+fn rev_parse(git: &Git<'_>, what: &str) -> Result<PathBuf, GitError> {
+    let answer = git.call(&[&"rev-parse", &"--path-format=absolute", &what])?;
+    let path = PathBuf::from(OsString::from_vec(answer));
+    Ok(fs::canonicalize(&path).unwrap_or(path))
+}
+
+fn look(path: &Path) -> io::Result<Found> {
+    match path.symlink_metadata() {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
+        Err(err) => Err(err),
+        Ok(metadata) if !metadata.is_dir() => Ok(Found::Other),
+        Ok(_) => match fs::read_dir(path)?.next() {
+            None => Ok(Found::EmptyDirectory),
+            Some(_) => Ok(Found::Directory),
+        },
+    }
+}
+
+/// Nothing but the file that leads to the repository.
+fn only_git_file(path: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_name() != ".git" || !entry.file_type()?.is_file() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The paragraphs of `git worktree list --porcelain`. A path with an end of
+/// line in it is not understood, and so is not found.
+fn parse_list(list: &[u8]) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for line in list.split(|byte| *byte == b'\n') {
+        let (word, rest) = match line.iter().position(|byte| *byte == b' ') {
+            Some(space) => (&line[..space], &line[space + 1..]),
+            None => (line, &[][..]),
+        };
+        match (word, entries.last_mut()) {
+            (b"worktree", _) => entries.push(Entry {
+                path: PathBuf::from(OsStr::from_bytes(rest)),
+                locked: None,
+            }),
+            (b"locked", Some(entry)) => entry.locked = Some(rest.to_vec()),
+            _ => {}
+        }
+    }
+    entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_read() {
+        let list = b"worktree /r\nHEAD 1\nbranch refs/heads/main\n\n\
+            worktree /w/a b\nHEAD 1\ndetached\nlocked\n\n\
+            worktree /w/c\nHEAD 0\nbranch refs/heads/agent/c\nlocked initializing\n";
+        let entries = parse_list(list);
+        let paths: Vec<_> = entries.iter().map(|entry| entry.path.to_str()).collect();
+        assert_eq!(paths, [Some("/r"), Some("/w/a b"), Some("/w/c")]);
+        assert_eq!(entries[0].locked, None);
+        assert_eq!(entries[1].locked.as_deref(), Some(&b""[..]));
+        assert!(entries[2].is_half_made() && !entries[1].is_half_made());
+    }
+}
