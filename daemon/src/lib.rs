@@ -1,4 +1,5 @@
 //! agentd.
+pub mod agents;
 pub mod clock;
 pub mod config;
 pub mod spool;
