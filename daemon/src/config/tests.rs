@@ -246,6 +246,56 @@ fn files_that_it_names_are_looked_at() {
     assert_eq!(config.repo_at(&dir.join("app")).unwrap().name, "app");
 }
 
+const EXAMPLE: &str = include_str!("../../../packaging/config.example.toml");
+
+#[test]
+fn the_example_changes_nothing_as_it_is() {
+    let config = Config {
+        source: None,
+        ..parse(EXAMPLE).unwrap()
+    };
+    assert_eq!(config, Config::default());
+}
+
+#[test]
+fn the_example_names_every_key() {
+    let setting = |line: &str| {
+        let rest = line.strip_prefix('#')?;
+        let begins = rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase());
+        begins.then(|| rest.to_owned())
+    };
+    let lines = EXAMPLE.lines();
+    let text: Vec<String> = lines
+        .map(|line| setting(line).unwrap_or_else(|| line.to_owned()))
+        .collect();
+    let text = text.join("\n");
+    let config = parse(&text).unwrap_or_else(|err| panic!("{err}"));
+    let limits = Limits {
+        start_timeout: Some(Limits::default().start_timeout()),
+        timeout: config.limits.timeout,
+        kill_grace: Some(Limits::default().kill_grace()),
+        max_attempts: Some(Limits::default().max_attempts()),
+    };
+    assert_eq!(config.limits, limits, "it shows the defaults");
+    assert_eq!(config.cache_bytes, CACHE_BYTES);
+    assert_eq!(config.max_queued, MAX_QUEUED);
+
+    let document = toml::de::DeTable::parse(&text).unwrap();
+    let document = document.get_ref();
+    let agent = [read::AGENT, read::LIMITS].concat();
+    for (section, keys) in [
+        (&document["daemon"], read::DAEMON),
+        (&document["defaults"], read::LIMITS),
+        (&document["agents"].get_ref()["tests"], &agent),
+        (&document["repos"].get_ref()["app"], read::REPO),
+    ] {
+        for key in keys {
+            assert!(section.get_ref().get(key).is_some(), "{key} is missing");
+        }
+    }
+    assert_eq!(document.len(), read::TOP.len());
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_stops_the_parser(text in "(\\PC|[\\[\\]='\"\n.{}]|agents|daemon|env){0,40}") {

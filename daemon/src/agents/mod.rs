@@ -1,0 +1,137 @@
+//! What agents are run as, and what their exits mean: one file an agent type.
+//!
+//! A driver says two things of its program: the command line and standard
+//! input for a task ([`invocation`]), and what the end of a run means
+//! ([`classify`]). The environment is the same for all
+//! ([`fn@environment`]).
+//!
+//! Not here: starting anything, and deciding what happens after a failure.
+//!
+//! Invariant: nothing of a task is put into a shell's command line. A prompt
+//! reaches an agent through its standard input only.
+
+mod command;
+mod environment;
+mod exit;
+
+use std::{collections::BTreeMap, env, fmt, path::Path};
+
+pub use self::{
+    environment::{EnvironmentError, environment},
+    exit::classify,
+};
+use crate::{
+    config::Agent,
+    spool::Stdin,
+    task::{
+        attempt::{Attempt, Workspace},
+        reason::FailureReason,
+        spec::{AgentType, Payload},
+        state::Task,
+    },
+};
+
+/// What the runner is to start. Its `Debug` hides values and arguments.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// Program and arguments; never empty.
+    pub argv: Vec<String>,
+    /// The whole environment, but for the marker that the runner adds.
+    pub env: BTreeMap<String, String>,
+    /// Standard input.
+    pub stdin: Stdin,
+    /// The number of the signal that asks it to end.
+    pub polite_signal: i32,
+}
+
+impl fmt::Debug for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invocation")
+            .field("program", &self.argv.first())
+            .field("env", &self.env.keys().collect::<Vec<_>>())
+            .field("stdin", &self.stdin)
+            .field("polite_signal", &self.polite_signal)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A task that its agent cannot be started for.
+#[derive(Debug, thiserror::Error)]
+pub enum InvocationError {
+    /// Neither the configuration nor the task says what to run.
+    #[error("agent {agent} has no command of its own, and the task brings none")]
+    NoCommand {
+        /// The agent's name.
+        agent: String,
+    },
+    /// Both say what to run.
+    #[error("agent {agent} has a command of its own and takes none from a task")]
+    TwoCommands {
+        /// The agent's name.
+        agent: String,
+    },
+    /// No process can be given such an argument.
+    #[error("the command holds a NUL character")]
+    Nul,
+    /// Its environment cannot be made.
+    #[error("agent {agent}: {source}")]
+    Environment {
+        /// The agent's name.
+        agent: String,
+        /// Why.
+        source: EnvironmentError,
+    },
+}
+
+impl InvocationError {
+    /// The reason of an attempt that fails of it. Another try would fail too:
+    /// it takes a person to change the configuration or the task.
+    #[must_use]
+    pub fn reason(&self) -> FailureReason {
+        FailureReason::AgentError
+    }
+}
+
+/// Command line and standard input, as a driver makes them.
+struct Plan {
+    argv: Vec<String>,
+    stdin: Stdin,
+}
+
+/// What is to be started for an attempt.
+///
+/// Reads the agent's `env_file` and the process's environment.
+///
+/// # Errors
+/// A task without a command, and an environment that cannot be made.
+pub fn invocation(
+    agent: &Agent,
+    task: &Task,
+    attempt: &Attempt,
+    payload: &Payload,
+    workspace: &Workspace,
+    socket: &Path,
+) -> Result<Invocation, InvocationError> {
+    debug_assert_eq!(attempt.id.task, task.id, "an attempt of another task");
+    let plan = match agent.agent_type {
+        AgentType::Command => command::plan(agent, payload)?,
+    };
+    if plan.argv.iter().any(|word| word.contains('\0')) {
+        return Err(InvocationError::Nul);
+    }
+    let facts = environment::facts(task, workspace, socket);
+    let env = facts.and_then(|facts| environment(agent, &|name| env::var_os(name), facts));
+    let env = env.map_err(|source| InvocationError::Environment {
+        agent: agent.name.clone(),
+        source,
+    })?;
+    Ok(Invocation {
+        argv: plan.argv,
+        env,
+        stdin: plan.stdin,
+        polite_signal: agent.polite_signal,
+    })
+}
+
+#[cfg(test)]
+mod tests;
