@@ -1,2 +1,7 @@
-//! The program `agentd`.
-fn main() {}
+//! The daemon's program; see the library for everything.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    agentd::cli::main()
+}

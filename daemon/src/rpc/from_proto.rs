@@ -167,7 +167,7 @@ fn digest(request: &v1::SubmitRequest) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn unknown_agent(name: &str, config: &Config, code: Code) -> Failure {
+pub(super) fn unknown_agent(name: &str, config: &Config, code: Code) -> Failure {
     let known: Vec<_> = config.agents.keys().map(String::as_str).collect();
     let nearest = config::nearest(name, known.iter().copied());
     let hint = match nearest {

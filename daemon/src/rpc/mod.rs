@@ -11,15 +11,16 @@ mod logs;
 mod peer;
 mod runner;
 mod to_proto;
+mod until;
 
-use std::{path::PathBuf, pin::Pin, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use agentd_proto::{
     MAX_MESSAGE,
     v1::{self, control_server::ControlServer, runner_server::RunnerServer},
 };
 use tokio::net::UnixListener;
-use tokio_stream::{Stream, StreamExt as _, wrappers::UnixListenerStream};
+use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{service::interceptor::InterceptedService, transport::Server};
 
@@ -103,32 +104,4 @@ pub async fn serve(shared: Arc<Shared>, listener: UnixListener) -> anyhow::Resul
     tracker.close();
     tracker.wait().await;
     Ok(())
-}
-
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, tonic::Status>> + Send>>;
-
-/// A stream that ends when the daemon stops.
-fn until<T: Send + 'static>(
-    stop: CancellationToken,
-    stream: impl Stream<Item = Result<T, tonic::Status>> + Send + 'static,
-) -> Answers<T> {
-    let stopped = async move {
-        stop.cancelled().await;
-        let stopping = crate::dispatcher::Unavailable::Stopping;
-        Err(tonic::Status::from(Failure::from(stopping)))
-    };
-    let stopped = tokio_stream::StreamExt::map(OnceFuture::new(stopped), |end| end);
-    let mut ended = false;
-    let merged = stream
-        .map(Some)
-        .chain(tokio_stream::once(None))
-        .merge(stopped.map(Some));
-    Box::pin(merged.map_while(move |item| {
-        if ended {
-            return None;
-        }
-        let item = item?;
-        ended = item.is_err();
-        Some(item)
-    }))
 }

@@ -5,7 +5,11 @@ use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{error::Failure, from_proto, peer, to_proto};
+use super::{
+    error::Failure,
+    from_proto, peer, to_proto,
+    until::{Answers, until},
+};
 use crate::{
     dispatcher::Handle,
     supervisor::Report,
@@ -20,18 +24,14 @@ pub(super) struct RunnerService {
     pub(super) stop: CancellationToken,
 }
 
-type Outgoing = std::pin::Pin<
-    Box<dyn tokio_stream::Stream<Item = Result<v1::DaemonMessage, Status>> + Send>,
->;
-
 #[tonic::async_trait]
 impl v1::runner_server::Runner for RunnerService {
-    type AttachStream = Outgoing;
+    type AttachStream = Answers<v1::DaemonMessage>;
 
     async fn attach(
         &self,
         request: Request<Streaming<v1::RunnerMessage>>,
-    ) -> Result<Response<Outgoing>, Status> {
+    ) -> Result<Response<Answers<v1::DaemonMessage>>, Status> {
         let peer = peer::of(&request);
         let mut incoming = request.into_inner();
         let first = incoming.message().await?.and_then(|first| first.message);
@@ -74,7 +74,7 @@ impl v1::runner_server::Runner for RunnerService {
         });
         let stop = self.stop.clone();
         let messages = ReceiverStream::new(outgoing).map(|m| Ok(to_proto::to_runner(m)));
-        Ok(Response::new(super::until(stop, messages)))
+        Ok(Response::new(until(stop, messages)))
     }
 }
 

@@ -135,28 +135,14 @@ impl Place<'_> {
             let top = top.display();
             return Err(self.broken(&format!("its .git file leads to {top}")));
         }
-<<<<<<< HEAD
-        let head = git.call(&[&"rev-parse", &"--symbolic-full-name", &"HEAD"]);
-=======
->>>>>>> places
         let branch = self.checked_out(&git)?;
         let mut locks = vec![own.join("index.lock"), own.join("HEAD.lock")];
         locks.extend(branch.iter().map(|name| self.branch_lock(&common, name)));
         leftover::clear(&locks, &[&self.path, &own])?;
         if branch.as_ref() == Some(&self.branch) && !self.has_branch(&self.branch)? {
-<<<<<<< HEAD
-            let words = head
-                .err()
-                .map(|err| format!(" ({err})"))
-                .unwrap_or_default();
-            let (path, repo, branch) = (self.path.display(), self.repo.display(), &self.branch);
-            return Err(WorkspaceError::failed(format!(
-                "branch {branch} is gone, and {path} is on it{words}; \
-=======
             let (path, repo, branch) = (self.path.display(), self.repo.display(), &self.branch);
             return Err(WorkspaceError::failed(format!(
                 "branch {branch} is gone, and {path} is on it; \
->>>>>>> places
                  make it again with: git -C {repo} branch {branch} <commit>"
             )));
         }

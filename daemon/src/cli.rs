@@ -1,0 +1,112 @@
+//! The daemon's command line.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::Config,
+    lifecycle::{self, Options},
+    runner,
+    telemetry::{self, Format},
+};
+
+/// Runs AI coding agents as durable, supervised tasks.
+///
+/// Without a command it runs the daemon in the foreground. agentctl speaks to
+/// it.
+#[derive(Debug, Parser)]
+#[command(name = "agentd", version)]
+struct Cli {
+    #[command(flatten)]
+    daemon: Daemon,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Daemon {
+    /// The configuration file [default: $AGENTD_CONFIG, then
+    /// $XDG_CONFIG_HOME/agentd/config.toml, then /etc/agentd/config.toml]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Where the store, transcripts and worktrees are kept [default:
+    /// $STATE_DIRECTORY, then $XDG_STATE_HOME/agentd]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Where agentctl finds the daemon [default: $AGENTD_SOCKET, then
+    /// agentd.sock in $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR/agentd]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    log_format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what is wrong with the configuration, then exit
+    CheckConfig,
+    /// Supervise one attempt; the daemon starts this itself
+    #[command(hide = true)]
+    Runner {
+        /// The attempt's directory
+        dir: PathBuf,
+    },
+}
+
+/// Parses the arguments and does what they say. Exit codes: 0, or 1 with a
+/// message on standard error; 2 for wrong arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    // A runner is to be up at once and to stay small.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == "runner")
+        && let (Some(dir), None) = (words.next(), words.next())
+    {
+        return runner::run(Path::new(&dir));
+    }
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => daemon(cli.daemon),
+        Some(Command::CheckConfig) => check_config(cli.daemon.config.as_deref()),
+        Some(Command::Runner { dir }) => return runner::run(&dir),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("agentd: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn daemon(arguments: Daemon) -> anyhow::Result<()> {
+    telemetry::start(arguments.log_format)?;
+    lifecycle::run(Options {
+        config: arguments.config,
+        state_dir: arguments.state_dir,
+        socket: arguments.socket,
+    })
+}
+
+fn check_config(explicit: Option<&Path>) -> anyhow::Result<()> {
+    let config = Config::load(explicit)?;
+    let from = match &config.source {
+        Some(path) => path.display().to_string(),
+        None => "no configuration file; the defaults".to_owned(),
+    };
+    let agents: Vec<_> = config.agents.keys().map(String::as_str).collect();
+    say(&format!("{from}: good; agents: {}", agents.join(", ")));
+    Ok(())
+}
+
+/// A line for the person who started us. There is nothing to do about a closed
+/// standard error.
+fn say(text: &str) {
+    writeln!(std::io::stderr(), "{text}").ok();
+}

@@ -1,0 +1,232 @@
+//! One life of the daemon, from its lock to its last commit.
+
+use std::{
+    fs::{File, OpenOptions, Permissions, TryLockError},
+    io,
+    os::unix::{
+        fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _},
+        net::UnixStream,
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use agentd_proto::endpoint::{Environment, MAX_SOCKET_PATH, SOCKET_NAME};
+use anyhow::{Context as _, bail};
+use sd_notify::NotifyState;
+use tokio::{
+    net::UnixListener,
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock,
+    config::Config,
+    dispatcher::{self, Handle, INBOX, Parts},
+    process,
+    rpc::{self, Shared},
+    spool::{StateDir, make_private},
+    store::{Store, StoreError},
+    supervisor::Supervisor,
+};
+
+/// How long the daemon lets what is under way end before it exits.
+const STOP: Duration = Duration::from_secs(3);
+
+/// Where things are, if not where the environment says.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// The directory for the store and all other files.
+    pub state_dir: Option<PathBuf>,
+    /// The socket.
+    pub socket: Option<PathBuf>,
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// Whatever keeps it from starting, with its cause; or a store that failed.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    let config = Config::load(options.config.as_deref())?;
+    let environment = Environment::of_process();
+    let state_path = options
+        .state_dir
+        .or_else(|| std::env::var_os("STATE_DIRECTORY").map(PathBuf::from))
+        .or_else(|| environment.state_dir())
+        .context("no state directory: set HOME, or name one with --state-dir")?;
+    let state = StateDir::open(&state_path)
+        .with_context(|| format!("cannot use the state directory {}", state_path.display()))?;
+    let _lock = lock(&state)?;
+    let socket = options
+        .socket
+        .or_else(|| environment.socket.as_ref().map(PathBuf::from))
+        .or_else(|| environment.runtime_dir().map(|dir| dir.join(SOCKET_NAME)))
+        .context("no runtime directory: set XDG_RUNTIME_DIR, or name a socket with --socket")?;
+    let store = Store::open(&state.store(), &state.backups(), config.cache_bytes)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("agentd")
+        .build()
+        .context("cannot start the runtime")?;
+    let done = runtime.block_on(live(config, state, socket, store));
+    // Reading threads end with the process; nothing of theirs is unfinished.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    done
+}
+
+async fn live(
+    config: Config,
+    state: StateDir,
+    socket: PathBuf,
+    store: Store,
+) -> anyhow::Result<()> {
+    let boot_id = process::boot_id().context("cannot read the boot id")?;
+    let incarnation = {
+        let mut batch = store.begin()?;
+        let incarnation = batch.next_incarnation()?;
+        batch.commit()?;
+        incarnation
+    };
+    let listener = bind(&socket)?;
+    let (config, store) = (Arc::new(config), Arc::new(store));
+    let (reports, inbox) = mpsc::channel(INBOX);
+    let supervisor = Supervisor::new(state.clone(), boot_id.clone(), socket.clone(), reports);
+    let (dispatcher, thread) = dispatcher::start(Parts {
+        store: Arc::clone(&store),
+        config: Arc::clone(&config),
+        supervisor: supervisor.clone(),
+        reports: inbox,
+        incarnation,
+        boot_id,
+        runtime: tokio::runtime::Handle::current(),
+    })?;
+    let stop = CancellationToken::new();
+    tracing::info!(
+        %incarnation, version = env!("CARGO_PKG_VERSION"),
+        socket = %socket.display(), state = %state.path().display(), "agentd is up"
+    );
+    let shared = Arc::new(Shared {
+        dispatcher: dispatcher.clone(),
+        store,
+        state,
+        config,
+        socket: socket.clone(),
+        started_at: clock::now(),
+        stop: stop.clone(),
+    });
+    let serving = rpc::serve(shared, listener);
+    let loop_ended = tokio::task::spawn_blocking(move || thread.join());
+    tell_service_manager(&[NotifyState::Ready]);
+    let ended = supervise(serving, loop_ended, dispatcher, stop).await;
+    supervisor.shut_down().await;
+    ended
+}
+
+/// Waits for a signal, or for the end of a part; then ends the others.
+async fn supervise(
+    serving: impl Future<Output = anyhow::Result<()>>,
+    loop_ended: tokio::task::JoinHandle<std::thread::Result<Result<(), StoreError>>>,
+    dispatcher: Handle,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // A closed terminal is no reason to end; there is nothing to read anew yet.
+    let mut hang_up = signal(SignalKind::hangup())?;
+    tokio::pin!(serving, loop_ended);
+    let mut ended = None;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => { dispatcher.shut_down(false).await.ok(); }
+            _ = interrupt.recv() => { dispatcher.shut_down(false).await.ok(); }
+            _ = hang_up.recv() => {}
+            joined = &mut loop_ended => {
+                ended = Some(joined);
+                break;
+            }
+            served = &mut serving => {
+                served.context("the server ended")?;
+                bail!("the server ended");
+            }
+        }
+    }
+    tell_service_manager(&[NotifyState::Stopping]);
+    stop.cancel();
+    if tokio::time::timeout(STOP, serving).await.is_err() {
+        tracing::warn!("clients did not let go in time");
+    }
+    match ended {
+        Some(Ok(Ok(Ok(())))) | None => {
+            tracing::info!("agentd is down; agents go on");
+            Ok(())
+        }
+        Some(Ok(Ok(Err(error)))) => Err(error).context("the store failed"),
+        Some(Ok(Err(_)) | Err(_)) => bail!("the dispatcher panicked"),
+    }
+}
+
+/// Takes the state directory for this process, for as long as the file is open.
+fn lock(state: &StateDir) -> anyhow::Result<File> {
+    let path = state.lock();
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another agentd uses {}: stop it first (agentctl shutdown), or name another --state-dir",
+            state.path().display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// Makes the socket. The instance lock is held: a socket of an earlier life
+/// that nobody answers on is ours to replace.
+fn bind(path: &Path) -> anyhow::Result<UnixListener> {
+    let length = path.as_os_str().len();
+    if length > MAX_SOCKET_PATH {
+        bail!(
+            "the socket's path {} has {length} bytes; {MAX_SOCKET_PATH} are the limit: name a shorter one with --socket",
+            path.display()
+        );
+    }
+    if let Some(dir) = path.parent() {
+        make_private(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    }
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if !meta.file_type().is_socket() => {
+            bail!("{} is there and is no socket", path.display())
+        }
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => bail!("another program answers on {}", path.display()),
+            Err(_) => std::fs::remove_file(path)
+                .with_context(|| format!("cannot replace {}", path.display()))?,
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot look at {}", path.display()));
+        }
+    }
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Without a service manager this does nothing.
+fn tell_service_manager(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "cannot tell the service manager");
+    }
+}

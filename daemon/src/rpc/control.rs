@@ -1,0 +1,513 @@
+//! The service that people and scripts use.
+
+use std::{sync::Arc, time::Duration};
+
+use agentd_proto::{reason, v1};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::TaskTracker;
+use tonic::{Code, Request, Response, Status};
+
+use super::{
+    Shared,
+    error::Failure,
+    from_proto, logs,
+    peer::{self, Names},
+    to_proto::{self, ShownHold},
+    until::{Answers, until},
+};
+use crate::{
+    clock,
+    config::Config,
+    dispatcher::{Cancelled, RerunOrder, Submitted},
+    store::{COUNT_BOUND, Filter, Reader, StoreError},
+    task::{
+        id::{Revision, TaskId},
+        reason::Outcome,
+        state::{Hold, State, Task},
+    },
+};
+
+/// Rows of a page if the client names no number, and at the most.
+const PAGE: (usize, usize) = (50, 1000);
+/// Messages that a stream may be ahead of its client.
+const AHEAD: usize = 16;
+/// Events or rows that one snapshot is used for.
+const CHUNK: usize = 256;
+
+/// The service.
+#[derive(Debug)]
+pub(super) struct ControlService {
+    shared: Arc<Shared>,
+    names: Names,
+    tracker: TaskTracker,
+}
+
+impl ControlService {
+    pub(super) fn new(shared: Arc<Shared>, tracker: TaskTracker) -> Self {
+        Self {
+            shared,
+            names: Names::default(),
+            tracker,
+        }
+    }
+
+    fn user<T>(&self, request: &Request<T>) -> String {
+        self.names.of(peer::of(request))
+    }
+
+    /// Runs something that asks the file system or git.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Config) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let config = Arc::clone(&self.shared.config);
+        let acting = tokio::task::spawn_blocking(move || act(&config));
+        acting.await.unwrap_or_else(|error| {
+            let message = error.to_string();
+            Err(Failure::new(Code::Internal, reason::STORE_UNAVAILABLE, message))
+        })
+    }
+
+    async fn load(&self, id: TaskId) -> Result<(Task, ShownHold), Failure> {
+        let found = self.shared.read(move |reader| {
+            let task = reader.task(id)?;
+            task.map(|task| shown(reader, task)).transpose()
+        });
+        found.await?.ok_or_else(|| Failure::not_found(id))
+    }
+
+    async fn submitted(&self, submitted: Submitted) -> Result<v1::SubmitResponse, Failure> {
+        let Submitted { task, existing } = submitted;
+        // A new one is as it was committed; what has become of an older one
+        // the store knows.
+        let (task, hold) = if existing {
+            self.load(task.id).await?
+        } else {
+            (task, ShownHold::None)
+        };
+        Ok(v1::SubmitResponse {
+            task: Some(to_proto::task(&task, hold)),
+            existing,
+        })
+    }
+
+    async fn end(
+        &self,
+        request: Request<v1::CancelRequest>,
+        forced: bool,
+    ) -> Result<Response<v1::CancelResponse>, Status> {
+        let user = self.user(&request);
+        let id = from_proto::task_id(request.into_inner().id)?;
+        let cancelled = self.shared.dispatcher.cancel(id, user, forced).await;
+        let already_final = cancelled.map_err(Failure::from)? == Cancelled::AlreadyFinal;
+        let (task, hold) = self.load(id).await?;
+        Ok(Response::new(v1::CancelResponse {
+            task: Some(to_proto::task(&task, hold)),
+            already_final,
+        }))
+    }
+
+    async fn set_paused(
+        &self,
+        request: Request<v1::PauseRequest>,
+        paused: bool,
+    ) -> Result<Response<v1::PauseResponse>, Status> {
+        let agent = request.into_inner().agent;
+        let agent = (!agent.is_empty()).then_some(agent);
+        if let Some(name) = &agent
+            && self.shared.config.agent(name).is_none()
+        {
+            return Err(from_proto::unknown_agent(
+                name,
+                &self.shared.config,
+                Code::InvalidArgument,
+            )
+            .into());
+        }
+        let changed = self.shared.dispatcher.set_paused(agent, paused).await;
+        Ok(Response::new(v1::PauseResponse {
+            changed: changed.map_err(Failure::from)?,
+        }))
+    }
+}
+
+/// A task with what holds it: what it says itself, else what is around it.
+fn shown(reader: &Reader, task: Task) -> Result<(Task, ShownHold), StoreError> {
+    let hold = match &task.state {
+        State::Queued(Hold::Backoff { until }) if *until > clock::now() => {
+            ShownHold::Backoff(*until)
+        }
+        State::Queued(_) => {
+            let paused = reader.paused()?;
+            let head = match task.spec.key() {
+                Some(key) => reader.key_head(&key)?.filter(|head| *head != task.id),
+                None => None,
+            };
+            if paused.iter().any(String::is_empty) {
+                ShownHold::Paused
+            } else if paused.contains(&task.spec.agent) {
+                ShownHold::AgentPaused
+            } else {
+                head.map_or(ShownHold::None, ShownHold::KeyBusy)
+            }
+        }
+        State::Starting | State::Running | State::Stopping { .. } | State::Finished(_) => {
+            ShownHold::None
+        }
+    };
+    Ok((task, hold))
+}
+
+/// A page of rows, and how many match behind it.
+fn list(
+    reader: &Reader,
+    filter: &Filter,
+    before: Option<TaskId>,
+    limit: usize,
+) -> Result<(Vec<v1::Task>, u64), StoreError> {
+    let listing = reader.list(filter, before, limit)?;
+    let mut rows = Vec::with_capacity(listing.tasks.len());
+    for task in listing.tasks {
+        let (task, hold) = shown(reader, task)?;
+        rows.push(to_proto::task(&task, hold));
+    }
+    Ok((rows, listing.more))
+}
+
+fn page_token(token: &str) -> Result<Option<TaskId>, Failure> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let id = token.parse().ok().and_then(TaskId::new);
+    id.map(Some)
+        .ok_or_else(|| Failure::field("page_token", "not from an earlier answer"))
+}
+
+#[tonic::async_trait]
+impl v1::control_server::Control for ControlService {
+    type ListStreamStream = Answers<v1::Task>;
+    type LogsStream = Answers<v1::LogsResponse>;
+    type WatchStream = Answers<v1::Event>;
+
+    async fn submit(
+        &self,
+        request: Request<v1::SubmitRequest>,
+    ) -> Result<Response<v1::SubmitResponse>, Status> {
+        let user = self.user(&request);
+        let request = request.into_inner();
+        let submission = self
+            .blocking(move |config| from_proto::submission(request, user, config))
+            .await?;
+        let submitted = self.shared.dispatcher.submit(submission).await;
+        let submitted = submitted.map_err(Failure::from)?;
+        Ok(Response::new(self.submitted(submitted).await?))
+    }
+
+    async fn get(
+        &self,
+        request: Request<v1::GetRequest>,
+    ) -> Result<Response<v1::GetResponse>, Status> {
+        let id = from_proto::task_id(request.into_inner().id)?;
+        let found = self.shared.read(move |reader| {
+            let Some(task) = reader.task(id)? else {
+                return Ok(None);
+            };
+            let payload = reader.payload(id)?.unwrap_or_default();
+            let attempts = reader.attempts(id)?;
+            let (task, hold) = shown(reader, task)?;
+            Ok(Some(v1::GetResponse {
+                task: Some(to_proto::whole_task(&task, hold, payload)),
+                attempts: attempts.iter().map(to_proto::attempt).collect(),
+            }))
+        });
+        let answer = found.await?.ok_or_else(|| Failure::not_found(id))?;
+        Ok(Response::new(answer))
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<v1::ListResponse>, Status> {
+        let request = request.into_inner();
+        let filter = from_proto::filter(request.filter.unwrap_or_default())?;
+        let before = page_token(&request.page_token)?;
+        let limit = match usize::try_from(request.page_size).unwrap_or(usize::MAX) {
+            0 => PAGE.0,
+            size => size.min(PAGE.1),
+        };
+        let listed = self
+            .shared
+            .read(move |reader| list(reader, &filter, before, limit));
+        let (tasks, more) = listed.await?;
+        let next_page_token = match tasks.last() {
+            Some(last) if more > 0 => last.id.to_string(),
+            _ => String::new(),
+        };
+        Ok(Response::new(v1::ListResponse {
+            tasks,
+            next_page_token,
+            more,
+            more_is_bound: more >= COUNT_BOUND,
+        }))
+    }
+
+    async fn list_stream(
+        &self,
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<Self::ListStreamStream>, Status> {
+        let request = request.into_inner();
+        let filter = from_proto::filter(request.filter.unwrap_or_default())?;
+        let mut before = page_token(&request.page_token)?;
+        let (sender, receiver) = mpsc::channel(CHUNK);
+        let shared = Arc::clone(&self.shared);
+        self.tracker.spawn(async move {
+            loop {
+                let filter = filter.clone();
+                let listed = shared.read(move |reader| list(reader, &filter, before, CHUNK));
+                let (rows, more) = match listed.await {
+                    Ok(listed) => listed,
+                    Err(failure) => {
+                        drop(sender.send(Err(failure.into())).await);
+                        return;
+                    }
+                };
+                before = rows.last().and_then(|row| TaskId::new(row.id));
+                for row in rows {
+                    if sender.send(Ok(row)).await.is_err() {
+                        return;
+                    }
+                }
+                if more == 0 {
+                    return;
+                }
+            }
+        });
+        let rows = ReceiverStream::new(receiver);
+        Ok(Response::new(until(self.shared.stop.clone(), rows)))
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<v1::CancelRequest>,
+    ) -> Result<Response<v1::CancelResponse>, Status> {
+        self.end(request, false).await
+    }
+
+    async fn kill(
+        &self,
+        request: Request<v1::CancelRequest>,
+    ) -> Result<Response<v1::CancelResponse>, Status> {
+        self.end(request, true).await
+    }
+
+    async fn rerun(
+        &self,
+        request: Request<v1::RerunRequest>,
+    ) -> Result<Response<v1::SubmitResponse>, Status> {
+        let user = self.user(&request);
+        let request = request.into_inner();
+        let of = from_proto::task_id(request.id)?;
+        let (task, _) = self.load(of).await?;
+        match &task.state {
+            State::Finished(ending) if ending.outcome == Outcome::Succeeded && !request.force => {
+                return Err(Failure::new(
+                    Code::FailedPrecondition,
+                    reason::TASK_SUCCEEDED,
+                    format!("task {of} succeeded"),
+                )
+                .hint(format!("agentctl rerun {of} --force runs it all the same"))
+                .into());
+            }
+            State::Finished(_) => {}
+            State::Queued(_) | State::Starting | State::Running | State::Stopping { .. } => {
+                return Err(Failure::active(of, task.state.kind().as_str()).into());
+            }
+        }
+        let payload = self.shared.read(move |reader| reader.payload(of)).await?;
+        let submission = self
+            .blocking(move |config| {
+                from_proto::rerun(&request, &task, payload.unwrap_or_default(), user, config)
+            })
+            .await?;
+        let order = RerunOrder { of, submission };
+        let submitted = self.shared.dispatcher.rerun(order).await;
+        let submitted = submitted.map_err(Failure::from)?;
+        Ok(Response::new(self.submitted(submitted).await?))
+    }
+
+    async fn logs(
+        &self,
+        request: Request<v1::LogsRequest>,
+    ) -> Result<Response<Self::LogsStream>, Status> {
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let shared = Arc::clone(&self.shared);
+        let stop = shared.stop.clone();
+        let sending = logs::send(shared, request.into_inner(), sender);
+        self.tracker.spawn(async move {
+            stop.run_until_cancelled(sending).await;
+        });
+        let lines = ReceiverStream::new(receiver);
+        Ok(Response::new(until(self.shared.stop.clone(), lines)))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let request = request.into_inner();
+        let task = TaskId::new(request.task);
+        let mut revisions = self.shared.dispatcher.revisions();
+        let mut after = match (request.after_revision, request.from_start) {
+            (0, false) => *revisions.borrow_and_update(),
+            (revision, _) => Revision(revision),
+        };
+        if let Some(id) = task {
+            self.load(id).await?;
+        }
+        let (sender, receiver) = mpsc::channel(CHUNK);
+        let shared = Arc::clone(&self.shared);
+        self.tracker.spawn(async move {
+            loop {
+                let read = shared.read(move |reader| {
+                    let events = reader.events(after, task, CHUNK)?;
+                    let state = task.map(|id| reader.task(id)).transpose()?.flatten();
+                    Ok((events, state))
+                });
+                let (events, state) = match read.await {
+                    Ok(read) => read,
+                    Err(failure) => {
+                        drop(sender.send(Err(failure.into())).await);
+                        return;
+                    }
+                };
+                let full = events.len() == CHUNK;
+                for event in events {
+                    after = event.revision;
+                    if sender.send(Ok(to_proto::event(&event))).await.is_err() {
+                        return;
+                    }
+                }
+                if full {
+                    continue;
+                }
+                if state.is_some_and(|task| !task.state.is_active()) {
+                    return;
+                }
+                tokio::select! {
+                    changed = revisions.changed() => if changed.is_err() { return },
+                    () = sender.closed() => return,
+                    () = shared.stop.cancelled() => return,
+                }
+            }
+        });
+        let events = ReceiverStream::new(receiver);
+        Ok(Response::new(until(self.shared.stop.clone(), events)))
+    }
+
+    async fn wait(
+        &self,
+        request: Request<v1::WaitRequest>,
+    ) -> Result<Response<v1::WaitResponse>, Status> {
+        let request = request.into_inner();
+        let ids = request.ids.iter().map(|id| from_proto::task_id(*id));
+        let ids: Vec<TaskId> = ids.collect::<Result<_, _>>()?;
+        let mut revisions = self.shared.dispatcher.revisions();
+        let limit = (request.timeout > 0).then(|| Duration::from_millis(request.timeout));
+        let over = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(over);
+        let mut timed_out = false;
+        loop {
+            revisions.borrow_and_update();
+            let mut tasks = Vec::with_capacity(ids.len());
+            for id in &ids {
+                tasks.push(self.load(*id).await?);
+            }
+            let mut done = tasks.iter().map(|(task, _)| !task.state.is_active());
+            let enough = if request.any {
+                done.any(|done| done)
+            } else {
+                done.all(|done| done)
+            };
+            if enough || timed_out {
+                let rows = tasks.iter().map(|(task, hold)| to_proto::task(task, *hold));
+                return Ok(Response::new(v1::WaitResponse {
+                    tasks: rows.collect(),
+                    timed_out: !enough,
+                }));
+            }
+            tokio::select! {
+                changed = revisions.changed() => if changed.is_err() {
+                    return Err(Failure::from(crate::dispatcher::Unavailable::Stopping).into());
+                },
+                () = &mut over => timed_out = true,
+                () = self.shared.stop.cancelled() => {
+                    return Err(Failure::from(crate::dispatcher::Unavailable::Stopping).into());
+                }
+            }
+        }
+    }
+
+    async fn pause(
+        &self,
+        request: Request<v1::PauseRequest>,
+    ) -> Result<Response<v1::PauseResponse>, Status> {
+        self.set_paused(request, true).await
+    }
+
+    async fn resume(
+        &self,
+        request: Request<v1::PauseRequest>,
+    ) -> Result<Response<v1::PauseResponse>, Status> {
+        self.set_paused(request, false).await
+    }
+
+    async fn status(
+        &self,
+        _request: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusResponse>, Status> {
+        let shared = &self.shared;
+        let overview = shared.dispatcher.overview().await.map_err(Failure::from)?;
+        let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
+        let agents = shared.config.agents.values().map(|agent| {
+            let now = overview.agents.get(&agent.name).copied().unwrap_or_default();
+            v1::AgentStatus {
+                name: agent.name.clone(),
+                r#type: agent.agent_type.as_str().to_owned(),
+                paused: now.paused,
+                slots: agent.max_running.unwrap_or(shared.config.max_running),
+                running: now.occupied,
+                queued: now.queued,
+            }
+        });
+        Ok(Response::new(v1::StatusResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            incarnation: shared.dispatcher.incarnation().0,
+            started_at: shared.started_at.0,
+            slots: shared.config.max_running,
+            agents: agents.collect(),
+            state_dir: path(shared.state.path()),
+            socket: path(&shared.socket),
+            config: shared.config.source.as_deref().map(path).unwrap_or_default(),
+            store_bytes: shared.store.size(),
+            ..to_proto::status(&overview)
+        }))
+    }
+
+    async fn shutdown(
+        &self,
+        request: Request<v1::ShutdownRequest>,
+    ) -> Result<Response<v1::ShutdownResponse>, Status> {
+        let cancel_all = request.into_inner().cancel_all;
+        let running = self.shared.dispatcher.shut_down(cancel_all).await;
+        Ok(Response::new(v1::ShutdownResponse {
+            running: running.map_err(Failure::from)?,
+        }))
+    }
+}
