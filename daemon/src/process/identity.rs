@@ -38,6 +38,19 @@ pub fn identity(pid: u32) -> io::Result<Option<ProcessIdentity>> {
     }))
 }
 
+/// The name of a child of ours that was not waited for yet, dead or alive.
+///
+/// # Errors
+/// If `/proc` cannot be read or there is no such child.
+pub fn identity_of_child(pid: u32) -> io::Result<ProcessIdentity> {
+    let stat = Stat::read(pid)?.ok_or(io::ErrorKind::NotFound)?;
+    Ok(ProcessIdentity {
+        pid,
+        start_ticks: stat.start_ticks,
+        boot_id: boot_id()?,
+    })
+}
+
 /// Whether this very process lives.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ mod tree;
 pub use rustix::process::Signal;
 
 pub use self::{
-    identity::{Pinned, boot_id, identity, is_alive},
+    identity::{Pinned, boot_id, identity, identity_of_child, is_alive},
     marker::{Marker, SweepOutcome, sweep_marked, with_marker},
     tree::{Figures, descendants, figures, signal_tree, sweep},
 };

@@ -3,7 +3,10 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io,
-    os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    },
     path::Path,
     process::Stdio,
 };
@@ -38,6 +41,28 @@ impl RunnerLock {
             Err(TryLockError::WouldBlock) => Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
                 "a runner of this attempt is alive",
+            )),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Takes over, in the runner, the lock that it was given as this
+    /// descriptor.
+    pub(super) fn adopt(path: &Path, given: impl AsFd) -> io::Result<Self> {
+        let file = File::from(given.as_fd().try_clone_to_owned()?);
+        let (is, should_be) = (file.metadata()?, std::fs::metadata(path)?);
+        if (is.dev(), is.ino()) != (should_be.dev(), should_be.ino()) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "standard input is not the attempt's lock",
+            ));
+        }
+        // No more than a question if it is ours already, which is the rule.
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another runner of this attempt is alive",
             )),
             Err(TryLockError::Error(error)) => Err(error),
         }

@@ -26,7 +26,10 @@ mod lock;
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::{
+        fd::AsFd,
+        unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    },
     path::{Path, PathBuf},
 };
 
@@ -127,6 +130,15 @@ impl AttemptDir {
     /// If the file cannot be opened, or a runner of this attempt lives.
     pub fn lock_for_runner(&self) -> io::Result<RunnerLock> {
         RunnerLock::take(&self.lock())
+    }
+
+    /// Takes over, in the runner, the lock that it was given as its standard
+    /// input. The runner's copy does not pass to the agent.
+    ///
+    /// # Errors
+    /// If that is not this attempt's lock, or another runner holds it.
+    pub fn adopt_lock(&self, stdin: impl AsFd) -> io::Result<RunnerLock> {
+        RunnerLock::adopt(&self.lock(), stdin)
     }
 
     /// Whether a runner of this attempt lives.

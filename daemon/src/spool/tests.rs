@@ -117,6 +117,27 @@ fn the_lock_tells_the_living_from_the_dead() {
 }
 
 #[test]
+fn a_runner_takes_over_only_its_own_lock() {
+    let (base, dir) = dir();
+    let other = AttemptDir::at(base.path().join("other"));
+    other.create().unwrap();
+    fs::write(other.lock(), b"").unwrap();
+    // Opened anew it is another file, as one that a stranger opened.
+    let given = File::open(dir.lock());
+    assert!(given.is_err(), "no lock was made yet");
+    let lock = dir.lock_for_runner().unwrap();
+    let stranger = File::open(dir.lock()).unwrap();
+    assert!(dir.adopt_lock(&stranger).is_err());
+    assert!(other.adopt_lock(&stranger).is_err());
+    drop(lock);
+    let adopted = dir.adopt_lock(&stranger).unwrap();
+    drop(stranger);
+    assert_eq!(dir.probe_lock().unwrap(), LockState::Held);
+    drop(adopted);
+    assert_eq!(dir.probe_lock().unwrap(), LockState::Free);
+}
+
+#[test]
 fn removing_the_spool_keeps_the_transcript() {
     let (_base, dir) = dir();
     dir.write_launch(&launch(), "x").unwrap();

@@ -1,0 +1,240 @@
+//! The agent's process: how it is started and waited for.
+
+use std::{
+    ffi::CStr,
+    fs::File,
+    io,
+    os::{fd::OwnedFd, unix::process::CommandExt as _},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    signal::SigSet,
+};
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+    pipe::{PipeFlags, fcntl_setpipe_size, pipe_with},
+    process::{Pid, Signal, WaitOptions},
+};
+use tokio::net::unix::pipe::Receiver;
+
+use crate::{
+    process::{self, Marker},
+    spool::{AttemptDir, Launch, Stdin},
+    task::attempt::{Exit, ProcessIdentity, Status},
+};
+
+/// Room in the pipe of an output, if the system grants it: how far an agent
+/// can print ahead while we write.
+const PIPE_SIZE: usize = 256 * 1024;
+/// Its processes go before ours and the daemon's when memory runs out.
+const OOM_SCORE: &[u8] = b"500";
+const OOM_FILE: &CStr = c"/proc/self/oom_score_adj";
+
+/// An agent that was started.
+#[derive(Debug)]
+pub(super) struct Agent {
+    pub(super) identity: ProcessIdentity,
+    pub(super) stdout: Receiver,
+    pub(super) stderr: Receiver,
+}
+
+/// An agent that was not.
+#[derive(Debug)]
+pub(super) struct SpawnError {
+    pub(super) message: String,
+    /// The program is not there or may not be run.
+    pub(super) missing: bool,
+}
+
+impl SpawnError {
+    fn new(what: &str, error: &io::Error) -> Self {
+        Self {
+            message: format!("{what}: {}", words(error)),
+            missing: false,
+        }
+    }
+}
+
+/// The system's words without the number behind them.
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
+}
+
+/// Starts the agent in a session of its own; it is killed by the kernel when
+/// this thread, and so this process, ends.
+pub(super) fn spawn(dir: &AttemptDir, launch: &Launch) -> Result<Agent, SpawnError> {
+    let internal = |error: io::Error| SpawnError::new("cannot make a pipe", &error);
+    let stdin = match launch.stdin {
+        Stdin::Prompt => File::open(dir.prompt())
+            .map(Stdio::from)
+            .map_err(|error| SpawnError::new("cannot open the prompt", &error))?,
+        Stdin::Empty => Stdio::null(),
+    };
+    let (stdout, agents_stdout) = output_pipe().map_err(internal)?;
+    let (stderr, agents_stderr) = output_pipe().map_err(internal)?;
+    let Some((program, arguments)) = launch.argv.split_first() else {
+        let error = io::ErrorKind::InvalidInput.into();
+        return Err(SpawnError::new("no program is named", &error));
+    };
+    #[expect(clippy::disallowed_methods, reason = "the runner starts its agent")]
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .current_dir(&launch.cwd)
+        .env_clear()
+        .envs(&launch.env)
+        .env(
+            Marker::VARIABLE,
+            Marker::new(launch.attempt, launch.nonce).value(),
+        )
+        .stdin(stdin)
+        .stdout(agents_stdout)
+        .stderr(agents_stderr);
+    let runner = rustix::process::getpid();
+    #[expect(unsafe_code, reason = "session, signals and parent death of a child")]
+    // SAFETY: `prepare` only makes system calls that may be made between fork
+    // and exec; it allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(move || prepare(runner));
+    }
+    // Dropping the child does not wait for it: all children are waited for
+    // by `reap`.
+    let child = command
+        .spawn()
+        .map_err(|error| why_not(program, &launch.cwd, &error))?;
+    let identity = process::identity_of_child(child.id())
+        .map_err(|error| SpawnError::new("cannot see the agent's process", &error))?;
+    Ok(Agent {
+        identity,
+        stdout,
+        stderr,
+    })
+}
+
+/// What the exec of this program in this directory failed of.
+fn why_not(program: &str, cwd: &Path, error: &io::Error) -> SpawnError {
+    if let Err(error) = enter(cwd) {
+        return SpawnError::new(&format!("cannot work in {}", cwd.display()), &error);
+    }
+    let of_the_program = [Errno::NOENT, Errno::ACCESS, Errno::NOEXEC, Errno::NOTDIR];
+    SpawnError {
+        missing: Errno::from_io_error(error).is_some_and(|e| of_the_program.contains(&e)),
+        ..SpawnError::new(&format!("cannot run {program}"), error)
+    }
+}
+
+/// Whether a process of ours could work in this directory.
+fn enter(cwd: &Path) -> io::Result<()> {
+    if !cwd.metadata()?.is_dir() {
+        return Err(Errno::NOTDIR.into());
+    }
+    Ok(rustix::fs::access(cwd, rustix::fs::Access::EXEC_OK)?)
+}
+
+/// In the child, before the exec.
+fn prepare(runner: Pid) -> io::Result<()> {
+    rustix::process::setsid()?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The runner may have died before the line above.
+    if rustix::process::getppid() != Some(runner) {
+        return Err(Errno::SRCH.into());
+    }
+    for signal in 1..=nix::libc::SIGRTMAX() {
+        #[expect(unsafe_code, reason = "ignored signals are inherited over an exec")]
+        // SAFETY: the default disposition runs no code of ours. It fails for
+        // SIGKILL, SIGSTOP and those that belong to the C library.
+        unsafe {
+            nix::libc::signal(signal, nix::libc::SIG_DFL);
+        }
+    }
+    SigSet::empty().thread_set_mask()?;
+    // Allowed to everybody, but not everywhere: as good as it goes.
+    if let Ok(file) = rustix::fs::open(OOM_FILE, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+        rustix::io::write(file, OOM_SCORE).ok();
+    }
+    Ok(())
+}
+
+/// Our end, which does not block, and the agent's, which does.
+fn output_pipe() -> io::Result<(Receiver, OwnedFd)> {
+    let (ours, agents) = pipe_with(PipeFlags::CLOEXEC)?;
+    // An unprivileged user with many pipes is refused: then it stays as it is.
+    fcntl_setpipe_size(&ours, PIPE_SIZE).ok();
+    Ok((Receiver::from_owned_fd(ours)?, agents))
+}
+
+/// What a look at our children brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reaped {
+    /// The status of the agent's main process, if it has ended.
+    pub(super) main: Option<Status>,
+    /// There is no child any more.
+    pub(super) empty: bool,
+}
+
+/// Waits for all children that have ended: the agent's main process and, since
+/// we are its subreaper, every orphan of its tree.
+pub(super) fn reap(main: Option<u32>) -> io::Result<Reaped> {
+    let mut reaped = Reaped {
+        main: None,
+        empty: false,
+    };
+    loop {
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) => {
+                let pid = pid.as_raw_nonzero().get().unsigned_abs();
+                if Some(pid) == main {
+                    reaped.main = status_of(status).or(reaped.main);
+                }
+            }
+            Ok(None) => return Ok(reaped),
+            Err(Errno::CHILD) => {
+                reaped.empty = true;
+                return Ok(reaped);
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn status_of(status: rustix::process::WaitStatus) -> Option<Status> {
+    if let Some(code) = status.exit_status() {
+        return Some(Status::Code(code));
+    }
+    let number = status.terminating_signal()?;
+    Some(Status::Signal {
+        number,
+        core: nix::libc::WCOREDUMP(status.as_raw()),
+    })
+}
+
+/// What the kernel says of the main process and of all that was waited for.
+pub(super) fn exit(status: Status) -> Exit {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
+    let millis = |time: nix::sys::time::TimeVal| {
+        let micros = time.tv_sec().saturating_mul(1_000_000) + time.tv_usec();
+        micros.max(0).unsigned_abs() / 1000
+    };
+    Exit {
+        status,
+        user_cpu: usage.map_or(0, |usage| millis(usage.user_time())),
+        system_cpu: usage.map_or(0, |usage| millis(usage.system_time())),
+        // The kernel counts in KiB.
+        peak_memory: usage.map_or(0, |usage| usage.max_rss().max(0).unsigned_abs() * 1024),
+    }
+}
+
+/// CPU time of all that was waited for, milliseconds.
+pub(super) fn reaped_cpu() -> u64 {
+    let exit = exit(Status::Code(0));
+    exit.user_cpu + exit.system_cpu
+}

@@ -1,0 +1,344 @@
+//! What a runner decides: a state machine without processes, files or clock.
+//!
+//! ```text
+//!            Go            started                 main process ended, or Stop
+//! Waiting ───────► Starting ───────► Running ─────────────────────────────────┐
+//!   │ │              │                │ Stop{0}, Fenced                        ▼
+//!   │ │Stop          │cannot          │                  ┌──────────── Ending{until}
+//!   │ │              │be started      ▼                  │ time over,    │ tree is
+//!   │ │              │            Killing{until} ◄───────┘ Stop{0}       │ empty
+//!   │ │              │                │ tree is empty, or time over      │
+//!   │ ▼              ▼                ▼                                  │
+//!   │ └────────────────────────► Reporting ◄─────────────────────────────┘
+//!   │ no Go in time, Fenced           │ Ack
+//!   └───────────────────────► Left ◄──┘
+//! ```
+//!
+//! - **Waiting**: registered or about to; nothing runs. Only Go starts an agent.
+//! - **Starting**: the agent is being spawned; that does not take time.
+//! - **Running**: the agent's main process lives.
+//! - **Ending**: the tree was asked to end: politely because of a Stop, or with
+//!   SIGTERM because the main process ended and left children behind.
+//! - **Killing**: the tree is swept again and again. A tree that is empty is
+//!   one of which `wait` says that we have no children, since we are its
+//!   subreaper; if that cannot be had within [`KILL_LIMIT`], what is left over
+//!   is counted. A fenced runner leaves without a result.
+//! - **Reporting**: the result is being told until it is acknowledged.
+
+use std::time::{Duration, Instant};
+
+use crate::task::attempt::Status;
+
+/// How long the kill of a tree is tried; a process that outlives it hangs in
+/// the kernel.
+pub(super) const KILL_LIMIT: Duration = Duration::from_secs(10);
+/// Time between two sweeps.
+const SWEEP_EVERY: Duration = Duration::from_millis(20);
+
+/// What the daemon wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Order {
+    Go,
+    CarryOn,
+    Stop { reason: String, grace: Duration },
+    Fenced { why: String },
+    Ack,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Event {
+    Order(Order),
+    /// [`Machine::deadline`] is over.
+    Deadline,
+    Started,
+    NotStarted {
+        message: String,
+        missing: bool,
+    },
+    /// Children were waited for.
+    Reaped {
+        /// The status of the main process, if it was among them.
+        main: Option<Status>,
+        /// No child is left.
+        empty: bool,
+    },
+}
+
+/// How the agent ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    NotStarted,
+    SpawnFailed { message: String, missing: bool },
+    Exited(Status),
+}
+
+/// Why the runner leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// The result was acknowledged.
+    Acknowledged,
+    /// No Go came in time.
+    NoGo,
+    /// The attempt has ended or was replaced.
+    Fenced,
+    /// The result is in place and its directory was taken away: nobody is left
+    /// to acknowledge it.
+    Abandoned,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Action {
+    Spawn,
+    /// A line for the transcript.
+    Note(String),
+    /// The polite signal to the agent's process group.
+    AskPolitely,
+    /// SIGTERM to whatever is left of the tree.
+    Terminate,
+    /// One sweep over the tree.
+    Sweep,
+    /// Take the last output, put the result in place and report it.
+    Conclude(End),
+    Leave(Leave),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Waiting {
+        until: Instant,
+    },
+    Starting,
+    Running,
+    Ending {
+        main: Option<Status>,
+        until: Instant,
+    },
+    Killing {
+        main: Option<Status>,
+        fenced: bool,
+        next_sweep: Instant,
+        until: Instant,
+    },
+    Reporting,
+    Left,
+}
+
+/// One runner.
+#[derive(Debug)]
+pub(super) struct Machine {
+    state: State,
+    /// For children that outlive the main process.
+    kill_grace: Duration,
+}
+
+impl Machine {
+    /// A runner that waits for Go until `until`.
+    pub(super) fn new(until: Instant, kill_grace: Duration) -> Self {
+        Self {
+            state: State::Waiting { until },
+            kill_grace,
+        }
+    }
+
+    /// When [`Event::Deadline`] is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Waiting { until } | State::Ending { until, .. } => Some(*until),
+            State::Killing {
+                next_sweep, until, ..
+            } => Some(*next_sweep.min(until)),
+            State::Starting | State::Running | State::Reporting | State::Left => None,
+        }
+    }
+
+    /// Whether there is, or may be, something that runs.
+    pub(super) fn has_tree(&self) -> bool {
+        match &self.state {
+            State::Starting | State::Running | State::Ending { .. } | State::Killing { .. } => true,
+            State::Waiting { .. } | State::Reporting | State::Left => false,
+        }
+    }
+
+    /// Decides. Events that do not fit the state are those of a late or
+    /// repeated message and change nothing.
+    #[must_use]
+    pub(super) fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        match event {
+            Event::Order(Order::Go) => self.go(),
+            Event::Order(Order::CarryOn) => Vec::new(),
+            Event::Order(Order::Stop { reason, grace }) => self.stop(&reason, grace, now),
+            Event::Order(Order::Fenced { why }) => self.fence(&why, now),
+            Event::Order(Order::Ack) => self.acknowledged(),
+            Event::Deadline => self.deadline_is_over(now),
+            Event::Started => {
+                debug_assert_eq!(self.state, State::Starting);
+                self.state = State::Running;
+                Vec::new()
+            }
+            Event::NotStarted { message, missing } => {
+                debug_assert_eq!(self.state, State::Starting);
+                self.conclude(End::SpawnFailed { message, missing })
+            }
+            Event::Reaped { main, empty } => self.reaped(main, empty, now),
+        }
+    }
+
+    fn go(&mut self) -> Vec<Action> {
+        if !matches!(self.state, State::Waiting { .. }) {
+            return Vec::new();
+        }
+        self.state = State::Starting;
+        vec![Action::Spawn]
+    }
+
+    fn acknowledged(&mut self) -> Vec<Action> {
+        if self.state != State::Reporting {
+            return Vec::new();
+        }
+        self.leave(Leave::Acknowledged)
+    }
+
+    fn stop(&mut self, reason: &str, grace: Duration, now: Instant) -> Vec<Action> {
+        let note = |what: &str| Action::Note(format!("{what}: {reason}"));
+        match &mut self.state {
+            State::Waiting { .. } => {
+                let mut actions = vec![note("stopped before the start")];
+                actions.extend(self.conclude(End::NotStarted));
+                actions
+            }
+            State::Running if grace.is_zero() => {
+                let mut actions = vec![note("killed")];
+                actions.extend(self.kill(None, false, now));
+                actions
+            }
+            State::Running => {
+                let main = None;
+                let until = now + grace;
+                self.state = State::Ending { main, until };
+                vec![note("stopped"), Action::AskPolitely]
+            }
+            State::Ending { main, .. } if grace.is_zero() => {
+                let main = *main;
+                let mut actions = vec![note("killed")];
+                actions.extend(self.kill(main, false, now));
+                actions
+            }
+            // Asked again, for example by a daemon that was started anew: the
+            // time that is left does not grow.
+            State::Ending { until, .. } => {
+                *until = (*until).min(now + grace);
+                Vec::new()
+            }
+            State::Starting | State::Killing { .. } | State::Reporting | State::Left => Vec::new(),
+        }
+    }
+
+    fn fence(&mut self, why: &str, now: Instant) -> Vec<Action> {
+        let note = Action::Note(format!("fenced off: {why}"));
+        match &mut self.state {
+            State::Waiting { .. } | State::Reporting => self.leave(Leave::Fenced),
+            State::Starting | State::Running => {
+                let mut actions = vec![note];
+                actions.extend(self.kill(None, true, now));
+                actions
+            }
+            State::Ending { main, .. } => {
+                let main = *main;
+                let mut actions = vec![note];
+                actions.extend(self.kill(main, true, now));
+                actions
+            }
+            State::Killing { fenced, .. } => {
+                *fenced = true;
+                vec![note]
+            }
+            State::Left => Vec::new(),
+        }
+    }
+
+    fn deadline_is_over(&mut self, now: Instant) -> Vec<Action> {
+        match &mut self.state {
+            State::Waiting { .. } => self.leave(Leave::NoGo),
+            State::Ending { main, .. } => {
+                let main = *main;
+                self.kill(main, false, now)
+            }
+            State::Killing { until, .. } if *until <= now => self.gone(),
+            State::Killing { next_sweep, .. } => {
+                *next_sweep = now + SWEEP_EVERY;
+                vec![Action::Sweep]
+            }
+            State::Starting | State::Running | State::Reporting | State::Left => Vec::new(),
+        }
+    }
+
+    fn reaped(&mut self, ended: Option<Status>, empty: bool, now: Instant) -> Vec<Action> {
+        let kill_grace = self.kill_grace;
+        let mut actions = Vec::new();
+        match &mut self.state {
+            State::Running if ended.is_some() => {
+                let until = now + kill_grace;
+                self.state = State::Ending { main: ended, until };
+                actions.push(Action::Terminate);
+            }
+            State::Ending { main, until } if ended.is_some() => {
+                *main = ended;
+                *until = (*until).min(now + kill_grace);
+                actions.push(Action::Terminate);
+            }
+            State::Killing { main, .. } => *main = main.or(ended),
+            State::Running | State::Ending { .. } => {}
+            State::Waiting { .. } | State::Starting | State::Reporting | State::Left => {
+                return actions;
+            }
+        }
+        if empty { self.gone() } else { actions }
+    }
+
+    /// Nothing is left of the tree, or nothing more can be done about it.
+    fn gone(&mut self) -> Vec<Action> {
+        let (main, fenced) = match self.state {
+            State::Ending { main, .. } => (main, false),
+            State::Killing { main, fenced, .. } => (main, fenced),
+            State::Waiting { .. }
+            | State::Starting
+            | State::Running
+            | State::Reporting
+            | State::Left => (None, false),
+        };
+        if fenced {
+            return self.leave(Leave::Fenced);
+        }
+        // Without a status it is the main process that survived the kill.
+        let killed = Status::Signal {
+            number: 9,
+            core: false,
+        };
+        self.conclude(End::Exited(main.unwrap_or(killed)))
+    }
+
+    fn kill(&mut self, main: Option<Status>, fenced: bool, now: Instant) -> Vec<Action> {
+        self.state = State::Killing {
+            main,
+            fenced,
+            next_sweep: now + SWEEP_EVERY,
+            until: now + KILL_LIMIT,
+        };
+        vec![Action::Sweep]
+    }
+
+    fn conclude(&mut self, end: End) -> Vec<Action> {
+        self.state = State::Reporting;
+        vec![Action::Conclude(end)]
+    }
+
+    fn leave(&mut self, why: Leave) -> Vec<Action> {
+        self.state = State::Left;
+        vec![Action::Leave(why)]
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! Makes a supervisor out of a fresh process.
+
+use std::{io, path::Path};
+
+use nix::sys::signal::{SigHandler, Signal, signal};
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
+
+use crate::{
+    process,
+    spool::{AttemptDir, FormatError, Launch},
+    task::attempt::ProcessIdentity,
+};
+
+/// Whoever wants to end the agent tells the daemon; these would end the runner
+/// and with it the agent.
+const IGNORED: [Signal; 8] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGPIPE,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGXFSZ,
+];
+
+/// Why this process cannot supervise.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SetupError {
+    #[error("cannot take over the attempt's lock: {0}")]
+    Lock(io::Error),
+    #[error("cannot use the launch file: {0}")]
+    Launch(FormatError),
+    #[error("{what}: {cause}")]
+    System {
+        what: &'static str,
+        cause: io::Error,
+    },
+}
+
+impl SetupError {
+    pub(super) fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |cause| Self::System { what, cause }
+    }
+}
+
+/// A process that is ready to supervise.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) dir: AttemptDir,
+    pub(super) launch: Launch,
+    pub(super) identity: ProcessIdentity,
+}
+
+pub(super) fn prepare(dir: &Path) -> Result<Ready, SetupError> {
+    ignore_signals().map_err(SetupError::system("cannot ignore signals"))?;
+    let dir = std::path::absolute(dir).map_err(SetupError::system("cannot find the directory"))?;
+    let dir = AttemptDir::at(dir);
+    let lock = dir.adopt_lock(io::stdin()).map_err(SetupError::Lock)?;
+    // Never closed: the kernel frees it when the process is gone, not before.
+    std::mem::forget(lock);
+    let launch = dir.read_launch().map_err(SetupError::Launch)?;
+    detach().map_err(SetupError::system("cannot detach from the daemon"))?;
+    let identity = process::identity(std::process::id())
+        .and_then(|found| found.ok_or_else(|| io::ErrorKind::NotFound.into()))
+        .map_err(SetupError::system("cannot see the own process"))?;
+    Ok(Ready {
+        dir,
+        launch,
+        identity,
+    })
+}
+
+fn ignore_signals() -> io::Result<()> {
+    for number in IGNORED {
+        #[expect(unsafe_code, reason = "the runner outlives what ends the daemon")]
+        // SAFETY: ignoring a signal runs no code.
+        unsafe { signal(number, SigHandler::SigIgn) }?;
+    }
+    Ok(())
+}
+
+/// A session of its own, nothing of the daemon's as input or working
+/// directory, and every orphan of the agent's tree as its child.
+fn detach() -> io::Result<()> {
+    match rustix::process::setsid() {
+        // Who leads a process group already cannot have a session of its own,
+        // and is safe from the terminal of the daemon all the same.
+        Ok(_) | Err(Errno::PERM) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(null)?;
+    rustix::process::chdir("/")?;
+    nix::sys::prctl::set_child_subreaper(true)?;
+    Ok(())
+}

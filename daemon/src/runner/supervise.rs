@@ -1,0 +1,326 @@
+//! The loop: waits for one thing, lets the state machine decide, does it.
+
+use std::{
+    collections::VecDeque,
+    future::pending,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, kill_process_group};
+use tokio::{
+    signal::unix::{Signal as SignalStream, SignalKind, signal},
+    time::sleep_until,
+};
+
+use super::{
+    agent,
+    link::Link,
+    log,
+    machine::{Action, End, Event, Leave, Machine, Order},
+    output::Output,
+    setup::{Ready, SetupError},
+    wire::{Heartbeat, Registrant, Started},
+};
+use crate::{
+    clock,
+    process::{self, Signal},
+    spool::{AttemptDir, Launch},
+    task::attempt::{Run, RunResult},
+    transcript::Source,
+};
+
+/// Shortest time between heartbeats, whatever the launch file says.
+const MIN_HEARTBEAT: Duration = Duration::from_millis(10);
+/// A year is as good as for ever, and can be added to any time.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// First and longest pause before a result that could not be put in place is
+/// tried again.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
+const STORE_AGAIN_MAX: Duration = Duration::from_secs(30);
+
+/// What the loop can wait for.
+enum Input {
+    Order(Order),
+    /// A child has ended.
+    Child,
+    Output(Source),
+    /// Something is due.
+    Time,
+}
+
+/// What came of an action.
+enum Done {
+    Nothing,
+    Event(Event),
+    Leave(Leave),
+}
+
+/// A result that is not in place yet.
+struct Unstored {
+    result: RunResult,
+    again: Instant,
+    pause: Duration,
+}
+
+struct Supervisor {
+    dir: AttemptDir,
+    launch: Launch,
+    machine: Machine,
+    link: Link,
+    output: Output,
+    children: SignalStream,
+    /// The agent, once started.
+    agent: Option<Started>,
+    heartbeat_at: Instant,
+    unstored: Option<Unstored>,
+}
+
+/// Supervises one attempt until the runner may leave.
+pub(super) async fn supervise(ready: Ready) -> Result<Leave, SetupError> {
+    let Ready {
+        dir,
+        launch,
+        identity,
+    } = ready;
+    let children = signal(SignalKind::child())
+        .map_err(SetupError::system("cannot listen for ended children"))?;
+    let registrant = Registrant {
+        attempt: launch.attempt,
+        nonce: launch.nonce,
+        runner: identity,
+    };
+    let now = Instant::now();
+    let go_until = now + Duration::from_millis(launch.start_timeout).min(LONGEST);
+    let kill_grace = Duration::from_millis(launch.kill_grace).min(LONGEST);
+    let mut supervisor = Supervisor {
+        machine: Machine::new(go_until, kill_grace),
+        link: Link::new(registrant, launch.socket.clone()),
+        output: Output::new(dir.transcript(), launch.transcript_limit),
+        dir,
+        launch,
+        children,
+        agent: None,
+        heartbeat_at: now,
+        unstored: None,
+    };
+    loop {
+        let input = supervisor.next().await;
+        if let Some(leave) = supervisor.take(input) {
+            return Ok(leave);
+        }
+    }
+}
+
+impl Supervisor {
+    /// The next thing that happens.
+    async fn next(&mut self) -> Input {
+        let due = self.due();
+        tokio::select! {
+            order = self.link.order() => Input::Order(order),
+            Some(()) = self.children.recv() => Input::Child,
+            source = self.output.readable() => Input::Output(source),
+            () = wait_until(due) => Input::Time,
+        }
+    }
+
+    /// When something is due.
+    fn due(&self) -> Option<Instant> {
+        let store = self.unstored.as_ref().map(|unstored| unstored.again);
+        let heartbeat = self.agent.as_ref().map(|_| self.heartbeat_at);
+        let flush = self.output.flush_at();
+        let all = [self.machine.deadline(), store, heartbeat, flush];
+        all.into_iter().flatten().min()
+    }
+
+    fn take(&mut self, input: Input) -> Option<Leave> {
+        match input {
+            Input::Order(order) => self.act(Event::Order(order)),
+            Input::Child => self.reap().and_then(|event| self.act(event)),
+            Input::Output(source) => {
+                self.output.read(source);
+                None
+            }
+            Input::Time => self.do_what_is_due(),
+        }
+    }
+
+    fn do_what_is_due(&mut self) -> Option<Leave> {
+        let now = Instant::now();
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(self.output.flush_at()) {
+            self.output.flush();
+        }
+        if due(self.unstored.as_ref().map(|unstored| unstored.again)) {
+            self.store();
+        }
+        if due(self.agent.as_ref().map(|_| self.heartbeat_at)) {
+            self.heartbeat_at = now + self.heartbeat_every();
+            if self.machine.has_tree() {
+                self.heartbeat();
+            } else if self.unstored.is_none() && !self.dir.path().exists() {
+                return Some(Leave::Abandoned);
+            }
+        }
+        if due(self.machine.deadline()) {
+            return self.act(Event::Deadline);
+        }
+        None
+    }
+
+    /// Lets the machine decide, does what it says, and lets it decide about
+    /// what came of that.
+    fn act(&mut self, event: Event) -> Option<Leave> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in self.machine.handle(event, Instant::now()) {
+                match self.perform(action) {
+                    Done::Nothing => {}
+                    Done::Event(event) => events.push_back(event),
+                    Done::Leave(leave) => return Some(leave),
+                }
+            }
+        }
+        None
+    }
+
+    fn perform(&mut self, action: Action) -> Done {
+        match action {
+            Action::Spawn => return Done::Event(self.spawn()),
+            Action::Note(text) => self.output.note(&text),
+            Action::AskPolitely => self.ask_politely(),
+            Action::Terminate => self.signal_tree(Signal::TERM),
+            Action::Sweep => {
+                if let Err(error) = process::sweep(std::process::id()) {
+                    log("cannot look at the agent's processes", &error);
+                }
+                return self.reap().map_or(Done::Nothing, Done::Event);
+            }
+            Action::Conclude(end) => self.conclude(end),
+            Action::Leave(leave) => return Done::Leave(leave),
+        }
+        Done::Nothing
+    }
+
+    fn spawn(&mut self) -> Event {
+        match agent::spawn(&self.dir, &self.launch) {
+            Ok(spawned) => {
+                let started = Started {
+                    agent: spawned.identity,
+                    at: clock::now(),
+                };
+                self.output.attach(spawned.stdout, spawned.stderr);
+                self.link.started(started.clone());
+                self.agent = Some(started);
+                self.heartbeat_at = Instant::now() + self.heartbeat_every();
+                Event::Started
+            }
+            Err(error) => Event::NotStarted {
+                message: error.message,
+                missing: error.missing,
+            },
+        }
+    }
+
+    /// The main process has not been waited for: its pid, which is also its
+    /// process group's, is still its own.
+    fn ask_politely(&self) {
+        let Some(agent) = &self.agent else { return };
+        let group = i32::try_from(agent.agent.pid).ok().and_then(Pid::from_raw);
+        let Some(group) = group else { return };
+        let polite = Signal::from_named_raw(self.launch.polite_signal).unwrap_or(Signal::TERM);
+        // One that was stopped gets the signal when it goes on.
+        for signal in [polite, Signal::CONT] {
+            if let Err(error) = kill_process_group(group, signal) {
+                log("cannot signal the agent", &error);
+            }
+        }
+    }
+
+    fn signal_tree(&self, signal: Signal) {
+        for signal in [signal, Signal::CONT] {
+            match process::signal_tree(std::process::id(), signal) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => log("cannot look at the agent's processes", &error),
+            }
+        }
+    }
+
+    fn reap(&self) -> Option<Event> {
+        let main = self.agent.as_ref().map(|started| started.agent.pid);
+        match agent::reap(main) {
+            Ok(reaped) => Some(Event::Reaped {
+                main: reaped.main,
+                empty: reaped.empty,
+            }),
+            Err(error) => {
+                log("cannot wait for the agent's processes", &error);
+                None
+            }
+        }
+    }
+
+    fn conclude(&mut self, end: End) {
+        self.output.finish();
+        let left_over = process::descendants(std::process::id()).map_or(0, |left| left.len());
+        let run = match end {
+            End::NotStarted => Run::NotStarted,
+            End::SpawnFailed { message, missing } => Run::SpawnFailed { message, missing },
+            End::Exited(status) => Run::Exited {
+                started_at: self
+                    .agent
+                    .as_ref()
+                    .map_or_else(clock::now, |agent| agent.at),
+                exit: agent::exit(status),
+            },
+        };
+        let result = RunResult {
+            run,
+            ended_at: clock::now(),
+            left_over: u32::try_from(left_over).unwrap_or(u32::MAX),
+        };
+        self.unstored = Some(Unstored {
+            result: result.clone(),
+            again: Instant::now(),
+            pause: STORE_AGAIN,
+        });
+        self.store();
+        self.link.result(result);
+    }
+
+    /// Puts the result in place. If the disk refuses it, it is tried again for
+    /// as long as the runner lives, which is until it is acknowledged.
+    fn store(&mut self) {
+        let Some(mut unstored) = self.unstored.take() else {
+            return;
+        };
+        if let Err(error) = self.dir.write_result(self.launch.nonce, &unstored.result) {
+            log("cannot put the result in place", &error);
+            unstored.again = Instant::now() + unstored.pause;
+            unstored.pause = (unstored.pause * 2).min(STORE_AGAIN_MAX);
+            self.unstored = Some(unstored);
+        }
+    }
+
+    fn heartbeat_every(&self) -> Duration {
+        Duration::from_millis(self.launch.heartbeat).max(MIN_HEARTBEAT)
+    }
+
+    fn heartbeat(&self) {
+        // Without figures it is still a sign of life.
+        let mut figures = process::figures(std::process::id()).unwrap_or_default();
+        figures.cpu += agent::reaped_cpu();
+        self.link.heartbeat(Heartbeat {
+            output: self.output.written(),
+            figures,
+            silent: self.output.silent(),
+        });
+    }
+}
+
+async fn wait_until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,150 @@
+//! Between the runner's own types and the messages: the only place here that
+//! knows the latter.
+
+use std::time::Duration;
+
+use agentd_proto::v1;
+
+use super::machine::Order;
+use crate::{
+    process::Figures,
+    task::{
+        attempt::{Exit, ProcessIdentity, Run, RunResult, Status},
+        id::{AttemptId, Nonce, Timestamp},
+    },
+};
+
+/// A year is as good as for ever, and can be added to any time.
+const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Who registers.
+#[derive(Debug, Clone)]
+pub(super) struct Registrant {
+    pub(super) attempt: AttemptId,
+    pub(super) nonce: Nonce,
+    pub(super) runner: ProcessIdentity,
+}
+
+/// The agent's start.
+#[derive(Debug, Clone)]
+pub(super) struct Started {
+    pub(super) agent: ProcessIdentity,
+    pub(super) at: Timestamp,
+}
+
+/// A sign of life.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heartbeat {
+    /// Bytes of transcript.
+    pub(super) output: u64,
+    pub(super) figures: Figures,
+    /// Since the last output.
+    pub(super) silent: Duration,
+}
+
+pub(super) fn register(
+    who: &Registrant,
+    started: Option<&Started>,
+    result: Option<&RunResult>,
+) -> v1::RunnerMessage {
+    message(v1::runner_message::Message::Register(v1::Register {
+        task: who.attempt.task.get(),
+        attempt: who.attempt.number,
+        nonce: who.nonce.0.to_vec(),
+        runner: Some(identity(&who.runner)),
+        started: started.map(started_message),
+        exited: result.map(exited_message),
+    }))
+}
+
+pub(super) fn started(started: &Started) -> v1::RunnerMessage {
+    let started = started_message(started);
+    message(v1::runner_message::Message::Started(started))
+}
+
+pub(super) fn heartbeat(beat: &Heartbeat) -> v1::RunnerMessage {
+    let silent = u64::try_from(beat.silent.as_millis()).unwrap_or(u64::MAX);
+    message(v1::runner_message::Message::Heartbeat(v1::Heartbeat {
+        output: beat.output,
+        cpu: beat.figures.cpu,
+        memory: beat.figures.memory,
+        processes: beat.figures.processes,
+        silent,
+    }))
+}
+
+pub(super) fn exited(result: &RunResult) -> v1::RunnerMessage {
+    let exited = exited_message(result);
+    message(v1::runner_message::Message::Exited(exited))
+}
+
+/// The order in a message; `None` if a newer daemon says what we do not know.
+pub(super) fn order(message: v1::DaemonMessage) -> Option<Order> {
+    use v1::daemon_message::Message;
+    Some(match message.message? {
+        Message::Go(v1::Go {}) => Order::Go,
+        Message::CarryOn(v1::CarryOn {}) => Order::CarryOn,
+        Message::Stop(v1::Stop { reason, grace }) => Order::Stop {
+            reason,
+            grace: Duration::from_millis(grace).min(LONGEST_GRACE),
+        },
+        Message::Fenced(v1::Fenced { why }) => Order::Fenced { why },
+        Message::Ack(v1::Ack {}) => Order::Ack,
+    })
+}
+
+fn message(message: v1::runner_message::Message) -> v1::RunnerMessage {
+    v1::RunnerMessage {
+        message: Some(message),
+    }
+}
+
+fn identity(process: &ProcessIdentity) -> v1::ProcessIdentity {
+    v1::ProcessIdentity {
+        pid: process.pid,
+        start_ticks: process.start_ticks,
+        boot_id: process.boot_id.clone(),
+    }
+}
+
+fn started_message(started: &Started) -> v1::Started {
+    v1::Started {
+        agent: Some(identity(&started.agent)),
+        at: started.at.0,
+    }
+}
+
+fn exited_message(result: &RunResult) -> v1::Exited {
+    let mut exited = v1::Exited {
+        ended_at: result.ended_at.0,
+        left_over: result.left_over,
+        ..v1::Exited::default()
+    };
+    match &result.run {
+        Run::NotStarted => {}
+        Run::SpawnFailed { message, missing } => {
+            exited.spawn_error.clone_from(message);
+            exited.agent_missing = *missing;
+        }
+        Run::Exited { started_at, exit } => {
+            exited.started_at = started_at.0;
+            exited.exit = Some(exit_message(exit));
+        }
+    }
+    exited
+}
+
+fn exit_message(exit: &Exit) -> v1::Exit {
+    let (code, signal, core_dumped) = match exit.status {
+        Status::Code(code) => (Some(code), None, false),
+        Status::Signal { number, core } => (None, Some(number), core),
+    };
+    v1::Exit {
+        code,
+        signal,
+        core_dumped,
+        user_cpu: exit.user_cpu,
+        system_cpu: exit.system_cpu,
+        peak_memory: exit.peak_memory,
+    }
+}
