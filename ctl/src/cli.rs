@@ -8,7 +8,10 @@ use clap::{Parser, Subcommand};
 use crate::{
     autostart,
     client::Client,
-    command::{pause::Pause, pause::Resume, shutdown::Shutdown, status::Status, version::Version},
+    command::{
+        pause::Pause, pause::Resume, shutdown::Shutdown, status::Status, submit::Submit,
+        version::Version,
+    },
     error::{EXIT_CODES_HELP, Error, Kind},
     output::{Color, Output},
     socket::Sockets,
@@ -43,6 +46,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Submit(Submit),
     Pause(Pause),
     Resume(Resume),
     Status(Status),
@@ -53,6 +57,7 @@ enum Command {
 impl Command {
     async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         match self {
+            Self::Submit(args) => args.run(cx).await,
             Self::Pause(args) => args.run(cx).await,
             Self::Resume(args) => args.run(cx).await,
             Self::Status(args) => args.run(cx).await,

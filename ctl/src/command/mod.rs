@@ -4,6 +4,8 @@
 pub(crate) mod pause;
 pub(crate) mod shutdown;
 pub(crate) mod status;
+pub(crate) mod submit;
+pub(crate) mod task;
 pub(crate) mod version;
 
 use agentd_proto::v1::{self, State};
