@@ -9,8 +9,8 @@ use crate::{
     autostart,
     client::Client,
     command::{
-        pause::Pause, pause::Resume, shutdown::Shutdown, status::Status, submit::Submit,
-        version::Version,
+        ls::Ls, pause::Pause, pause::Resume, show::Show, shutdown::Shutdown, status::Status,
+        submit::Submit, version::Version,
     },
     error::{EXIT_CODES_HELP, Error, Kind},
     output::{Color, Output},
@@ -47,6 +47,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Submit(Submit),
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    Show(Show),
     Pause(Pause),
     Resume(Resume),
     Status(Status),
@@ -58,6 +61,8 @@ impl Command {
     async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         match self {
             Self::Submit(args) => args.run(cx).await,
+            Self::Ls(args) => args.run(cx).await,
+            Self::Show(args) => args.run(cx).await,
             Self::Pause(args) => args.run(cx).await,
             Self::Resume(args) => args.run(cx).await,
             Self::Status(args) => args.run(cx).await,

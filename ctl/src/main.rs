@@ -16,6 +16,7 @@ mod cli;
 mod client;
 mod command;
 mod error;
+mod id;
 mod output;
 mod reconnect;
 mod socket;

@@ -1,7 +1,9 @@
 //! One file a command: its arguments, whose doc comments are the help, and
 //! what it does with them. A command gives the exit code.
 
+pub(crate) mod ls;
 pub(crate) mod pause;
+pub(crate) mod show;
 pub(crate) mod shutdown;
 pub(crate) mod status;
 pub(crate) mod submit;
