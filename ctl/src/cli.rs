@@ -9,8 +9,8 @@ use crate::{
     autostart,
     client::Client,
     command::{
-        ls::Ls, pause::Pause, pause::Resume, show::Show, shutdown::Shutdown, status::Status,
-        submit::Submit, version::Version,
+        logs::Logs, ls::Ls, pause::Pause, pause::Resume, run::Run, show::Show, shutdown::Shutdown,
+        status::Status, submit::Submit, version::Version,
     },
     error::{EXIT_CODES_HELP, Error, Kind},
     output::{Color, Output},
@@ -46,10 +46,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(Run),
     Submit(Submit),
     #[command(visible_alias = "list")]
     Ls(Ls),
     Show(Show),
+    Logs(Logs),
     Pause(Pause),
     Resume(Resume),
     Status(Status),
@@ -60,9 +62,11 @@ enum Command {
 impl Command {
     async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         match self {
+            Self::Run(args) => args.run(cx).await,
             Self::Submit(args) => args.run(cx).await,
             Self::Ls(args) => args.run(cx).await,
             Self::Show(args) => args.run(cx).await,
+            Self::Logs(args) => args.run(cx).await,
             Self::Pause(args) => args.run(cx).await,
             Self::Resume(args) => args.run(cx).await,
             Self::Status(args) => args.run(cx).await,

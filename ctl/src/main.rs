@@ -16,6 +16,7 @@ mod cli;
 mod client;
 mod command;
 mod error;
+mod follow;
 mod id;
 mod output;
 mod reconnect;

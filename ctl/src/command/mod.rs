@@ -1,8 +1,10 @@
 //! One file a command: its arguments, whose doc comments are the help, and
 //! what it does with them. A command gives the exit code.
 
+pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod pause;
+pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod shutdown;
 pub(crate) mod status;
