@@ -11,6 +11,8 @@ pub(crate) mod status;
 pub(crate) mod submit;
 pub(crate) mod task;
 pub(crate) mod version;
+pub(crate) mod wait;
+pub(crate) mod watch;
 
 use agentd_proto::v1::{self, State};
 
