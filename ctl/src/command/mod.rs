@@ -4,10 +4,12 @@
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod pause;
+pub(crate) mod rerun;
 pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod shutdown;
 pub(crate) mod status;
+pub(crate) mod stop;
 pub(crate) mod submit;
 pub(crate) mod task;
 pub(crate) mod version;
