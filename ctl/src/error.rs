@@ -279,15 +279,16 @@ fn root_cause(status: &Status) -> Option<String> {
 
 /// What to do, where the daemon did not say it.
 fn own_hint(why: &str, task: Option<&str>) -> Option<String> {
-    let task = task.unwrap_or("ID");
     Some(match why {
         reason::TASK_NOT_FOUND => "agentctl ls shows the tasks there are".to_owned(),
         reason::TASK_ACTIVE => {
-            format!("agentctl cancel {task}, or wait for its end with agentctl wait {task}")
+            let id = task.unwrap_or("ID");
+            format!("agentctl cancel {id}, or agentctl rerun {id} --replace")
         }
         reason::TASK_SUCCEEDED => "--force runs it again all the same".to_owned(),
         reason::KEY_BUSY => {
-            format!("--queue waits for task {task}, --replace cancels it first")
+            let other = task.map_or_else(|| "that task".to_owned(), |id| format!("task {id}"));
+            format!("--queue waits for {other}, --replace cancels it first")
         }
         reason::AGENT_UNKNOWN => "agentctl status lists the agents".to_owned(),
         reason::ISSUE_CLOSED => "reopen the issue first".to_owned(),

@@ -299,6 +299,7 @@ fn run_ends_as_the_agent_did() {
     let (code, out, err) = ran(&mut at(&socket, &args));
     assert_eq!((code, out.as_str()), (3, "to stdout\nno newline"));
     insta::assert_snapshot!(err, @r"
+    task 42
     to stderr
     a note
     task 42 failed: agent_error: exit code 3
@@ -371,9 +372,11 @@ fn following_goes_on_where_it_was_lost() {
     let places: Vec<_> = daemon
         .asked()
         .into_iter()
-        .filter_map(|asked| match asked {
-            Asked::Logs(q) => Some((q.attempt, q.offset, q.tail, q.follow)),
-            Asked::Submit(_) | Asked::List(_) | Asked::Wait(_) | Asked::Cancel(_) => None,
+        .filter_map(|asked| {
+            let Asked::Logs(q) = asked else {
+                return None;
+            };
+            Some((q.attempt, q.offset, q.tail, q.follow))
         })
         .collect();
     assert_eq!(
@@ -387,6 +390,173 @@ fn following_goes_on_where_it_was_lost() {
             (2, 5, 0, false),
         ]
     );
+}
+
+#[test]
+fn following_waits_for_a_retry() {
+    let (_dir, socket) = socket();
+    let waiting = task(42, State::Queued, Some(3));
+    let mut ended = task(42, State::Succeeded, Some(0));
+    let retry = v1::Attempt {
+        number: 2,
+        ..ended.attempts[0].clone()
+    };
+    ended.attempts.push(retry);
+    let answers = [
+        vec![chunk(1, "one", 10)],
+        vec![],
+        vec![chunk(2, "two", 10)],
+        vec![],
+    ];
+    let daemon = Daemon::start(
+        &socket,
+        Script {
+            tasks: tasks(vec![waiting]),
+            later: Some(tasks(vec![ended])),
+            logs: answers
+                .map(|chunks| LogsAnswer {
+                    chunks,
+                    end: End::Clean,
+                })
+                .into(),
+            watches: [(vec![v1::Event::default()], End::Open)].into(),
+            ..Script::default()
+        },
+    );
+    let (code, out, err) = ran(&mut at(&socket, &["logs", "-f", "42"]));
+    assert_eq!((code, out.as_str()), (0, "one\ntwo\n"));
+    assert_eq!(err, "attempt 42.2\n");
+    assert!(daemon.asked().contains(&Asked::Watch(v1::WatchRequest {
+        after_revision: 420,
+        from_start: false,
+        task: 42,
+    })));
+}
+
+#[test]
+fn watching_goes_on_behind_the_last_revision() {
+    let (_dir, socket) = socket();
+    let event = |revision, what: &str| v1::Event {
+        revision,
+        task: 42,
+        attempt: 1,
+        what: what.to_owned(),
+        ..v1::Event::default()
+    };
+    let (broken, stopping) = (Status::unavailable("broken"), End::Clean);
+    let daemon = Daemon::start(
+        &socket,
+        Script {
+            tasks: tasks(vec![task(42, State::Succeeded, Some(0))]),
+            watches: [
+                (vec![event(41, "claimed")], End::Status(broken)),
+                (vec![event(42, "running"), event(45, "succeeded")], stopping),
+            ]
+            .into(),
+            ..Script::default()
+        },
+    );
+    let (code, out, err) = ran(&mut at(&socket, &["watch", "42", "-o", "jsonl"]));
+    assert_eq!((code, err.as_str()), (0, ""));
+    let whats: Vec<_> = out
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|event| event["what"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(whats, ["claimed", "running", "succeeded"]);
+    let places: Vec<_> = daemon
+        .asked()
+        .into_iter()
+        .filter_map(|asked| {
+            let Asked::Watch(q) = asked else {
+                return None;
+            };
+            Some((q.after_revision, q.from_start, q.task))
+        })
+        .collect();
+    assert_eq!(places, [(40, false, 42), (41, false, 42)]);
+}
+
+#[test]
+fn a_rerun_prints_the_new_id_or_why_not() {
+    let (_dir, socket) = socket();
+    let new = v1::SubmitResponse {
+        task: task(43, State::Queued, None).task,
+        existing: false,
+    };
+    let busy = || {
+        status(
+            Code::AlreadyExists,
+            agentd_proto::reason::KEY_BUSY,
+            "task 41 is active for this issue",
+        )
+    };
+    let daemon = Daemon::start(
+        &socket,
+        Script {
+            reruns: [Err(Status::unavailable("broken")), Ok(new), Err(busy())].into(),
+            ..Script::default()
+        },
+    );
+    let args = [
+        "rerun",
+        "40",
+        "41",
+        "--model",
+        "m",
+        "--append-prompt",
+        "and test it",
+        "--queue",
+    ];
+    let (code, out, err) = ran(&mut at(&socket, &args));
+    assert_eq!((code, out.as_str()), (4, "43\n"));
+    insta::assert_snapshot!(err, @r"
+    task 43 runs task 40 again
+    agentctl: task 41 is active for this issue
+    hint: --queue waits for that task, --replace cancels it first
+    ");
+    let reruns: Vec<_> = daemon
+        .asked()
+        .into_iter()
+        .filter_map(|asked| {
+            let Asked::Rerun(q) = asked else {
+                return None;
+            };
+            Some(q)
+        })
+        .collect();
+    // The one that was lost is asked for again by the same id.
+    assert_eq!(reruns[0], reruns[1]);
+    assert_ne!(reruns[1].request_id, reruns[2].request_id);
+    assert_eq!(reruns[0].append_prompt, "and test it");
+    assert_eq!(reruns[0].on_busy, i32::from(v1::OnBusy::Queue));
+}
+
+#[test]
+fn the_status_of_the_daemon() {
+    let (_dir, socket) = socket();
+    let _daemon = Daemon::start(&socket, Script::default());
+    let (code, out, _) = ran(&mut at(&socket, &["status"]));
+    assert_eq!(code, 0);
+    insta::assert_snapshot!(out, @r"
+    agentd:      9.9.9 (ready)
+    pid:         77
+    incarnation: 3
+    tasks:       2 queued, 0 starting, 1 running, 0 stopping
+    slots:       4
+    recovery:    2 of 2 resolved, 1 adopted, 1 reaped
+    socket:      /run/agentd.sock
+    state:       /state
+    store:       1.5 MiB
+
+    agents
+      NAME   TYPE     RUNNING  SLOTS  QUEUED  STATE
+      shell  command  1        4      2       paused
+    ");
+    let (_, out, _) = ran(&mut at(&socket, &["status", "-o", "json"]));
+    let status: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(status["schema"], "agentctl.status/v1");
+    assert_eq!(status["agents"][0]["paused"], true);
 }
 
 #[test]
@@ -489,9 +659,10 @@ fn an_interrupt_detaches_and_a_second_one_cancels() {
     let mut text = String::new();
     stdout.read_line(&mut text).unwrap();
     interrupt(&child);
-    // An empty line, then the message.
-    stderr.read_line(&mut text).unwrap();
-    stderr.read_line(&mut text).unwrap();
+    // Which task it is, an empty line, then the message.
+    for _ in 0..3 {
+        stderr.read_line(&mut text).unwrap();
+    }
     assert!(text.contains("agentctl logs -f 42"), "{text}");
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));

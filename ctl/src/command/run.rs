@@ -2,7 +2,9 @@
 
 use std::{io, time::Duration};
 
+use agentd_proto::v1::{self, State};
 use clap::Args;
+use jiff::Timestamp;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::timeout,
@@ -14,6 +16,7 @@ use crate::{
     client::Client,
     error::{EXIT_INTERRUPTED, Error, Kind},
     follow::{Look, Selection, follow},
+    output::tasks::hold_text,
 };
 
 /// How soon after the first a second Ctrl-C cancels the task.
@@ -40,6 +43,7 @@ impl Run {
         let request = self.task.into_request(io::stdin())?;
         let client = cx.client_or_start().await?;
         let submitted = client.submit(request).await?.task.ok_or_else(no_task)?;
+        cx.out.note(&queued(&submitted, cx.out.now));
         // Until here a Ctrl-C simply ends the program.
         let mut interrupts = interrupts()?;
         let selection = Selection {
@@ -54,6 +58,16 @@ impl Run {
         };
         cx.out.result(&ended);
         Ok(exit_code(&ended, self.propagate))
+    }
+}
+
+/// Which task it is, and why nothing may be seen of it for a while.
+fn queued(task: &v1::Task, now: Timestamp) -> String {
+    match &task.hold {
+        Some(hold) if task.state() == State::Queued => {
+            format!("task {} waits: {}", task.id, hold_text(hold, now))
+        }
+        Some(_) | None => format!("task {}", task.id),
     }
 }
 

@@ -33,6 +33,12 @@ pub(crate) struct Script {
     pub(crate) logs: VecDeque<LogsAnswer>,
     /// Answers to Wait, one a call; when they are used up, calls hang.
     pub(crate) waits: VecDeque<Result<v1::WaitResponse, Status>>,
+    /// Events of Watch and how they end, one a call.
+    pub(crate) watches: VecDeque<(Vec<v1::Event>, End)>,
+    /// What the tasks are after the first call of Watch.
+    pub(crate) later: Option<BTreeMap<u64, v1::GetResponse>>,
+    /// Answers to Rerun, one a call.
+    pub(crate) reruns: VecDeque<Result<v1::SubmitResponse, Status>>,
     /// Further matches that List claims.
     pub(crate) more: u64,
     /// Every question in order.
@@ -60,6 +66,8 @@ pub(crate) enum Asked {
     List(v1::ListRequest),
     Logs(v1::LogsRequest),
     Wait(v1::WaitRequest),
+    Watch(v1::WatchRequest),
+    Rerun(v1::RerunRequest),
     Cancel(u64),
 }
 
@@ -191,6 +199,15 @@ impl Canned {
     }
 }
 
+fn ending<T: Send + 'static>(items: Vec<T>, end: End) -> Items<T> {
+    let items = tokio_stream::iter(items.into_iter().map(Ok));
+    match end {
+        End::Clean => Box::pin(items),
+        End::Status(status) => Box::pin(items.chain(tokio_stream::once(Err(status)))),
+        End::Open => Box::pin(items.chain(tokio_stream::pending())),
+    }
+}
+
 fn not_here<T>() -> Reply<T> {
     Err(Status::unimplemented("not in this test"))
 }
@@ -250,8 +267,9 @@ impl Control for Canned {
         self.cancel(request).await
     }
 
-    async fn rerun(&self, _: Request<v1::RerunRequest>) -> Reply<v1::SubmitResponse> {
-        not_here()
+    async fn rerun(&self, request: Request<v1::RerunRequest>) -> Reply<v1::SubmitResponse> {
+        let mut script = self.ask(Asked::Rerun(request.into_inner()));
+        script.reruns.pop_front().unwrap().map(Response::new)
     }
 
     async fn logs(&self, request: Request<v1::LogsRequest>) -> Reply<Self::LogsStream> {
@@ -259,16 +277,16 @@ impl Control for Canned {
         let Some(LogsAnswer { chunks, end }) = answer else {
             return Ok(Response::new(Box::pin(tokio_stream::pending())));
         };
-        let chunks = tokio_stream::iter(chunks.into_iter().map(Ok));
-        Ok(Response::new(match end {
-            End::Clean => Box::pin(chunks),
-            End::Status(status) => Box::pin(chunks.chain(tokio_stream::once(Err(status)))),
-            End::Open => Box::pin(chunks.chain(tokio_stream::pending())),
-        }))
+        Ok(Response::new(ending(chunks, end)))
     }
 
-    async fn watch(&self, _: Request<v1::WatchRequest>) -> Reply<Self::WatchStream> {
-        not_here()
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Reply<Self::WatchStream> {
+        let mut script = self.ask(Asked::Watch(request.into_inner()));
+        if let Some(later) = script.later.take() {
+            script.tasks = later;
+        }
+        let (events, end) = script.watches.pop_front().unwrap();
+        Ok(Response::new(ending(events, end)))
     }
 
     async fn wait(&self, request: Request<v1::WaitRequest>) -> Reply<v1::WaitResponse> {
@@ -293,6 +311,31 @@ impl Control for Canned {
     async fn status(&self, _: Request<v1::StatusRequest>) -> Reply<v1::StatusResponse> {
         Ok(Response::new(v1::StatusResponse {
             version: "9.9.9".to_owned(),
+            phase: "ready".to_owned(),
+            pid: 77,
+            incarnation: 3,
+            queued: 2,
+            running: 1,
+            slots: 4,
+            agents: vec![v1::AgentStatus {
+                name: "shell".to_owned(),
+                r#type: "command".to_owned(),
+                paused: true,
+                slots: 4,
+                running: 1,
+                queued: 2,
+            }],
+            state_dir: "/state".to_owned(),
+            socket: "/run/agentd.sock".to_owned(),
+            store_bytes: 1_572_864,
+            revision: 40,
+            recovery: Some(v1::Recovery {
+                total: 2,
+                resolved: 2,
+                adopted: 1,
+                reaped: 1,
+                ..v1::Recovery::default()
+            }),
             ..v1::StatusResponse::default()
         }))
     }
