@@ -3,49 +3,80 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
+    os::unix::fs::symlink,
     path::Path,
     process::{Command, Stdio},
 };
 
-use agentd_proto::v1::State;
+use agentd_proto::{endpoint::SYSTEM_SOCKET, v1::State};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+
+use tempfile::TempDir;
 
 use super::{
     canned::{Daemon, Script, task},
     ran, tasks, told,
 };
 
-/// A copy of the program with a program `agentd` beside it, and an environment
-/// in which nothing else is found.
-fn with_neighbour(dir: &Path, agentd: &str) -> Command {
-    use std::os::unix::fs::PermissionsExt as _;
-    let own = dir.join("agentctl");
-    fs::copy(env!("CARGO_BIN_EXE_agentctl"), &own).unwrap();
-    let neighbour = dir.join("agentd");
-    fs::write(&neighbour, agentd).unwrap();
-    fs::set_permissions(&neighbour, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = Command::new(own);
-    command
-        .env_clear()
-        .env("HOME", dir)
-        .env("XDG_RUNTIME_DIR", dir.join("run"))
-        .args(["submit", "do it"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
+/// A place with the program and, beside it, one of the fixtures as `agentd`,
+/// and an environment in which nothing else is found.
+///
+/// Both are links: a file that was just written may not be executed while some
+/// other test's child still holds it open.
+struct Place {
+    /// Beside the real program, where a hard link to it can be made.
+    programs: TempDir,
+    home: TempDir,
+}
+
+impl Place {
+    /// Nothing on a machine that has a daemon installed: that one would be
+    /// asked.
+    fn new(fixture: &str) -> Option<Self> {
+        let installed = [
+            SYSTEM_SOCKET,
+            "/etc/systemd/user/agentd.service",
+            "/usr/lib/systemd/user/agentd.service",
+        ];
+        if installed.iter().any(|path| Path::new(path).exists()) {
+            return None;
+        }
+        let programs = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let own = programs.path().join("agentctl");
+        fs::hard_link(env!("CARGO_BIN_EXE_agentctl"), own).unwrap();
+        let agentd = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures")
+            .join(fixture)
+            .join("agentd");
+        symlink(agentd, programs.path().join("agentd")).unwrap();
+        let home = tempfile::tempdir().unwrap();
+        Some(Self { programs, home })
+    }
+
+    fn submit(&self) -> Command {
+        let mut command = Command::new(self.programs.path().join("agentctl"));
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", self.home.path())
+            .env("XDG_RUNTIME_DIR", self.home.path().join("run"))
+            .args(["submit", "do it"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
 }
 
 #[test]
 fn a_daemon_that_dies_at_its_start_is_quoted() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut command = with_neighbour(
-        dir.path(),
-        "#!/bin/sh\necho 'the store is locked' >&2\nexit 4\n",
-    );
+    let Some(place) = Place::new("dies") else {
+        return;
+    };
+    let mut command = place.submit();
     let (code, out, err) = ran(&mut command);
     assert_eq!((code, out.as_str()), (6, ""), "{err}");
     assert!(
@@ -60,7 +91,7 @@ fn a_daemon_that_dies_at_its_start_is_quoted() {
         "{err}"
     );
 
-    let units = dir.path().join(".config/systemd/user");
+    let units = place.home.path().join(".config/systemd/user");
     fs::create_dir_all(&units).unwrap();
     fs::write(units.join("agentd.service"), "").unwrap();
     let (code, _, err) = ran(command.env_remove("AGENTCTL_NO_AUTOSTART"));
@@ -73,10 +104,10 @@ fn a_daemon_that_dies_at_its_start_is_quoted() {
 
 #[test]
 fn a_daemon_is_started_if_there_is_none() {
-    let dir = tempfile::tempdir().unwrap();
-    // Stands for a daemon that takes its time until it listens.
-    let mut command = with_neighbour(dir.path(), "#!/bin/sh\nexec /bin/sleep 60\n");
-    let mut child = command.spawn().unwrap();
+    let Some(place) = Place::new("waits") else {
+        return;
+    };
+    let mut child = place.submit().spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
     stderr.read_line(&mut said).unwrap();
@@ -85,7 +116,7 @@ fn a_daemon_is_started_if_there_is_none() {
         .and_then(|rest| rest.split_once(')'))
         .and_then(|(pid, _)| pid.parse().ok())
         .unwrap_or_else(|| panic!("{said}"));
-    let runtime = dir.path().join("run/agentd");
+    let runtime = place.home.path().join("run/agentd");
     fs::create_dir_all(&runtime).unwrap();
     let _daemon = Daemon::start(
         &runtime.join("agentd.sock"),
