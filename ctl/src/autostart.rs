@@ -34,6 +34,10 @@ const START: Duration = Duration::from_secs(10);
 /// How long another daemon, started at the same time and faster, may take.
 const RIVAL: Duration = Duration::from_secs(2);
 
+/// How long the log may be before a start sets it aside, bytes. Only one older
+/// log is kept.
+const LOG_LIMIT: u64 = 8 << 20;
+
 /// How much of the log to read for its last lines, bytes.
 const LOG_TAIL: u64 = 4096;
 
@@ -131,6 +135,9 @@ impl Log {
             .mode(0o700)
             .create(&dir)?;
         let path = dir.join("agentd.log");
+        if fs::metadata(&path).is_ok_and(|meta| meta.len() > LOG_LIMIT) {
+            fs::rename(&path, dir.join("agentd.log.1"))?;
+        }
         let file = File::options()
             .create(true)
             .append(true)
@@ -301,6 +308,11 @@ mod tests {
             log.last_lines().unwrap(),
             "line 3\nline 4\nline 5\nline 6\nline 7"
         );
+        let long = File::options().write(true).open(&path).unwrap();
+        long.set_len(LOG_LIMIT + 1).unwrap();
+        assert_eq!(Log::open(&env).unwrap().from, 0);
+        assert!(path.with_extension("log.1").exists());
+
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(path.parent().unwrap()), 0o700);
