@@ -27,7 +27,7 @@ pub(crate) struct Logs {
     follow: bool,
 
     /// Begin with the last N lines.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     tail: Option<u64>,
 
     /// Show the time of each line.
@@ -51,15 +51,10 @@ impl Logs {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         let client = cx.client().await?;
         let task = resolve(&client, self.id.task).await?;
-        // In the interface 0 means everything; the last 0 lines are none.
-        if self.tail == Some(0) && !self.follow {
-            client.get(task).await?;
-            return Ok(EXIT_OK);
-        }
         let selection = Selection {
             task,
             attempt: self.id.attempt,
-            tail: self.tail.map_or(0, |lines| lines.max(1)),
+            tail: self.tail.unwrap_or(0),
             no_stdout: self.stderr,
             no_stderr: self.stdout,
         };

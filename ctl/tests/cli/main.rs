@@ -104,6 +104,7 @@ fn malformed_arguments_are_wrong_usage() {
         (&["ls", "--state", "faild"], "'failed'"),
         (&["ls", "--failed", "--active"], "cannot be used with"),
         (&["ls", "--since", "whenever"], "not a time"),
+        (&["logs", "1", "--tail", "0"], "0 is not in 1.."),
         (&["submit"], "there is nothing to do"),
         (&["submit", ""], "the prompt is empty"),
         (&["submit", " \n "], "the prompt is empty"),
