@@ -189,6 +189,7 @@ fn stuck() -> Error {
     Error::new(Kind::Timeout, "agentd does not answer")
         .because(format!("it was given {} s", ANSWER.as_secs()))
         .hint("look into the log of agentd")
+        .unanswered()
 }
 
 /// The error of sockets none of which answered.

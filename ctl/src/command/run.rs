@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{exit_code, submit::no_task, task::TaskArgs};
+use super::{exit_code, submit::submit, task::TaskArgs};
 use crate::{
     cli::Context,
     client::Client,
@@ -42,7 +42,7 @@ impl Run {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         let request = self.task.into_request(io::stdin())?;
         let client = cx.client_or_start().await?;
-        let submitted = client.submit(request).await?.task.ok_or_else(no_task)?;
+        let (submitted, _) = submit(&client, request).await?;
         cx.out.note(&queued(&submitted, cx.out.now));
         // Until here a Ctrl-C simply ends the program.
         let mut interrupts = interrupts()?;

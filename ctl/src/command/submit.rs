@@ -2,11 +2,13 @@
 
 use std::io;
 
+use agentd_proto::v1;
 use clap::Args;
 
 use super::task::TaskArgs;
 use crate::{
     cli::Context,
+    client::Client,
     error::{EXIT_OK, Error, Kind},
 };
 
@@ -28,11 +30,10 @@ impl Submit {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         let request = self.task.into_request(io::stdin())?;
         let client = cx.client_or_start().await?;
-        let answer = client.submit(request).await?;
-        let task = answer.task.ok_or_else(no_task)?;
+        let (task, existing) = submit(&client, request).await?;
         cx.out.line(&task.id.to_string())?;
         if !self.quiet {
-            let what = if answer.existing {
+            let what = if existing {
                 "was submitted before"
             } else {
                 "is queued"
@@ -45,6 +46,28 @@ impl Submit {
         }
         Ok(EXIT_OK)
     }
+}
+
+/// Submits; gives the task, and whether it was known before.
+///
+/// # Errors
+/// The daemon's. If it went away and did not come back, nobody knows whether
+/// the task was stored: the hint says how to find out without doing it twice.
+pub(crate) async fn submit(
+    client: &Client,
+    request: v1::SubmitRequest,
+) -> Result<(v1::Task, bool), Error> {
+    let id = request.request_id.clone();
+    let answer = client.submit(request).await.map_err(|error| {
+        if error.is_unanswered() {
+            error.hint(format!(
+                "the task may have been stored: the same with --request-id {id} cannot make two"
+            ))
+        } else {
+            error
+        }
+    })?;
+    Ok((answer.task.ok_or_else(no_task)?, answer.existing))
 }
 
 /// The answer to a submit or rerun lacks the task.
