@@ -10,6 +10,8 @@ pub const TASK_NOT_FOUND: &str = "TASK_NOT_FOUND";
 pub const TASK_ACTIVE: &str = "TASK_ACTIVE";
 /// `FAILED_PRECONDITION`: the task succeeded and `force` was not set.
 pub const TASK_SUCCEEDED: &str = "TASK_SUCCEEDED";
+/// `FAILED_PRECONDITION`: the task's issue has been closed.
+pub const ISSUE_CLOSED: &str = "ISSUE_CLOSED";
 /// `ALREADY_EXISTS`: another task of the key is active; metadata `task` names it.
 pub const KEY_BUSY: &str = "KEY_BUSY";
 /// `INVALID_ARGUMENT` on submit, `FAILED_PRECONDITION` on rerun: no such agent.

@@ -1,0 +1,163 @@
+//! The tree of commands.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use agentd_proto::endpoint::Environment;
+use clap::{Parser, Subcommand};
+
+use crate::{
+    autostart,
+    client::Client,
+    command::{
+        logs::Logs, ls::Ls, pause::Pause, pause::Resume, rerun::Rerun, run::Run, show::Show,
+        shutdown::Shutdown, status::Status, stop::Cancel, stop::Kill, submit::Submit,
+        version::Version, wait::Wait, watch::Watch,
+    },
+    error::{EXIT_CODES_HELP, Error, Kind},
+    output::{Color, Output},
+    socket::Sockets,
+};
+
+/// Hands work to AI coding agents and shows what became of it.
+///
+/// agentctl talks to agentd, the daemon that runs agents as durable tasks.
+/// `run` and `submit` start it if it is not running.
+#[derive(Debug, Parser)]
+#[command(name = "agentctl", version, after_long_help = EXIT_CODES_HELP)]
+#[command(arg_required_else_help = true)]
+struct Cli {
+    /// The daemon's socket [default: $AGENTD_SOCKET, else that of this user's
+    /// daemon, else /run/agentd/agentd.sock].
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        help_heading = "Common options"
+    )]
+    socket: Option<PathBuf>,
+
+    /// When to colour.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    #[arg(help_heading = "Common options")]
+    color: Color,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(Run),
+    Submit(Submit),
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    Show(Show),
+    Logs(Logs),
+    Watch(Watch),
+    Wait(Wait),
+    Cancel(Cancel),
+    Kill(Kill),
+    Rerun(Rerun),
+    Pause(Pause),
+    Resume(Resume),
+    Status(Status),
+    Shutdown(Shutdown),
+    Version(Version),
+}
+
+impl Command {
+    async fn run(self, cx: &mut Context) -> Result<u8, Error> {
+        match self {
+            Self::Run(args) => args.run(cx).await,
+            Self::Submit(args) => args.run(cx).await,
+            Self::Ls(args) => args.run(cx).await,
+            Self::Show(args) => args.run(cx).await,
+            Self::Logs(args) => args.run(cx).await,
+            Self::Watch(args) => args.run(cx).await,
+            Self::Wait(args) => args.run(cx).await,
+            Self::Cancel(args) => args.run(cx).await,
+            Self::Kill(args) => args.run(cx).await,
+            Self::Rerun(args) => args.run(cx).await,
+            Self::Pause(args) => args.run(cx).await,
+            Self::Resume(args) => args.run(cx).await,
+            Self::Status(args) => args.run(cx).await,
+            Self::Shutdown(args) => args.run(cx).await,
+            Self::Version(args) => args.run(cx).await,
+        }
+    }
+}
+
+/// What every command has at hand.
+pub(crate) struct Context {
+    /// Where to print.
+    pub(crate) out: Output,
+    /// Where the daemon is.
+    pub(crate) sockets: Sockets,
+    env: Environment,
+}
+
+impl Context {
+    /// Connects to the daemon.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub(crate) async fn client(&self) -> Result<Client, Error> {
+        Client::reach(&self.sockets).await
+    }
+
+    /// Connects to the daemon, starting it if need be.
+    ///
+    /// # Errors
+    /// Nobody answers and none could be started.
+    pub(crate) async fn client_or_start(&mut self) -> Result<Client, Error> {
+        autostart::reach_or_start(&self.sockets, &self.env, &mut self.out).await
+    }
+}
+
+/// Parses the arguments, runs the command, says what went wrong.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Also --help and --version, to stdout.
+        Err(usage) => {
+            let code = u8::try_from(usage.exit_code()).unwrap_or(crate::error::EXIT_USAGE);
+            // Nobody reads it: nothing to be done.
+            drop(usage.print());
+            return ExitCode::from(code);
+        }
+    };
+    let env = Environment::of_process();
+    let mut cx = Context {
+        out: Output::of_process(cli.color),
+        sockets: Sockets::choose(cli.socket.as_deref(), &env),
+        env,
+    };
+    let code = match execute(cli.command, &mut cx) {
+        Ok(code) => code,
+        Err(error) => {
+            cx.out.error(&error);
+            error.kind().exit_code()
+        }
+    };
+    cx.out.finish(code)
+}
+
+fn execute(command: Command, cx: &mut Context) -> Result<u8, Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(Kind::Other, "cannot start the runtime").because(error))?
+        .block_on(command.run(cx))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

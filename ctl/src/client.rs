@@ -1,0 +1,201 @@
+//! What can be asked of the daemon.
+//!
+//! Every question here may be asked twice without harm (a submit carries a
+//! request id), so a call that was lost because the daemon restarts is made
+//! again for a while. Streams are not: only whoever reads one knows where to
+//! go on, see [`crate::follow`].
+
+use std::{path::Path, time::Duration};
+
+use agentd_proto::{
+    MAX_MESSAGE,
+    v1::{self, control_client::ControlClient},
+};
+use tokio::time::timeout;
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    error::{Error, Kind, is_lost},
+    reconnect::{Backoff, QUESTION},
+    socket::{Refusal, Sockets, most_telling},
+};
+
+/// How long a question may take before the daemon counts as stuck.
+const ANSWER: Duration = Duration::from_secs(30);
+
+type Control = ControlClient<Channel>;
+
+/// A connection to the daemon; it comes back by itself when it was lost.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    control: Control,
+    patience: Duration,
+}
+
+impl Client {
+    /// Connects to the first socket that answers.
+    ///
+    /// # Errors
+    /// Why each one tried did not.
+    pub(crate) async fn connect(sockets: &Sockets) -> Result<Self, Vec<Refusal>> {
+        let mut refusals = Vec::new();
+        for path in &sockets.paths {
+            match Self::connect_to(path).await {
+                Ok(client) => return Ok(client),
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        Err(refusals)
+    }
+
+    /// Connects, or says why not.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub(crate) async fn reach(sockets: &Sockets) -> Result<Self, Error> {
+        Self::connect(sockets).await.map_err(unreachable)
+    }
+
+    /// Connects to one socket.
+    ///
+    /// # Errors
+    /// Why it does not answer.
+    pub(crate) async fn connect_to(path: &Path) -> Result<Self, Refusal> {
+        if let Some(refusal) = Refusal::beforehand(path) {
+            return Err(refusal);
+        }
+        let endpoint = Endpoint::from_shared(format!("unix://{}", path.display()))
+            .map_err(|error| Refusal::of(path, &error))?
+            .connect_timeout(Duration::from_secs(5));
+        let channel = endpoint
+            .connect()
+            .await
+            .map_err(|error| Refusal::of(path, &error))?;
+        Ok(Self {
+            control: ControlClient::new(channel)
+                .max_decoding_message_size(MAX_MESSAGE)
+                .max_encoding_message_size(MAX_MESSAGE),
+            patience: QUESTION,
+        })
+    }
+
+    /// The same connection, whose questions wait longer for a daemon that
+    /// went away.
+    pub(crate) fn patient(&self, patience: Duration) -> Self {
+        Self {
+            patience,
+            ..self.clone()
+        }
+    }
+
+    /// Makes one call, again if it was lost on the way.
+    async fn ask<Q, R>(
+        &self,
+        question: Q,
+        call: impl AsyncFn(Control, Request<Q>) -> Result<Response<R>, Status>,
+    ) -> Result<R, Error>
+    where
+        Q: Clone,
+    {
+        let mut backoff = Backoff::new(self.patience);
+        loop {
+            let request = Request::new(question.clone());
+            match timeout(ANSWER, call(self.control.clone(), request)).await {
+                Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                Ok(Err(status)) if is_lost(&status) && backoff.pause().await => {}
+                Ok(Err(status)) => return Err(status.into()),
+                Err(_) => return Err(stuck()),
+            }
+        }
+    }
+
+    pub(crate) async fn submit(&self, q: v1::SubmitRequest) -> Result<v1::SubmitResponse, Error> {
+        self.ask(q, async |mut c, q| c.submit(q).await).await
+    }
+
+    pub(crate) async fn rerun(&self, q: v1::RerunRequest) -> Result<v1::SubmitResponse, Error> {
+        self.ask(q, async |mut c, q| c.rerun(q).await).await
+    }
+
+    pub(crate) async fn get(&self, id: u64) -> Result<v1::GetResponse, Error> {
+        let q = v1::GetRequest { id };
+        self.ask(q, async |mut c, q| c.get(q).await).await
+    }
+
+    pub(crate) async fn list(&self, q: v1::ListRequest) -> Result<v1::ListResponse, Error> {
+        self.ask(q, async |mut c, q| c.list(q).await).await
+    }
+
+    pub(crate) async fn cancel(&self, id: u64) -> Result<v1::CancelResponse, Error> {
+        let q = v1::CancelRequest { id };
+        self.ask(q, async |mut c, q| c.cancel(q).await).await
+    }
+
+    pub(crate) async fn kill(&self, id: u64) -> Result<v1::CancelResponse, Error> {
+        let q = v1::CancelRequest { id };
+        self.ask(q, async |mut c, q| c.kill(q).await).await
+    }
+
+    pub(crate) async fn pause(&self, agent: String) -> Result<v1::PauseResponse, Error> {
+        let q = v1::PauseRequest { agent };
+        self.ask(q, async |mut c, q| c.pause(q).await).await
+    }
+
+    pub(crate) async fn resume(&self, agent: String) -> Result<v1::PauseResponse, Error> {
+        let q = v1::PauseRequest { agent };
+        self.ask(q, async |mut c, q| c.resume(q).await).await
+    }
+
+    pub(crate) async fn status(&self) -> Result<v1::StatusResponse, Error> {
+        let q = v1::StatusRequest {};
+        self.ask(q, async |mut c, q| c.status(q).await).await
+    }
+
+    /// Once, without a time limit: with `cancel_all` the answer waits for the
+    /// ends of all tasks, and a daemon that is gone has done what was asked.
+    pub(crate) async fn shutdown(&self, cancel_all: bool) -> Result<v1::ShutdownResponse, Status> {
+        let q = v1::ShutdownRequest { cancel_all };
+        Ok(self.control.clone().shutdown(q).await?.into_inner())
+    }
+
+    /// Once: the caller knows how much of its time is left.
+    pub(crate) async fn wait(&self, q: v1::WaitRequest) -> Result<v1::WaitResponse, Status> {
+        Ok(self.control.clone().wait(q).await?.into_inner())
+    }
+
+    pub(crate) async fn list_stream(
+        &self,
+        q: v1::ListRequest,
+    ) -> Result<Streaming<v1::Task>, Status> {
+        Ok(self.control.clone().list_stream(q).await?.into_inner())
+    }
+
+    pub(crate) async fn logs(
+        &self,
+        q: v1::LogsRequest,
+    ) -> Result<Streaming<v1::LogsResponse>, Status> {
+        Ok(self.control.clone().logs(q).await?.into_inner())
+    }
+
+    pub(crate) async fn watch(&self, q: v1::WatchRequest) -> Result<Streaming<v1::Event>, Status> {
+        Ok(self.control.clone().watch(q).await?.into_inner())
+    }
+}
+
+fn stuck() -> Error {
+    Error::new(Kind::Timeout, "agentd does not answer")
+        .because(format!("it was given {} s", ANSWER.as_secs()))
+        .hint("look into the log of agentd")
+        .unanswered()
+}
+
+/// The error of sockets none of which answered.
+pub(crate) fn unreachable(refusals: Vec<Refusal>) -> Error {
+    most_telling(refusals).map_or_else(
+        || Error::new(Kind::Unreachable, "no socket to reach agentd at"),
+        Error::from,
+    )
+}

@@ -1,0 +1,81 @@
+//! `agentctl logs`.
+
+use clap::Args;
+
+use super::run::interrupts;
+use crate::{
+    cli::Context,
+    error::{EXIT_INTERRUPTED, EXIT_OK, Error},
+    follow::{Look, Selection, follow, read},
+    id::{AttemptRef, resolve},
+};
+
+/// Show what an agent wrote.
+///
+/// Shows the newest attempt, or the one named (42.2). What the agent wrote to
+/// stdout goes to stdout, what it wrote to stderr goes to stderr, notes of the
+/// daemon go to stderr.
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// The task, or one attempt of it: 42, 42.2, @last, @last-failed.
+    #[arg(value_name = "ID[.ATTEMPT]")]
+    id: AttemptRef,
+
+    /// Go on until the task has ended, over restarts of the daemon and from
+    /// one attempt to the next.
+    #[arg(short, long)]
+    follow: bool,
+
+    /// Begin with the last N lines.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    tail: Option<u64>,
+
+    /// Show the time of each line.
+    #[arg(long, conflicts_with = "raw")]
+    timestamps: bool,
+
+    /// Only what went to stdout.
+    #[arg(long)]
+    stdout: bool,
+
+    /// Only what went to stderr.
+    #[arg(long, conflicts_with = "stdout")]
+    stderr: bool,
+
+    /// The agent's bytes and nothing else: no notes.
+    #[arg(long)]
+    raw: bool,
+}
+
+impl Logs {
+    pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
+        let client = cx.client().await?;
+        let task = resolve(&client, self.id.task).await?;
+        let selection = Selection {
+            task,
+            attempt: self.id.attempt,
+            tail: self.tail.unwrap_or(0),
+            no_stdout: self.stderr,
+            no_stderr: self.stdout,
+        };
+        let look = Look {
+            timestamps: self.timestamps,
+            raw: self.raw,
+        };
+        if !self.follow {
+            read(&client, &mut cx.out, selection, look).await?;
+            return Ok(EXIT_OK);
+        }
+        let mut interrupts = interrupts()?;
+        tokio::select! {
+            ended = follow(&client, &mut cx.out, selection, look) => {
+                ended?;
+                Ok(EXIT_OK)
+            }
+            _ = interrupts.recv() => {
+                cx.out.note(&format!("\nagentctl logs -f {task} follows it again"));
+                Ok(EXIT_INTERRUPTED)
+            }
+        }
+    }
+}

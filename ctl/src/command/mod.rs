@@ -1,0 +1,134 @@
+//! One file a command: its arguments, whose doc comments are the help, and
+//! what it does with them. A command gives the exit code.
+
+pub(crate) mod logs;
+pub(crate) mod ls;
+pub(crate) mod pause;
+pub(crate) mod rerun;
+pub(crate) mod run;
+pub(crate) mod show;
+pub(crate) mod shutdown;
+pub(crate) mod status;
+pub(crate) mod stop;
+pub(crate) mod submit;
+pub(crate) mod task;
+pub(crate) mod version;
+pub(crate) mod wait;
+pub(crate) mod watch;
+
+use agentd_proto::v1::{self, State};
+
+use crate::{
+    error::{EXIT_FAILED, EXIT_OK, Error, Kind},
+    output::Output,
+};
+
+/// The exit code for a task that has ended; the agent's own with `propagate`.
+pub(crate) fn exit_code(task: &v1::Task, propagate: bool) -> u8 {
+    if task.state() == State::Succeeded {
+        return EXIT_OK;
+    }
+    let exit = task.attempt.as_ref().and_then(|a| a.exit.as_ref());
+    exit.filter(|_| propagate)
+        .and_then(|exit| match (exit.signal, exit.code) {
+            (Some(signal), _) => signal.checked_add(128),
+            (None, code) => code,
+        })
+        .and_then(|code| u8::try_from(code).ok())
+        // An agent that exited with 0 does not make its task a success.
+        .filter(|&code| code != EXIT_OK)
+        .unwrap_or(EXIT_FAILED)
+}
+
+/// What became of several tasks: the first error decides the exit code, and
+/// the others are tried all the same.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    code: u8,
+}
+
+impl Tally {
+    /// Counts one result, and says what went wrong.
+    ///
+    /// # Errors
+    /// One that every further task would meet as well.
+    pub(crate) fn add(&mut self, out: &mut Output, result: Result<(), Error>) -> Result<(), Error> {
+        let Err(error) = result else {
+            return Ok(());
+        };
+        match error.kind() {
+            Kind::Unreachable | Kind::ClosedPipe | Kind::Timeout => return Err(error),
+            Kind::Other
+            | Kind::Usage
+            | Kind::NotFound
+            | Kind::Conflict
+            | Kind::Gone
+            | Kind::Permission => out.error(&error),
+        }
+        if self.code == EXIT_OK {
+            self.code = error.kind().exit_code();
+        }
+        Ok(())
+    }
+
+    /// The exit code of all.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+}
+
+/// An id for a request, so that the same one made twice is made once.
+///
+/// # Errors
+/// The system gives no randomness.
+pub(crate) fn random_request_id() -> Result<String, Error> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::new(Kind::Other, "cannot make a request id").because(error))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(state: State, code: Option<i32>, signal: Option<i32>) -> v1::Task {
+        v1::Task {
+            state: state.into(),
+            attempt: Some(v1::Attempt {
+                exit: Some(v1::Exit {
+                    code,
+                    signal,
+                    ..v1::Exit::default()
+                }),
+                ..v1::Attempt::default()
+            }),
+            ..v1::Task::default()
+        }
+    }
+
+    #[test]
+    fn the_exit_code_is_the_tasks_or_the_agents() {
+        for (state, code, signal, plain, propagated) in [
+            (State::Succeeded, Some(0), None, 0, 0),
+            (State::Failed, Some(3), None, 1, 3),
+            (State::Aborted, Some(79), None, 1, 79),
+            (State::Failed, None, Some(9), 1, 137),
+            (State::Failed, Some(0), None, 1, 1),
+            (State::Interrupted, None, None, 1, 1),
+            (State::Failed, Some(4096), None, 1, 1),
+        ] {
+            let task = ended(state, code, signal);
+            assert_eq!(exit_code(&task, false), plain, "{task:?}");
+            assert_eq!(exit_code(&task, true), propagated, "{task:?}");
+        }
+        assert_eq!(exit_code(&v1::Task::default(), true), 1);
+    }
+
+    #[test]
+    fn request_ids_differ() {
+        let (a, b) = (random_request_id().unwrap(), random_request_id().unwrap());
+        assert_eq!(a.len(), 32);
+        assert_ne!(a, b);
+    }
+}

@@ -1,0 +1,92 @@
+//! `agentctl rerun`.
+
+use agentd_proto::v1;
+use clap::Args;
+
+use super::{
+    Tally, random_request_id,
+    submit::no_task,
+    task::{BusyArgs, check_prompt},
+};
+use crate::{
+    cli::Context,
+    client::Client,
+    error::Error,
+    id::{TaskSet, resolve_all},
+};
+
+/// Run ended tasks again, each as a new task.
+///
+/// Takes over agent, repository, issue, prompt, labels and limits, and prints
+/// the new ids.
+#[derive(Debug, Args)]
+pub(crate) struct Rerun {
+    /// The tasks: 42, 40-44, @last, @last-failed.
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<TaskSet>,
+
+    /// Use another model.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+
+    /// Use another prompt.
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+
+    /// Add this to the prompt.
+    #[arg(long, value_name = "TEXT", conflicts_with = "prompt")]
+    append_prompt: Option<String>,
+
+    /// Also run tasks again that succeeded.
+    #[arg(long)]
+    force: bool,
+
+    #[command(flatten)]
+    busy: BusyArgs,
+}
+
+impl Rerun {
+    pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
+        let changes = v1::RerunRequest {
+            force: self.force,
+            on_busy: self.busy.on_busy().into(),
+            model: self.model.unwrap_or_default(),
+            prompt: self
+                .prompt
+                .map(check_prompt)
+                .transpose()?
+                .unwrap_or_default(),
+            append_prompt: self
+                .append_prompt
+                .map(check_prompt)
+                .transpose()?
+                .unwrap_or_default(),
+            ..v1::RerunRequest::default()
+        };
+        let client = cx.client().await?;
+        let mut tally = Tally::default();
+        for id in resolve_all(&client, &self.ids).await? {
+            let result = rerun(cx, &client, id, changes.clone()).await;
+            tally.add(&mut cx.out, result)?;
+        }
+        Ok(tally.code())
+    }
+}
+
+async fn rerun(
+    cx: &mut Context,
+    client: &Client,
+    id: u64,
+    changes: v1::RerunRequest,
+) -> Result<(), Error> {
+    let request = v1::RerunRequest {
+        id,
+        request_id: random_request_id()?,
+        ..changes
+    };
+    let task = client.rerun(request).await?.task.ok_or_else(no_task)?;
+    cx.out.line(&task.id.to_string())?;
+    cx.out
+        .note(&format!("task {} runs task {id} again", task.id));
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! `agentctl status`.
+
+use agentd_proto::v1;
+use clap::Args;
+use serde::Serialize;
+
+use crate::{
+    cli::Context,
+    error::{EXIT_OK, Error},
+    output::{
+        Output,
+        json::{Document, STATUS},
+        page::{Format, Page, bytes},
+        table::{Cell, Column, Layout, render},
+    },
+    when::rfc3339,
+};
+
+/// Show how the daemon is: version, phase, tasks, agents, recovery.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+}
+
+impl Status {
+    pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
+        let status = cx.client().await?.status().await?;
+        match self.output {
+            Format::Json => cx.out.json(&Document::new(STATUS, View::from(status)))?,
+            Format::Text => show(&mut cx.out, &status)?,
+        }
+        Ok(EXIT_OK)
+    }
+}
+
+fn show(out: &mut Output, status: &v1::StatusResponse) -> Result<(), Error> {
+    let mut page = Page::new(out.color, out.now, out.zone());
+    let paused = if status.paused { ", paused" } else { "" };
+    page.field(
+        "agentd",
+        &format!("{} ({}{paused})", status.version, status.phase),
+    );
+    page.field("pid", &status.pid.to_string());
+    page.field("incarnation", &status.incarnation.to_string());
+    page.time("started", status.started_at);
+    page.field("tasks", &counts(status));
+    page.field("slots", &status.slots.to_string());
+    if let Some(recovery) = &status.recovery {
+        page.field("recovery", &recovery_text(recovery));
+    }
+    page.field("socket", &status.socket);
+    page.field("state", &status.state_dir);
+    page.field("store", &bytes(status.store_bytes));
+    page.field("config", &status.config);
+    if !status.agents.is_empty() {
+        page.section("agents");
+    }
+    out.bytes(page.into_text().as_bytes())?;
+    agents(out, &status.agents)
+}
+
+fn counts(status: &v1::StatusResponse) -> String {
+    format!(
+        "{} queued, {} starting, {} running, {} stopping",
+        status.queued, status.starting, status.running, status.stopping
+    )
+}
+
+fn recovery_text(recovery: &v1::Recovery) -> String {
+    if recovery.total == 0 {
+        return "nothing was left behind".to_owned();
+    }
+    let mut text = format!("{} of {} resolved", recovery.resolved, recovery.total);
+    for (count, what) in [
+        (recovery.adopted, "adopted"),
+        (recovery.finished, "finished"),
+        (recovery.reaped, "reaped"),
+        (recovery.unknown, "unknown"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    text
+}
+
+fn agents(out: &mut Output, agents: &[v1::AgentStatus]) -> Result<(), Error> {
+    const COLUMNS: [Column; 6] = [
+        Column::flexible("NAME", 6),
+        Column::fixed("TYPE"),
+        Column::fixed("RUNNING"),
+        Column::fixed("SLOTS"),
+        Column::fixed("QUEUED"),
+        Column::fixed("STATE"),
+    ];
+    if agents.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Vec<Cell>> = agents
+        .iter()
+        .map(|agent| {
+            vec![
+                Cell::from(agent.name.as_str()),
+                Cell::or_dash(&agent.r#type),
+                Cell::from(agent.running.to_string()),
+                Cell::from(agent.slots.to_string()),
+                Cell::from(agent.queued.to_string()),
+                Cell::from(if agent.paused { "paused" } else { "ready" }),
+            ]
+        })
+        .collect();
+    let layout = Layout {
+        width: out.width.map(|width| width.saturating_sub(2)),
+        color: out.color,
+        no_headers: false,
+    };
+    render(&COLUMNS, &rows, layout)
+        .iter()
+        .try_for_each(|line| out.line(&format!("  {line}")))
+}
+
+/// The daemon, for scripts.
+#[derive(Debug, Serialize)]
+struct View {
+    version: String,
+    phase: String,
+    paused: bool,
+    pid: u32,
+    incarnation: u64,
+    started_at: Option<String>,
+    queued: u64,
+    starting: u64,
+    running: u64,
+    stopping: u64,
+    slots: u32,
+    agents: Vec<AgentView>,
+    recovery: Option<RecoveryView>,
+    socket: String,
+    state_dir: String,
+    config: Option<String>,
+    store_bytes: u64,
+    revision: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct AgentView {
+    name: String,
+    r#type: String,
+    paused: bool,
+    slots: u32,
+    running: u32,
+    queued: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct RecoveryView {
+    total: u64,
+    resolved: u64,
+    adopted: u64,
+    finished: u64,
+    reaped: u64,
+    unknown: u64,
+}
+
+impl From<v1::StatusResponse> for View {
+    fn from(status: v1::StatusResponse) -> Self {
+        Self {
+            version: status.version,
+            phase: status.phase,
+            paused: status.paused,
+            pid: status.pid,
+            incarnation: status.incarnation,
+            started_at: rfc3339(status.started_at),
+            queued: status.queued,
+            starting: status.starting,
+            running: status.running,
+            stopping: status.stopping,
+            slots: status.slots,
+            agents: status.agents.into_iter().map(AgentView::from).collect(),
+            recovery: status.recovery.map(RecoveryView::from),
+            socket: status.socket,
+            state_dir: status.state_dir,
+            config: (!status.config.is_empty()).then_some(status.config),
+            store_bytes: status.store_bytes,
+            revision: status.revision,
+        }
+    }
+}
+
+impl From<v1::AgentStatus> for AgentView {
+    fn from(agent: v1::AgentStatus) -> Self {
+        Self {
+            name: agent.name,
+            r#type: agent.r#type,
+            paused: agent.paused,
+            slots: agent.slots,
+            running: agent.running,
+            queued: agent.queued,
+        }
+    }
+}
+
+impl From<v1::Recovery> for RecoveryView {
+    fn from(recovery: v1::Recovery) -> Self {
+        Self {
+            total: recovery.total,
+            resolved: recovery.resolved,
+            adopted: recovery.adopted,
+            finished: recovery.finished,
+            reaped: recovery.reaped,
+            unknown: recovery.unknown,
+        }
+    }
+}

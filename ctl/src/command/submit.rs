@@ -1,0 +1,77 @@
+//! `agentctl submit`.
+
+use std::io;
+
+use agentd_proto::v1;
+use clap::Args;
+
+use super::task::TaskArgs;
+use crate::{
+    cli::Context,
+    client::Client,
+    error::{EXIT_OK, Error, Kind},
+};
+
+/// Hand a task to the daemon and return.
+///
+/// Prints the task's id. When it is printed, the task is stored and survives a
+/// crash.
+#[derive(Debug, Args)]
+pub(crate) struct Submit {
+    #[command(flatten)]
+    task: TaskArgs,
+
+    /// Print the id and nothing else.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Submit {
+    pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
+        let request = self.task.into_request(io::stdin())?;
+        let client = cx.client_or_start().await?;
+        let (task, existing) = submit(&client, request).await?;
+        cx.out.line(&task.id.to_string())?;
+        if !self.quiet {
+            let what = if existing {
+                "was submitted before"
+            } else {
+                "is queued"
+            };
+            cx.out.note(&format!(
+                "task {id} {what} for {agent}: agentctl logs -f {id} follows it",
+                id = task.id,
+                agent = task.agent
+            ));
+        }
+        Ok(EXIT_OK)
+    }
+}
+
+/// Submits; gives the task, and whether it was known before.
+///
+/// # Errors
+/// The daemon's. If it went away and did not come back, nobody knows whether
+/// the task was stored: the hint says how to find out without doing it twice.
+pub(crate) async fn submit(
+    client: &Client,
+    request: v1::SubmitRequest,
+) -> Result<(v1::Task, bool), Error> {
+    let id = request.request_id.clone();
+    let answer = client.submit(request).await.map_err(|error| {
+        if error.is_unanswered() {
+            error.hint(format!(
+                "the task may have been stored: the same with --request-id {id} cannot make two"
+            ))
+        } else {
+            error
+        }
+    })?;
+    Ok((answer.task.ok_or_else(no_task)?, answer.existing))
+}
+
+/// The answer to a submit or rerun lacks the task.
+pub(crate) fn no_task() -> Error {
+    Error::new(Kind::Other, "agentd's answer holds no task")
+        .hint("compare the versions with agentctl version")
+}

@@ -1,0 +1,46 @@
+//! JSON for scripts: every document names its schema, every list of tasks is
+//! one object.
+
+use serde::Serialize;
+
+use crate::view::TaskView;
+
+/// Something with the name of its schema in front.
+#[derive(Debug, Serialize)]
+pub(crate) struct Document<T> {
+    schema: &'static str,
+    #[serde(flatten)]
+    body: T,
+}
+
+impl<T> Document<T> {
+    /// `schema` is `agentctl.<what>/v<number>`; the number changes when a key
+    /// is renamed or removed, not when one is added.
+    pub(crate) fn new(schema: &'static str, body: T) -> Self {
+        Self { schema, body }
+    }
+}
+
+/// One task.
+pub(crate) const TASK: &str = "agentctl.task/v1";
+/// A list of tasks.
+pub(crate) const TASKS: &str = "agentctl.tasks/v1";
+/// One attempt.
+pub(crate) const ATTEMPT: &str = "agentctl.attempt/v1";
+/// One event.
+pub(crate) const EVENT: &str = "agentctl.event/v1";
+/// The daemon.
+pub(crate) const STATUS: &str = "agentctl.status/v1";
+/// The versions.
+pub(crate) const VERSION: &str = "agentctl.version/v1";
+
+/// A list of tasks, and how many it leaves out.
+#[derive(Debug, Serialize)]
+pub(crate) struct Tasks {
+    /// In the order asked for.
+    pub(crate) tasks: Vec<TaskView>,
+    /// How many more match.
+    pub(crate) more: u64,
+    /// There are at least so many.
+    pub(crate) more_is_bound: bool,
+}

@@ -1,0 +1,335 @@
+//! Pages of named fields, for `show` and `status`.
+
+use agentd_proto::v1;
+use anstyle::Style;
+use jiff::{Timestamp, tz::TimeZone};
+use nix::sys::signal::Signal;
+
+use super::{
+    style::{DIM, HEAD, of_state, paint},
+    table::one_line,
+    tasks::hold_text,
+};
+use crate::{
+    view::{state_word, trigger_word, workspace_word},
+    when::{between, human, local, short},
+};
+
+/// How to print one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Lines of a prompt that are shown.
+const PROMPT_LINES: usize = 10;
+
+/// Lines of `name: value`.
+#[derive(Debug)]
+pub(crate) struct Page {
+    text: String,
+    color: bool,
+    now: Timestamp,
+    zone: TimeZone,
+}
+
+impl Page {
+    /// An empty page; times are told in `zone`, and relative to `now`.
+    pub(crate) fn new(color: bool, now: Timestamp, zone: TimeZone) -> Self {
+        Self {
+            text: String::new(),
+            color,
+            now,
+            zone,
+        }
+    }
+
+    /// The page, ending in a newline.
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+
+    /// A field, left out if it is empty.
+    pub(crate) fn field(&mut self, name: &str, value: &str) {
+        self.styled(name, value, Style::new());
+    }
+
+    fn styled(&mut self, name: &str, value: &str, style: Style) {
+        if value.is_empty() {
+            return;
+        }
+        let head = format!("{:<12}", format!("{name}:"));
+        self.text.push_str(&paint(HEAD, &head, self.color));
+        self.text.push(' ');
+        self.text
+            .push_str(&paint(style, &one_line(value), self.color));
+        self.text.push('\n');
+    }
+
+    /// A head, after an empty line.
+    pub(crate) fn section(&mut self, title: &str) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.text.push_str(&paint(HEAD, title, self.color));
+        self.text.push('\n');
+    }
+
+    /// A point in time; how long ago it is tells more, so that comes first.
+    pub(crate) fn time(&mut self, name: &str, at: i64) {
+        if let (Some(at_text), Some(ago)) = (
+            local(at, &self.zone),
+            between(at, self.now.as_millisecond()),
+        ) {
+            self.field(name, &format!("{} ago ({at_text})", short(ago)));
+        }
+    }
+
+    /// A task, without its attempts.
+    pub(crate) fn task(&mut self, task: &v1::Task) {
+        self.field("task", &task.id.to_string());
+        self.field("title", &task.title);
+        let state = task.state();
+        self.styled("state", state_word(state), of_state(state));
+        if let Some(hold) = &task.hold {
+            self.field("hold", &hold_text(hold, self.now));
+        }
+        self.field("stopped by", &task.stop_reason);
+        self.field("reason", &task.failure_reason);
+        self.field("message", &task.message);
+        let agent_type =
+            Some(&task.agent_type).filter(|&kind| !kind.is_empty() && *kind != task.agent);
+        let agent_type = agent_type.map(|kind| format!(" ({kind})"));
+        self.field(
+            "agent",
+            &format!("{}{}", task.agent, agent_type.unwrap_or_default()),
+        );
+        self.field("model", &task.model);
+        self.field("repo", &task.repo);
+        self.field("issue", &task.issue);
+        self.field("key", &task.key);
+        if let Some(attempt) = &task.attempt {
+            self.field("branch", &attempt.branch);
+            self.field("workspace", &attempt.workspace);
+        }
+        self.field(
+            "mode",
+            workspace_word(task.workspace_mode()).unwrap_or_default(),
+        );
+        self.field("user", &task.user);
+        self.field("trigger", trigger_word(task.trigger()));
+        if task.rerun_of != 0 {
+            self.field(
+                "rerun of",
+                &format!("{} (lineage of {})", task.rerun_of, task.lineage),
+            );
+        }
+        let mut labels: Vec<String> = task
+            .labels
+            .iter()
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect();
+        labels.sort();
+        self.field("labels", &labels.join(" "));
+        if task.priority != 0 {
+            self.field("priority", &task.priority.to_string());
+        }
+        self.field("limits", &limits(task.limits.as_ref()));
+        self.time("created", task.created_at);
+        self.time("finished", task.finished_at);
+    }
+
+    /// What the agent was asked to do.
+    pub(crate) fn work(&mut self, task: &v1::Task) {
+        if !task.command.is_empty() {
+            self.section("command");
+            self.indented(&quoted(&task.command));
+        }
+        if !task.prompt.is_empty() {
+            self.section("prompt");
+            for line in task.prompt.lines().take(PROMPT_LINES) {
+                self.indented(line);
+            }
+            let hidden = task.prompt.lines().count().saturating_sub(PROMPT_LINES);
+            if hidden > 0 {
+                let more = format!("({hidden} more lines: -o json shows all)");
+                self.text.push_str("  ");
+                self.text.push_str(&paint(DIM, &more, self.color));
+                self.text.push('\n');
+            }
+        }
+    }
+
+    fn indented(&mut self, line: &str) {
+        self.text.push_str("  ");
+        // A prompt may hold anything, also what would steer the terminal.
+        let safe = line.chars().filter(|&c| c == '\t' || !c.is_control());
+        self.text.extend(safe);
+        self.text.push('\n');
+    }
+
+    /// One attempt.
+    pub(crate) fn attempt(&mut self, attempt: &v1::Attempt) {
+        self.section(&format!("attempt {}.{}", attempt.task, attempt.number));
+        let outcome = if attempt.outcome.is_empty() {
+            &attempt.phase
+        } else {
+            &attempt.outcome
+        };
+        self.field("outcome", outcome);
+        self.field("reason", &attempt.failure_reason);
+        self.field("message", &attempt.message);
+        if let Some(exit) = &attempt.exit {
+            self.field("exit", &exit_text(exit));
+            self.field("cpu", &cpu_text(exit));
+            if exit.peak_memory > 0 {
+                self.field("memory", &format!("{} at most", bytes(exit.peak_memory)));
+            }
+        }
+        self.field("workspace", &attempt.workspace);
+        self.field("branch", &attempt.branch);
+        if attempt.ended_at == 0 {
+            let pids = [("runner", attempt.runner_pid), ("agent", attempt.agent_pid)]
+                .into_iter()
+                .filter(|&(_, pid)| pid != 0)
+                .map(|(who, pid)| format!("{who} {pid}"));
+            self.field("pids", &pids.collect::<Vec<_>>().join(", "));
+        }
+        self.time("claimed", attempt.claimed_at);
+        self.time("started", attempt.started_at);
+        self.time("ended", attempt.ended_at);
+        let took = between(attempt.started_at, attempt.ended_at);
+        self.field("took", &took.map(human).unwrap_or_default());
+    }
+}
+
+fn limits(limits: Option<&v1::Limits>) -> String {
+    let Some(limits) = limits else {
+        return String::new();
+    };
+    let time = |name: &str, millis: Option<u64>| {
+        millis
+            .filter(|&millis| millis != 0)
+            .map(|millis| format!("{name} {}", human(std::time::Duration::from_millis(millis))))
+    };
+    let attempts = limits
+        .max_attempts
+        .filter(|&most| most != 0)
+        .map(|most| format!("max attempts {most}"));
+    [
+        time("start timeout", limits.start_timeout),
+        time("timeout", limits.timeout),
+        time("kill grace", limits.kill_grace),
+        attempts,
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>()
+    .join(", ")
+}
+
+/// `code 3`, `signal 9 (SIGKILL)`.
+fn exit_text(exit: &v1::Exit) -> String {
+    let how = match (exit.code, exit.signal) {
+        (_, Some(number)) => match Signal::try_from(number) {
+            Ok(signal) => format!("signal {number} ({signal})"),
+            Err(_) => format!("signal {number}"),
+        },
+        (Some(code), None) => format!("code {code}"),
+        (None, None) => return String::new(),
+    };
+    if exit.core_dumped {
+        format!("{how}, core dumped")
+    } else {
+        how
+    }
+}
+
+fn cpu_text(exit: &v1::Exit) -> String {
+    let text = |millis| human(std::time::Duration::from_millis(millis));
+    if exit.user_cpu == 0 && exit.system_cpu == 0 {
+        return String::new();
+    }
+    format!(
+        "{} user, {} system",
+        text(exit.user_cpu),
+        text(exit.system_cpu)
+    )
+}
+
+/// A size in the largest binary unit.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    let mut whole = count;
+    let mut tenths = 0;
+    while whole >= 1024 && unit + 1 < UNITS.len() {
+        tenths = whole % 1024 * 10 / 1024;
+        whole /= 1024;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{whole} B")
+    } else {
+        format!("{whole}.{tenths} {}", UNITS[unit])
+    }
+}
+
+/// A command as one would type it into a shell.
+pub(crate) fn quoted(command: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    let words = command.iter().map(|word| {
+        if !word.is_empty() && word.chars().all(plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (count, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (256 * 1024 * 1024, "256.0 MiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(bytes(count), text);
+        }
+    }
+
+    #[test]
+    fn endings_of_processes() {
+        let exit = |code, signal, core_dumped| v1::Exit {
+            code,
+            signal,
+            core_dumped,
+            ..v1::Exit::default()
+        };
+        assert_eq!(exit_text(&exit(Some(3), None, false)), "code 3");
+        assert_eq!(exit_text(&exit(None, Some(9), false)), "signal 9 (SIGKILL)");
+        assert_eq!(
+            exit_text(&exit(None, Some(11), true)),
+            "signal 11 (SIGSEGV), core dumped"
+        );
+        assert_eq!(exit_text(&exit(None, Some(64), false)), "signal 64");
+        assert_eq!(exit_text(&exit(None, None, false)), "");
+    }
+
+    #[test]
+    fn commands_can_be_typed_again() {
+        let words = ["sh", "-c", "echo it's", ""].map(str::to_owned);
+        assert_eq!(quoted(&words), r"sh -c 'echo it'\''s' ''");
+    }
+}

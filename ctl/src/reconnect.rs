@@ -1,0 +1,129 @@
+//! How long to wait before the daemon is asked again, and when to give up.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::Status;
+
+use crate::{error::Error, output::Output};
+
+const FIRST: Duration = Duration::from_millis(20);
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// For one question: long enough for a daemon that restarts at once.
+pub(crate) const QUESTION: Duration = Duration::from_secs(10);
+
+/// For `logs -f`, `watch` and `wait`: long enough for an upgrade.
+pub(crate) const FOLLOWING: Duration = Duration::from_secs(300);
+
+/// A growing delay with a limit on the whole.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    delay: Duration,
+    limit: Duration,
+    since: Option<Instant>,
+}
+
+impl Backoff {
+    /// Gives up when `limit` has passed since the first pause.
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self {
+            delay: FIRST,
+            limit,
+            since: None,
+        }
+    }
+
+    /// It worked: the next loss starts from the shortest delay.
+    pub(crate) fn reset(&mut self) {
+        *self = Self::new(self.limit);
+    }
+
+    /// Whether nothing has been lost since the last success.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.since.is_none()
+    }
+
+    /// Waits; false, at once, if the limit has passed.
+    pub(crate) async fn pause(&mut self) -> bool {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= self.limit {
+            return false;
+        }
+        tokio::time::sleep(self.delay).await;
+        self.delay = (self.delay * 2).min(LONGEST);
+        true
+    }
+}
+
+/// What follows the daemon over its restarts: tells the person once, and gives
+/// up in the end.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    backoff: Backoff,
+    told: bool,
+}
+
+impl Patience {
+    /// With the limit [`FOLLOWING`].
+    pub(crate) fn new() -> Self {
+        Self {
+            backoff: Backoff::new(FOLLOWING),
+            told: false,
+        }
+    }
+
+    /// The daemon has answered.
+    pub(crate) fn back(&mut self) {
+        self.backoff.reset();
+        self.told = false;
+    }
+
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    /// The loss itself, if the daemon stayed away too long.
+    pub(crate) async fn lost(&mut self, out: &mut Output, how: Status) -> Result<(), Error> {
+        // The first try after a loss mostly succeeds: not worth a word.
+        if !self.backoff.is_fresh() && !self.told {
+            self.told = true;
+            out.note("agentd went away: waiting for it to come back");
+        }
+        if self.backoff.pause().await {
+            Ok(())
+        } else {
+            Err(how.into())
+        }
+    }
+
+    /// As [`Self::lost`], for a stream that ended without an error although
+    /// what it tells of goes on.
+    ///
+    /// # Errors
+    /// As [`Self::lost`].
+    pub(crate) async fn ended(&mut self, out: &mut Output) -> Result<(), Error> {
+        let how = Status::unavailable("agentd ended the stream");
+        self.lost(out, how).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_gives_up_at_the_limit_and_starts_anew_after_a_success() {
+        let started = Instant::now();
+        let mut backoff = Backoff::new(QUESTION);
+        let mut pauses = 0;
+        while backoff.pause().await {
+            pauses += 1;
+        }
+        assert!(started.elapsed() >= QUESTION);
+        assert!(started.elapsed() < QUESTION + LONGEST * 2);
+        assert!(pauses > 10, "{pauses}");
+        backoff.reset();
+        assert!(backoff.is_fresh());
+        assert!(backoff.pause().await);
+    }
+}

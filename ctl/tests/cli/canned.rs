@@ -1,0 +1,346 @@
+//! A daemon that says what it was told to say, on a temporary socket.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use agentd_proto::{
+    reason,
+    v1::{
+        self, State,
+        control_server::{Control, ControlServer},
+    },
+};
+use tokio::{net::UnixListener, runtime::Runtime};
+use tokio_stream::{Stream, StreamExt as _, wrappers::UnixListenerStream};
+use tonic::{Code, Request, Response, Status, transport::Server};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+type Reply<T> = Result<Response<T>, Status>;
+type Items<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// What to answer, and what was asked.
+#[derive(Default)]
+pub(crate) struct Script {
+    /// Answers to Get, List and Cancel.
+    pub(crate) tasks: BTreeMap<u64, v1::GetResponse>,
+    /// Answers to Logs, one a call; when they are used up, calls hang.
+    pub(crate) logs: VecDeque<LogsAnswer>,
+    /// Answers to Wait, one a call; when they are used up, calls hang.
+    pub(crate) waits: VecDeque<Result<v1::WaitResponse, Status>>,
+    /// Events of Watch and how they end, one a call.
+    pub(crate) watches: VecDeque<(Vec<v1::Event>, End)>,
+    /// What the tasks are after the first call of Watch.
+    pub(crate) later: Option<BTreeMap<u64, v1::GetResponse>>,
+    /// Answers to Rerun, one a call.
+    pub(crate) reruns: VecDeque<Result<v1::SubmitResponse, Status>>,
+    /// Further matches that List claims.
+    pub(crate) more: u64,
+    /// Every question in order.
+    pub(crate) asked: Vec<Asked>,
+}
+
+/// A stream of chunks and how it ends.
+pub(crate) struct LogsAnswer {
+    pub(crate) chunks: Vec<v1::LogsResponse>,
+    pub(crate) end: End,
+}
+
+/// How a stream ends.
+pub(crate) enum End {
+    Clean,
+    Status(Status),
+    /// Not at all.
+    Open,
+}
+
+/// A question.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Asked {
+    Submit(v1::SubmitRequest),
+    List(v1::ListRequest),
+    Logs(v1::LogsRequest),
+    Wait(v1::WaitRequest),
+    Watch(v1::WatchRequest),
+    Rerun(v1::RerunRequest),
+    Cancel(u64),
+}
+
+/// A server; it crashes when it is dropped.
+pub(crate) struct Daemon {
+    pub(crate) script: Arc<Mutex<Script>>,
+    runtime: Option<Runtime>,
+}
+
+impl Daemon {
+    pub(crate) fn start(socket: &Path, script: Script) -> Self {
+        let script = Arc::new(Mutex::new(script));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        // The socket of one that has crashed before.
+        if socket.exists() {
+            fs::remove_file(socket).unwrap();
+        }
+        let listener = {
+            let _inside = runtime.enter();
+            UnixListener::bind(socket).unwrap()
+        };
+        let service = ControlServer::new(Canned(Arc::clone(&script)));
+        runtime.spawn(
+            Server::builder()
+                .add_service(service)
+                .serve_with_incoming(UnixListenerStream::new(listener)),
+        );
+        Self {
+            script,
+            runtime: Some(runtime),
+        }
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.script.lock().unwrap().asked.clone()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Every connection breaks here.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(5));
+        }
+    }
+}
+
+/// A directory for a socket, and the socket's path in it.
+pub(crate) fn socket() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("agentd.sock");
+    (dir, path)
+}
+
+/// A task with one attempt that has ended, or goes on.
+pub(crate) fn task(id: u64, state: State, code: Option<i32>) -> v1::GetResponse {
+    let ended_at = if code.is_some() { 4_200 } else { 0 };
+    let attempt = v1::Attempt {
+        task: id,
+        number: 1,
+        started_at: 1_000,
+        ended_at,
+        exit: code.map(|code| v1::Exit {
+            code: Some(code),
+            ..v1::Exit::default()
+        }),
+        ..v1::Attempt::default()
+    };
+    let task = v1::Task {
+        id,
+        revision: id * 10,
+        agent: "shell".to_owned(),
+        state: state.into(),
+        created_at: 900,
+        finished_at: ended_at,
+        attempts: 1,
+        attempt: Some(attempt.clone()),
+        ..v1::Task::default()
+    };
+    v1::GetResponse {
+        task: Some(task),
+        attempts: vec![attempt],
+    }
+}
+
+/// A chunk of one line of stdout.
+pub(crate) fn chunk(attempt: u32, text: &str, next_offset: u64) -> v1::LogsResponse {
+    v1::LogsResponse {
+        attempt,
+        lines: vec![line(v1::log_line::Stream::Stdout, text)],
+        next_offset,
+    }
+}
+
+pub(crate) fn line(stream: v1::log_line::Stream, text: &str) -> v1::LogLine {
+    v1::LogLine {
+        at: 1_000,
+        stream: stream.into(),
+        partial: false,
+        data: text.as_bytes().to_vec(),
+    }
+}
+
+/// A status as the daemon words it.
+pub(crate) fn status(code: Code, why: &str, message: &str) -> Status {
+    let details = ErrorDetails::with_error_info(why, reason::DOMAIN, [] as [(String, String); 0]);
+    Status::with_error_details(code, message, details)
+}
+
+struct Canned(Arc<Mutex<Script>>);
+
+impl Canned {
+    fn ask(&self, asked: Asked) -> std::sync::MutexGuard<'_, Script> {
+        let mut script = self.0.lock().unwrap();
+        script.asked.push(asked);
+        script
+    }
+
+    fn find(&self, id: u64) -> Result<v1::GetResponse, Status> {
+        let script = self.0.lock().unwrap();
+        script.tasks.get(&id).cloned().ok_or_else(|| {
+            let message = format!("no task {id}");
+            status(Code::NotFound, reason::TASK_NOT_FOUND, &message)
+        })
+    }
+}
+
+fn ending<T: Send + 'static>(items: Vec<T>, end: End) -> Items<T> {
+    let items = tokio_stream::iter(items.into_iter().map(Ok));
+    match end {
+        End::Clean => Box::pin(items),
+        End::Status(status) => Box::pin(items.chain(tokio_stream::once(Err(status)))),
+        End::Open => Box::pin(items.chain(tokio_stream::pending())),
+    }
+}
+
+fn not_here<T>() -> Reply<T> {
+    Err(Status::unimplemented("not in this test"))
+}
+
+#[tonic::async_trait]
+impl Control for Canned {
+    type ListStreamStream = Items<v1::Task>;
+    type LogsStream = Items<v1::LogsResponse>;
+    type WatchStream = Items<v1::Event>;
+
+    async fn submit(&self, request: Request<v1::SubmitRequest>) -> Reply<v1::SubmitResponse> {
+        let script = self.ask(Asked::Submit(request.into_inner()));
+        let task = script
+            .tasks
+            .values()
+            .next()
+            .and_then(|got| got.task.clone());
+        let existing = false;
+        Ok(Response::new(v1::SubmitResponse { task, existing }))
+    }
+
+    async fn get(&self, request: Request<v1::GetRequest>) -> Reply<v1::GetResponse> {
+        self.find(request.into_inner().id).map(Response::new)
+    }
+
+    async fn list(&self, request: Request<v1::ListRequest>) -> Reply<v1::ListResponse> {
+        let script = self.ask(Asked::List(request.into_inner()));
+        let tasks = script.tasks.values().rev();
+        Ok(Response::new(v1::ListResponse {
+            tasks: tasks.filter_map(|got| got.task.clone()).collect(),
+            more: script.more,
+            ..v1::ListResponse::default()
+        }))
+    }
+
+    async fn list_stream(
+        &self,
+        request: Request<v1::ListRequest>,
+    ) -> Reply<Self::ListStreamStream> {
+        let page = self.list(request).await?.into_inner();
+        let items = tokio_stream::iter(page.tasks.into_iter().map(Ok));
+        Ok(Response::new(Box::pin(items)))
+    }
+
+    async fn cancel(&self, request: Request<v1::CancelRequest>) -> Reply<v1::CancelResponse> {
+        let id = request.into_inner().id;
+        drop(self.ask(Asked::Cancel(id)));
+        let task = self.find(id)?.task;
+        let already_final = task.as_ref().is_some_and(|task| task.finished_at != 0);
+        Ok(Response::new(v1::CancelResponse {
+            task,
+            already_final,
+        }))
+    }
+
+    async fn kill(&self, request: Request<v1::CancelRequest>) -> Reply<v1::CancelResponse> {
+        self.cancel(request).await
+    }
+
+    async fn rerun(&self, request: Request<v1::RerunRequest>) -> Reply<v1::SubmitResponse> {
+        let mut script = self.ask(Asked::Rerun(request.into_inner()));
+        script.reruns.pop_front().unwrap().map(Response::new)
+    }
+
+    async fn logs(&self, request: Request<v1::LogsRequest>) -> Reply<Self::LogsStream> {
+        let answer = self.ask(Asked::Logs(request.into_inner())).logs.pop_front();
+        let Some(LogsAnswer { chunks, end }) = answer else {
+            return Ok(Response::new(Box::pin(tokio_stream::pending())));
+        };
+        Ok(Response::new(ending(chunks, end)))
+    }
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Reply<Self::WatchStream> {
+        let mut script = self.ask(Asked::Watch(request.into_inner()));
+        if let Some(later) = script.later.take() {
+            script.tasks = later;
+        }
+        let (events, end) = script.watches.pop_front().unwrap();
+        Ok(Response::new(ending(events, end)))
+    }
+
+    async fn wait(&self, request: Request<v1::WaitRequest>) -> Reply<v1::WaitResponse> {
+        let answer = self
+            .ask(Asked::Wait(request.into_inner()))
+            .waits
+            .pop_front();
+        match answer {
+            Some(answer) => answer.map(Response::new),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn pause(&self, _: Request<v1::PauseRequest>) -> Reply<v1::PauseResponse> {
+        not_here()
+    }
+
+    async fn resume(&self, _: Request<v1::PauseRequest>) -> Reply<v1::PauseResponse> {
+        not_here()
+    }
+
+    async fn status(&self, _: Request<v1::StatusRequest>) -> Reply<v1::StatusResponse> {
+        Ok(Response::new(v1::StatusResponse {
+            version: "9.9.9".to_owned(),
+            phase: "ready".to_owned(),
+            pid: 77,
+            incarnation: 3,
+            queued: 2,
+            running: 1,
+            slots: 4,
+            agents: vec![v1::AgentStatus {
+                name: "shell".to_owned(),
+                r#type: "command".to_owned(),
+                paused: true,
+                slots: 4,
+                running: 1,
+                queued: 2,
+            }],
+            state_dir: "/state".to_owned(),
+            socket: "/run/agentd.sock".to_owned(),
+            store_bytes: 1_572_864,
+            revision: 40,
+            recovery: Some(v1::Recovery {
+                total: 2,
+                resolved: 2,
+                adopted: 1,
+                reaped: 1,
+                ..v1::Recovery::default()
+            }),
+            ..v1::StatusResponse::default()
+        }))
+    }
+
+    async fn shutdown(&self, _: Request<v1::ShutdownRequest>) -> Reply<v1::ShutdownResponse> {
+        not_here()
+    }
+}
