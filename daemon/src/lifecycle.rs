@@ -139,34 +139,32 @@ async fn supervise(
     // A closed terminal is no reason to end; there is nothing to read anew yet.
     let mut hang_up = signal(SignalKind::hangup())?;
     tokio::pin!(serving, loop_ended);
-    let mut ended = None;
-    loop {
+    let ended = loop {
         tokio::select! {
             _ = terminate.recv() => { dispatcher.shut_down(false).await.ok(); }
             _ = interrupt.recv() => { dispatcher.shut_down(false).await.ok(); }
             _ = hang_up.recv() => {}
             joined = &mut loop_ended => {
-                ended = Some(joined);
-                break;
+                break joined;
             }
             served = &mut serving => {
                 served.context("the server ended")?;
                 bail!("the server ended");
             }
         }
-    }
+    };
     tell_service_manager(&[NotifyState::Stopping]);
     stop.cancel();
     if tokio::time::timeout(STOP, serving).await.is_err() {
         tracing::warn!("clients did not let go in time");
     }
     match ended {
-        Some(Ok(Ok(Ok(())))) | None => {
+        Ok(Ok(Ok(()))) => {
             tracing::info!("agentd is down; agents go on");
             Ok(())
         }
-        Some(Ok(Ok(Err(error)))) => Err(error).context("the store failed"),
-        Some(Ok(Err(_)) | Err(_)) => bail!("the dispatcher panicked"),
+        Ok(Ok(Err(error))) => Err(error).context("the store failed"),
+        Ok(Err(_)) | Err(_) => bail!("the dispatcher panicked"),
     }
 }
 

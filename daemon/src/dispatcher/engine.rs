@@ -150,11 +150,7 @@ impl Turn {
 
 impl Engine {
     /// Takes up what the store holds.
-    pub(super) fn load(
-        parts: Engines,
-        reader: &Reader,
-        now: Instant,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn load(parts: Engines, reader: &Reader, now: Instant) -> Result<Self, StoreError> {
         let wall = clock::now();
         let mut schedule = Schedule::new(capacity(&parts.config));
         for name in reader.paused()? {
@@ -178,7 +174,11 @@ impl Engine {
             timers,
             recovery,
             recover_until: (!over).then(|| now + RECOVERY),
-            phase: if over { Phase::Ready } else { Phase::Recovering },
+            phase: if over {
+                Phase::Ready
+            } else {
+                Phase::Recovering
+            },
         })
     }
 
@@ -512,7 +512,8 @@ impl Engine {
         turn.batch.put(before, &mut next, &entry)?;
         log(&next, what, &why);
         self.schedule.update(&next, turn.wall);
-        self.timers.set(next.id, deadline(&next, turn.now, turn.wall));
+        self.timers
+            .set(next.id, deadline(&next, turn.now, turn.wall));
         if let Some(effect) = effect {
             turn.acts.push(Act::Effect(effect, Box::new(next.clone())));
             if let Effect::Conclude(attempt) = effect {

@@ -31,6 +31,11 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
+use self::{
+    actor::Actor,
+    engine::{Engine, Engines},
+    handle::Message,
+};
 pub use self::{
     engine::{AgentOverview, Overview, Phase},
     handle::{
@@ -38,11 +43,6 @@ pub use self::{
         Unavailable,
     },
     recovery::RecoveryCounts,
-};
-use self::{
-    actor::Actor,
-    engine::{Engine, Engines},
-    handle::Message,
 };
 use crate::{
     config::Config,
@@ -150,11 +150,8 @@ fn run(
         if engine.is_done() {
             return Ok(());
         }
-        let open = runtime.block_on(inbox.receive(
-            &mut reports,
-            &mut requests,
-            engine.next_timer(),
-        ));
+        let open =
+            runtime.block_on(inbox.receive(&mut reports, &mut requests, engine.next_timer()));
         if !open {
             return Ok(());
         }

@@ -1,9 +1,6 @@
 //! Names that no other process ever has, and a hold on the process so named.
 
-use std::{
-    fs, io,
-    os::fd::{AsRawFd, OwnedFd, RawFd},
-};
+use std::{fs, io, os::fd::OwnedFd};
 
 use rustix::{
     io::Errno,
@@ -107,9 +104,9 @@ impl Pinned {
     }
 }
 
-/// Readable once the process is dead.
-impl AsRawFd for Pinned {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+/// The descriptor: it is readable once the process is dead.
+impl From<Pinned> for OwnedFd {
+    fn from(pinned: Pinned) -> Self {
+        pinned.0
     }
 }

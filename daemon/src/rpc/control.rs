@@ -65,7 +65,11 @@ impl ControlService {
         let acting = tokio::task::spawn_blocking(move || act(&config));
         acting.await.unwrap_or_else(|error| {
             let message = error.to_string();
-            Err(Failure::new(Code::Internal, reason::STORE_UNAVAILABLE, message))
+            Err(Failure::new(
+                Code::Internal,
+                reason::STORE_UNAVAILABLE,
+                message,
+            ))
         })
     }
 
@@ -475,7 +479,11 @@ impl v1::control_server::Control for ControlService {
         let overview = shared.dispatcher.overview().await.map_err(Failure::from)?;
         let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
         let agents = shared.config.agents.values().map(|agent| {
-            let now = overview.agents.get(&agent.name).copied().unwrap_or_default();
+            let now = overview
+                .agents
+                .get(&agent.name)
+                .copied()
+                .unwrap_or_default();
             v1::AgentStatus {
                 name: agent.name.clone(),
                 r#type: agent.agent_type.as_str().to_owned(),
@@ -494,7 +502,12 @@ impl v1::control_server::Control for ControlService {
             agents: agents.collect(),
             state_dir: path(shared.state.path()),
             socket: path(&shared.socket),
-            config: shared.config.source.as_deref().map(path).unwrap_or_default(),
+            config: shared
+                .config
+                .source
+                .as_deref()
+                .map(path)
+                .unwrap_or_default(),
             store_bytes: shared.store.size(),
             ..to_proto::status(&overview)
         }))

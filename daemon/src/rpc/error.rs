@@ -76,8 +76,7 @@ impl Failure {
 
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
-        let details =
-            ErrorDetails::with_error_info(failure.reason, DOMAIN, failure.metadata);
+        let details = ErrorDetails::with_error_info(failure.reason, DOMAIN, failure.metadata);
         Self::with_error_details(failure.code, failure.message, details)
     }
 }
@@ -85,9 +84,11 @@ impl From<Failure> for Status {
 impl From<Unavailable> for Failure {
     fn from(error: Unavailable) -> Self {
         match error {
-            Unavailable::Stopping => {
-                Self::new(Code::Unavailable, reason::DAEMON_STOPPING, error.to_string())
-            }
+            Unavailable::Stopping => Self::new(
+                Code::Unavailable,
+                reason::DAEMON_STOPPING,
+                error.to_string(),
+            ),
             Unavailable::Store => Self::store(&error),
         }
     }
@@ -114,13 +115,11 @@ impl From<SubmitError> for Failure {
     fn from(error: SubmitError) -> Self {
         let message = error.to_string();
         match error {
-            SubmitError::RequestIdReused(task) => Self::new(
-                Code::AlreadyExists,
-                reason::REQUEST_ID_REUSED,
-                message,
-            )
-            .task(task)
-            .hint("use a new request id for a new task"),
+            SubmitError::RequestIdReused(task) => {
+                Self::new(Code::AlreadyExists, reason::REQUEST_ID_REUSED, message)
+                    .task(task)
+                    .hint("use a new request id for a new task")
+            }
             SubmitError::KeyBusy { task } => {
                 Self::new(Code::AlreadyExists, reason::KEY_BUSY, message)
                     .task(task)

@@ -19,9 +19,7 @@ use crate::{
         attempt::{Exit, ProcessIdentity, Run, RunResult, Status},
         event::{AttemptRef, Stage},
         id::{AttemptId, Nonce, TaskId, Timestamp},
-        limits::{
-            Limits, MAX_LABEL, MAX_LABELS, MAX_PROMPT, MAX_REQUEST_ID, MAX_TEXT, clip,
-        },
+        limits::{Limits, MAX_LABEL, MAX_LABELS, MAX_PROMPT, MAX_REQUEST_ID, MAX_TEXT, clip},
         spec::{Payload, TaskSpec, Trigger, WorkspaceMode},
         state::{StateKind, Task},
     },
@@ -43,7 +41,10 @@ pub(super) fn submission(
     let digest = digest(&request);
     let named = (!request.agent.is_empty()).then_some(request.agent.as_str());
     let name = named
-        .or(config.default_agent.as_deref().filter(|_| request.command.is_empty()))
+        .or(config
+            .default_agent
+            .as_deref()
+            .filter(|_| request.command.is_empty()))
         .unwrap_or(DEFAULT_AGENT);
     let agent = config
         .agent(name)
@@ -182,11 +183,7 @@ pub(super) fn unknown_agent(name: &str, config: &Config, code: Code) -> Failure 
     .hint(hint)
 }
 
-fn payload_fits(
-    agent: &config::Agent,
-    prompt: &str,
-    command: &[String],
-) -> Result<(), Failure> {
+fn payload_fits(agent: &config::Agent, prompt: &str, command: &[String]) -> Result<(), Failure> {
     let size = prompt.len() + command.iter().map(String::len).sum::<usize>();
     if size > MAX_PROMPT {
         return Err(Failure::field(
@@ -195,7 +192,8 @@ fn payload_fits(
         )
         .hint("put long material into a file in the repository and name it in the prompt"));
     }
-    if command.iter().any(|word| word.contains('\0')) || command.first().is_some_and(String::is_empty)
+    if command.iter().any(|word| word.contains('\0'))
+        || command.first().is_some_and(String::is_empty)
     {
         return Err(Failure::field(
             "command",
@@ -204,8 +202,10 @@ fn payload_fits(
     }
     if agent.command.is_empty() {
         if prompt.trim().is_empty() && command.is_empty() {
-            return Err(Failure::field("prompt", "prompt and command are both empty")
-                .hint("agentctl run PROMPT, or agentctl run -- COMMAND"));
+            return Err(
+                Failure::field("prompt", "prompt and command are both empty")
+                    .hint("agentctl run PROMPT, or agentctl run -- COMMAND"),
+            );
         }
     } else if !command.is_empty() {
         return Err(Failure::field(
@@ -323,13 +323,12 @@ fn workspace_mode(given: i32, repo: Option<&Path>) -> Result<WorkspaceMode, Fail
         (v1::WorkspaceMode::InPlace | v1::WorkspaceMode::None, Some(_)) => {
             Ok(WorkspaceMode::InPlace)
         }
-        (v1::WorkspaceMode::Unspecified | v1::WorkspaceMode::None, None) => {
-            Ok(WorkspaceMode::None)
-        }
-        (v1::WorkspaceMode::Worktree | v1::WorkspaceMode::InPlace, None) => {
-            Err(Failure::field("repo", "this workspace mode needs a repository")
-                .hint("name one with --repo"))
-        }
+        (v1::WorkspaceMode::Unspecified | v1::WorkspaceMode::None, None) => Ok(WorkspaceMode::None),
+        (v1::WorkspaceMode::Worktree | v1::WorkspaceMode::InPlace, None) => Err(Failure::field(
+            "repo",
+            "this workspace mode needs a repository",
+        )
+        .hint("name one with --repo")),
     }
 }
 
@@ -344,7 +343,11 @@ fn on_busy(given: i32) -> Result<OnBusy, Failure> {
 
 /// The first line of the prompt, or the command.
 fn made_title(payload: &Payload, agent: &config::Agent) -> String {
-    let line = payload.prompt.lines().map(str::trim).find(|l| !l.is_empty());
+    let line = payload
+        .prompt
+        .lines()
+        .map(str::trim)
+        .find(|l| !l.is_empty());
     let title = match line {
         Some(line) => line.to_owned(),
         None if payload.command.is_empty() => agent.command.join(" "),

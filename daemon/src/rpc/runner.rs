@@ -63,7 +63,10 @@ impl v1::runner_server::Runner for RunnerService {
                 adopted: false,
             }),
         };
-        self.dispatcher.report(report).await.map_err(Failure::from)?;
+        self.dispatcher
+            .report(report)
+            .await
+            .map_err(Failure::from)?;
         let dispatcher = self.dispatcher.clone();
         let stop = self.stop.clone();
         self.tracker.spawn(async move {

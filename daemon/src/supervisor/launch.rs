@@ -113,7 +113,8 @@ pub(super) fn why_gone(log: &Path, status: Option<ExitStatus>) -> String {
 fn last_line(log: &Path) -> Option<String> {
     let mut file = std::fs::File::open(log).ok()?;
     let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL))).ok()?;
+    file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL)))
+        .ok()?;
     let mut tail = Vec::new();
     file.take(LOG_TAIL).read_to_end(&mut tail).ok()?;
     let text = String::from_utf8_lossy(&tail);

@@ -2,7 +2,7 @@
 
 use std::{io, process::ExitStatus, time::Duration};
 
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::net::unix::pipe::Receiver;
 
 use super::{Report, Supervisor, launch::why_gone};
 use crate::{
@@ -204,7 +204,8 @@ async fn gone(process: &ProcessIdentity) -> io::Result<()> {
     let Some(held) = Pinned::open(process)? else {
         return Ok(());
     };
-    let held = AsyncFd::with_interest(held, Interest::READABLE)?;
-    let _ready = held.readable().await?;
-    Ok(())
+    // A pidfd is waited for as a pipe is: only its readiness is asked for.
+    Receiver::from_owned_fd_unchecked(held.into())?
+        .readable()
+        .await
 }
