@@ -123,14 +123,12 @@ async fn read_attempt(
         // Asked before reading: what is written before the end is then read.
         let ended = has_ended(shared, attempt).await?;
         if request.follow && !ended && follower.is_none() {
-            let dir = shared.state.transcript(attempt);
-            follower = Some(Follower::new(&dir).map_err(|error| unreadable(attempt, &error))?);
+            follower = watch_growth(shared, attempt)?;
         }
         let from = place.offset;
         let page = blocking(shared, attempt, move |reader| reader.read(from, PAGE)).await?;
-        let progress = page.next_offset != place.offset || !page.records.is_empty();
-        place.offset = page.next_offset;
-        if progress {
+        if page.next_offset > place.offset {
+            place.offset = page.next_offset;
             if to.send(Ok(response(request, attempt, page))).await.is_err() {
                 return Ok(false);
             }
@@ -139,16 +137,28 @@ async fn read_attempt(
         if ended || !request.follow {
             return Ok(true);
         }
-        let Some(follower) = &mut follower else {
-            return Ok(true);
+        let grown = async {
+            match &mut follower {
+                Some(follower) => follower.changed().await,
+                // There is nothing yet; that there is comes with an event.
+                None => std::future::pending().await,
+            }
         };
         tokio::select! {
-            changed = follower.changed() => {
-                changed.map_err(|error| unreadable(attempt, &error))?;
-            }
+            changed = grown => changed.map_err(|error| unreadable(attempt, &error))?,
             changed = revisions.changed() => if changed.is_err() { return Ok(false) },
             () = to.closed() => return Ok(false),
         }
+    }
+}
+
+/// Watches the transcript of a live attempt; `None` if its directory has not
+/// been made yet, or has been put away.
+fn watch_growth(shared: &Shared, attempt: AttemptId) -> Result<Option<Follower>, Failure> {
+    match Follower::new(&shared.state.attempt(attempt).transcript()) {
+        Ok(follower) => Ok(Some(follower)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(attempt, &error)),
     }
 }
 
@@ -195,12 +205,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Failure> {
     let state = shared.state.clone();
     let reading = tokio::task::spawn_blocking(move || {
-        let once = || Reader::open(&state.transcript(attempt)).and_then(|reader| read(&reader));
-        match once() {
-            // Put away between the look and the reading.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => once(),
-            other => other,
-        }
+        state.read_transcript(attempt, |dir| read(&Reader::open(dir)?))
     });
     let read = reading.await.map_err(io::Error::from).flatten();
     read.map_err(|error| unreadable(attempt, &error))

@@ -86,15 +86,25 @@ impl StateDir {
         AttemptDir::of(&self.attempts(), attempt)
     }
 
-    /// The transcript's directory, wherever it is by now. One that is nowhere
-    /// is said to be where it will be made.
-    #[must_use]
-    pub fn transcript(&self, attempt: AttemptId) -> PathBuf {
-        let kept = self.kept(attempt).transcript();
-        if kept.is_dir() {
-            return kept;
+    /// Reads an attempt's transcript, wherever it is: the directory of one that
+    /// is concluded moves, also while it is read. `read` gets a directory that
+    /// need not be there.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn read_transcript<T>(
+        &self,
+        attempt: AttemptId,
+        read: impl Fn(&Path) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let live = self.attempt(attempt);
+        let found = read(&live.transcript());
+        // Moved before or while it was read; it moves only once.
+        if live.path().is_dir() {
+            found
+        } else {
+            read(&self.kept(attempt).transcript())
         }
-        self.attempt(attempt).transcript()
     }
 
     /// Puts the files of a concluded attempt away: removes what only a live

@@ -162,12 +162,16 @@ fn a_concluded_attempt_is_put_away_once() {
     dir.create().unwrap();
     dir.write_launch(&launch(), "x").unwrap();
     fs::create_dir(dir.transcript()).unwrap();
-    assert_eq!(state.transcript(id), dir.transcript());
+    let found = || {
+        state
+            .read_transcript(id, |path| Ok(path.to_owned()))
+            .unwrap()
+    };
+    assert_eq!(found(), dir.transcript());
     state.put_away(id).unwrap();
     state.put_away(id).unwrap();
     assert!(!dir.path().exists());
-    let kept = state.transcript(id);
-    assert!(kept.is_dir() && kept != dir.transcript());
+    assert!(found().is_dir() && found() != dir.transcript());
 }
 
 #[test]
