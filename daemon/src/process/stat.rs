@@ -1,6 +1,9 @@
 //! `/proc/PID/stat` (proc(5)).
 
-use std::{fs, io};
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+};
 
 /// What one line of it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +12,7 @@ pub(super) struct Stat {
     pub(super) parent: u32,
     /// Still running, or able to: neither a zombie nor being removed.
     pub(super) alive: bool,
+    pub(super) threads: u64,
     /// Clock ticks after boot.
     pub(super) start_ticks: u64,
     /// User and system time, its own and that of the children it waited for;
@@ -21,8 +25,13 @@ pub(super) struct Stat {
 impl Stat {
     /// The process with this pid; `None` if there is none.
     pub(super) fn read(pid: u32) -> io::Result<Option<Self>> {
-        match fs::read(format!("/proc/{pid}/stat")) {
-            Ok(line) => match Self::parse(&line) {
+        // Longer than any such line: one read takes it all. Runners look at
+        // their trees with every heartbeat.
+        let mut line = [0; 2048];
+        let path = format!("/proc/{pid}/stat");
+        let read = File::open(path).and_then(|mut file| file.read(&mut line));
+        match read {
+            Ok(length) => match Self::parse(&line[..length]) {
                 Some(stat) => Ok(Some(stat)),
                 None => Err(io::Error::new(
                     io::ErrorKind::InvalidData,
@@ -50,6 +59,7 @@ impl Stat {
             pid: str::from_utf8(pid).ok()?.parse().ok()?,
             parent: field(4)?.parse().ok()?,
             alive: !matches!(field(3)?, "Z" | "X" | "x"),
+            threads: number(20)?,
             start_ticks: number(22)?,
             cpu_ticks: ticks(14)? + ticks(15)? + ticks(16)? + ticks(17)?,
             resident: number(24)?,
@@ -88,6 +98,7 @@ mod tests {
             pid: 12,
             parent: 7,
             alive: true,
+            threads: 1,
             start_ticks: 5555,
             cpu_ticks: 60,
             resident: 42,

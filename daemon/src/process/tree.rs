@@ -2,7 +2,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs, io,
+    fs::{self, File},
+    io::{self, Read as _},
 };
 
 use rustix::process::Signal;
@@ -142,7 +143,10 @@ pub(super) fn below(all: Vec<Stat>, is_top: impl Fn(&Stat) -> bool) -> Vec<Stat>
 /// Walks the kernel's own lists of children, which costs nothing for the rest
 /// of the machine; `None` if this kernel has no such lists.
 fn by_children(root: u32) -> io::Result<Option<Vec<Stat>>> {
-    let Some(mut pids) = children(root)? else {
+    let Some(top) = Stat::read(root)? else {
+        return Ok(Some(Vec::new()));
+    };
+    let Some(mut pids) = children(&top)? else {
         return Ok(None);
     };
     let mut found = Vec::new();
@@ -153,41 +157,51 @@ fn by_children(root: u32) -> io::Result<Option<Vec<Stat>>> {
         };
         found.push(stat);
         if stat.alive {
-            let more = children(pid)?.unwrap_or_default();
+            let more = children(&stat)?.unwrap_or_default();
             pids.extend(more.into_iter().filter(|pid| seen.insert(*pid)));
         }
     }
     Ok(Some(found))
 }
 
-/// The children of all threads of a process.
-fn children(pid: u32) -> io::Result<Option<Vec<u32>>> {
-    let threads = match fs::read_dir(format!("/proc/{pid}/task")) {
+/// The children of all threads of a process; `None` if no thread has a list.
+fn children(of: &Stat) -> io::Result<Option<Vec<u32>>> {
+    let mut found = Vec::new();
+    if of.threads == 1 {
+        let listed = children_of_thread(of.pid, of.pid, &mut found)?;
+        return Ok(listed.then_some(found));
+    }
+    let threads = match fs::read_dir(format!("/proc/{}/task", of.pid)) {
         Ok(threads) => threads,
-        Err(error) if is_gone(&error) => return Ok(Some(Vec::new())),
+        Err(error) if is_gone(&error) => return Ok(Some(found)),
         Err(error) => return Err(error),
     };
-    let mut found = Vec::new();
-    let mut thread_seen = false;
-    let mut list_seen = false;
+    let mut listed = false;
     for thread in threads {
-        let thread = match thread {
-            Ok(thread) => thread,
+        let name = match thread {
+            Ok(thread) => thread.file_name(),
             Err(error) if is_gone(&error) => continue,
             Err(error) => return Err(error),
         };
-        thread_seen = true;
-        match fs::read_to_string(thread.path().join("children")) {
-            Ok(list) => {
-                list_seen = true;
-                found.extend(
-                    list.split_ascii_whitespace()
-                        .filter_map(|p| p.parse::<u32>().ok()),
-                );
-            }
-            Err(error) if is_gone(&error) => {}
-            Err(error) => return Err(error),
+        if let Some(thread) = name.to_str().and_then(|name| name.parse().ok()) {
+            listed |= children_of_thread(of.pid, thread, &mut found)?;
         }
     }
-    Ok((list_seen || !thread_seen).then_some(found))
+    Ok(listed.then_some(found))
+}
+
+/// Adds the children of one thread; false if there is no list of them: the
+/// thread is gone, or the kernel does not have such lists.
+fn children_of_thread(pid: u32, thread: u32, found: &mut Vec<u32>) -> io::Result<bool> {
+    let path = format!("/proc/{pid}/task/{thread}/children");
+    let mut list = String::with_capacity(1024);
+    match File::open(path).and_then(|mut file| file.read_to_string(&mut list)) {
+        Ok(_) => {
+            let pids = list.split_ascii_whitespace();
+            found.extend(pids.filter_map(|pid| pid.parse::<u32>().ok()));
+            Ok(true)
+        }
+        Err(error) if is_gone(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
