@@ -104,6 +104,19 @@ fn a_result_is_told_until_it_is_acknowledged() {
 }
 
 #[test]
+fn a_runner_whose_directory_was_taken_away_leaves() {
+    let case = Case::new("exit 0");
+    let daemon = case.daemon();
+    let mut runner = case.runner();
+    let connection = daemon.connection();
+    connection.go();
+    connection.exited();
+    drop((connection, daemon));
+    fs::remove_dir_all(case.dir.path()).unwrap();
+    exits_with(&mut runner, EXIT_DONE);
+}
+
+#[test]
 fn what_cannot_be_run_is_told_with_its_reason() {
     let told = |argv: &[&str], cwd: &str| {
         let mut case = Case::new("true");

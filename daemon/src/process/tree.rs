@@ -86,9 +86,15 @@ pub fn sweep(root: u32) -> io::Result<u32> {
 pub(super) fn strike(mut find: impl FnMut() -> io::Result<Vec<Stat>>) -> io::Result<u32> {
     let mut met = HashSet::new();
     let mut targets = Vec::new();
+    let mut failed = None;
     for _ in 0..ROUNDS {
         let before = targets.len();
-        for stat in find()? {
+        // A look that fails does not spare what was found before.
+        let found = find().unwrap_or_else(|error| {
+            failed = Some(error);
+            Vec::new()
+        });
+        for stat in found {
             if met.insert((stat.pid, stat.start_ticks)) {
                 send(&stat, Signal::STOP);
                 targets.push(stat);
@@ -100,6 +106,9 @@ pub(super) fn strike(mut find: impl FnMut() -> io::Result<Vec<Stat>>) -> io::Res
     }
     for stat in &targets {
         send(stat, Signal::KILL);
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     Ok(u32::try_from(targets.len()).unwrap_or(u32::MAX))
 }

@@ -71,6 +71,8 @@ struct Supervisor {
     children: SignalStream,
     /// The agent, once started.
     agent: Option<Started>,
+    /// When to give the next sign of life, or to see whether anybody can still
+    /// want one.
     heartbeat_at: Instant,
     unstored: Option<Unstored>,
 }
@@ -126,9 +128,13 @@ impl Supervisor {
     /// When something is due.
     fn due(&self) -> Option<Instant> {
         let store = self.unstored.as_ref().map(|unstored| unstored.again);
-        let heartbeat = self.agent.as_ref().map(|_| self.heartbeat_at);
         let flush = self.output.flush_at();
-        let all = [self.machine.deadline(), store, heartbeat, flush];
+        let all = [
+            self.machine.deadline(),
+            store,
+            Some(self.heartbeat_at),
+            flush,
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -153,11 +159,11 @@ impl Supervisor {
         if due(self.unstored.as_ref().map(|unstored| unstored.again)) {
             self.store();
         }
-        if due(self.agent.as_ref().map(|_| self.heartbeat_at)) {
+        if due(Some(self.heartbeat_at)) {
             self.heartbeat_at = now + self.heartbeat_every();
             if self.machine.has_tree() {
                 self.heartbeat();
-            } else if self.unstored.is_none() && !self.dir.path().exists() {
+            } else if self.is_abandoned() {
                 return Some(Leave::Abandoned);
             }
         }
@@ -165,6 +171,11 @@ impl Supervisor {
             return self.act(Event::Deadline);
         }
         None
+    }
+
+    /// The result is not held by us alone, and its directory is gone.
+    fn is_abandoned(&self) -> bool {
+        self.unstored.is_none() && matches!(self.dir.path().try_exists(), Ok(false))
     }
 
     /// Lets the machine decide, does what it says, and lets it decide about
@@ -211,7 +222,6 @@ impl Supervisor {
                 self.output.attach(spawned.stdout, spawned.stderr);
                 self.link.started(started.clone());
                 self.agent = Some(started);
-                self.heartbeat_at = Instant::now() + self.heartbeat_every();
                 Event::Started
             }
             Err(error) => Event::NotStarted {
