@@ -158,12 +158,16 @@ fn prepare(
         .map_err(|error: StoreError| Failed::spawn(error))?
         .unwrap_or_default();
     let repo = spec.repo.as_deref();
+    // A retry has the workspace of the attempt before it.
+    let before = attempt.workspace.as_ref();
     let request = workspace::Request {
         mode: spec.workspace_mode,
         repo: spec.repo.clone(),
         agent: spec.agent.clone(),
         issue: spec.issue.clone(),
-        task: task.id,
+        task: spec.lineage.unwrap_or(task.id),
+        reused: spec.issue.is_some() || spec.rerun_of.is_some() || before.is_some(),
+        branch: before.and_then(|workspace| workspace.branch.clone()),
         base: repo
             .and_then(|repo| config.repo_at(repo))
             .and_then(|repo| repo.base.clone()),

@@ -93,7 +93,6 @@ fn spawn(dir: &AttemptDir, plan: &Plan) -> io::Result<Child> {
         .stdin(lock.into_stdin())
         .stdout(Stdio::null())
         .stderr(log)
-        .process_group(0)
         .kill_on_drop(false)
         .spawn()
 }

@@ -89,7 +89,8 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
                 nonce: *nonce,
                 boot_id: boot_id.clone(),
                 phase: Phase::Claimed,
-                workspace: None,
+                // A retry goes on where the attempt before it was.
+                workspace: task.attempt.as_ref().and_then(|a| a.workspace.clone()),
                 runner: None,
                 agent: None,
                 claimed_at: context.now,

@@ -222,8 +222,20 @@ fn what_cannot_be_written_is_counted_and_told_later() {
 fn a_full_disk_tears_no_record() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     use nix::sys::signal::{SigHandler, Signal, signal};
-    // The limit is the process's: only where tests have processes of their own.
-    if std::env::var_os("NEXTEST").is_none() {
+    // The limit is the process's, so this test runs in one of its own.
+    if std::env::var_os("TRANSCRIPT_TEST_ALONE").is_none() {
+        let name = "transcript::tests::a_full_disk_tears_no_record";
+        #[expect(clippy::disallowed_methods, reason = "runs this very test again")]
+        let alone = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env("TRANSCRIPT_TEST_ALONE", "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&alone.stdout);
+        assert!(
+            alone.status.success() && said.contains("1 passed"),
+            "{said}"
+        );
         return;
     }
     let (_base, dir) = place();

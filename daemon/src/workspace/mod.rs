@@ -62,8 +62,13 @@ pub struct Request {
     pub agent: String,
     /// The issue's number or text.
     pub issue: Option<String>,
-    /// The task.
+    /// The task; of a rerun the first of its lineage, whose workspace it has.
     pub task: TaskId,
+    /// The workspace may exist already: an earlier attempt or task had it. If
+    /// not, a branch that has its name by chance is left alone.
+    pub reused: bool,
+    /// The branch that an earlier attempt had, if it is known.
+    pub branch: Option<String>,
     /// Where a new branch begins; `None`: at what is checked out.
     pub base: Option<String>,
     /// The daemon's directory.
@@ -170,10 +175,12 @@ fn worktree(request: &Request) -> Result<Workspace, WorkspaceError> {
         }
     })?;
     let name = name::of_worktree(&request.agent, request.issue.as_deref(), request.task);
+    let branch = request.branch.clone();
     let place = worktree::Place {
         repo: &repository.path,
         path: dir.join(&name),
-        branch: format!("agent/{name}"),
+        branch: branch.unwrap_or_else(|| format!("agent/{name}")),
+        reused: request.reused,
         lock: &lock,
     };
     place.prepare(request.base.as_deref())

@@ -53,6 +53,8 @@ impl Sandbox {
             agent: "shell".to_owned(),
             issue: issue.map(str::to_owned),
             task: TaskId::new(7).unwrap(),
+            reused: issue.is_some(),
+            branch: None,
             base: None,
             state_dir: self.state.clone(),
         }

@@ -2,7 +2,7 @@
 //!
 //! | at the path | git lists it | done |
 //! |---|---|---|
-//! | nothing, or an empty directory | no | made, on its branch if there is one |
+//! | nothing, or an empty directory | no | made, on its branch if it has had one |
 //! | nothing, or an empty directory | yes | the entry is removed, then made |
 //! | a directory | yes, half-made | removed by git, then made |
 //! | a directory | yes | looked over, then used as it is |
@@ -31,6 +31,9 @@ pub(super) struct Place<'a> {
     pub(super) path: PathBuf,
     /// The branch on which it is made.
     pub(super) branch: String,
+    /// Whether a branch of that name is one to go on with; else it belongs to
+    /// somebody else, for example to the task of an earlier state directory.
+    pub(super) reused: bool,
     /// The lock of the repository's worktrees.
     pub(super) lock: &'a File,
 }
@@ -93,14 +96,27 @@ impl Place<'_> {
         let common = rev_parse(&git, "--git-common-dir")?;
         leftover::clear(&[self.branch_lock(&common, &self.branch)], &[&self.path])?;
         let add: [&dyn AsRef<OsStr>; 3] = [&"worktree", &"add", &"--no-track"];
-        if self.has_branch(&self.branch)? {
+        let branch = self.branch_to_use()?;
+        if self.has_branch(&branch)? {
             let add: [&dyn AsRef<OsStr>; 2] = [add[0], add[1]];
-            git.call(&[&add[..], &[&self.path, &self.branch]].concat())?;
+            git.call(&[&add[..], &[&self.path, &branch]].concat())?;
         } else {
             let base = self.base(base)?;
-            git.call(&[&add[..], &[&"-b", &self.branch, &self.path, &base]].concat())?;
+            git.call(&[&add[..], &[&"-b", &branch, &self.path, &base]].concat())?;
         }
-        Ok(self.workspace(Some(self.branch.clone())))
+        Ok(self.workspace(Some(branch)))
+    }
+
+    /// The branch, or if that is taken by somebody else, the next free one
+    /// with a number behind it.
+    fn branch_to_use(&self) -> Result<String, WorkspaceError> {
+        let mut branch = self.branch.clone();
+        let mut number = 1;
+        while !self.reused && self.has_branch(&branch)? {
+            number += 1;
+            branch = format!("{}-{number}", self.branch);
+        }
+        Ok(branch)
     }
 
     /// The commit at which a new branch begins.

@@ -56,6 +56,24 @@ fn a_task_without_an_issue_has_its_own() {
 }
 
 #[test]
+fn a_branch_that_is_there_by_chance_is_left_alone() {
+    let sandbox = Sandbox::new();
+    git(&sandbox.repo, &["branch", "agent/task-7"]);
+    git(&sandbox.repo, &["branch", "agent/task-7-2"]);
+    let workspace = prepare(&sandbox.request(None)).unwrap();
+    assert_eq!(workspace.branch.as_deref(), Some("agent/task-7-3"));
+    // A retry finds it again, also when the worktree was removed by hand.
+    let retry = Request {
+        reused: true,
+        branch: workspace.branch.clone(),
+        ..sandbox.request(None)
+    };
+    assert_eq!(prepare(&retry).unwrap(), workspace);
+    fs::remove_dir_all(&workspace.path).unwrap();
+    assert_eq!(prepare(&retry).unwrap(), workspace);
+}
+
+#[test]
 fn a_branch_begins_at_its_base() {
     let sandbox = Sandbox::new();
     git(&sandbox.repo, &["branch", "stable"]);
