@@ -1,4 +1,25 @@
-//! agentd.
+//! agentd: runs AI coding agents as durable, supervised tasks.
+//!
+//! A map of the house; `ARCHITECTURE.md` has the whole story.
+//!
+//! ```text
+//!              cli · lifecycle · telemetry            wiring
+//!        ┌─────────────┴──────────────┐
+//!       rpc ──────► dispatcher ◄── supervisor         decide · act · find out
+//!        │           │  │   │          ╎ gRPC, files
+//!      store ◄───────┘  │   └───────┐  ▼
+//!                   workspace    agents  runner       the world
+//!        └──────── task · spool · transcript · process · config · clock
+//! ```
+//!
+//! - [`task`] is the pure core: what a task is and how it changes.
+//! - [`store`] keeps it; [`dispatcher`] is the one loop that changes it.
+//! - [`supervisor`] is the daemon's side of its runners, [`runner`] the process
+//!   that supervises one attempt; [`spool`] are the files between the two.
+//! - [`workspace`] makes the place where an agent works, [`agents`] knows how to
+//!   call it, [`transcript`] keeps what it says.
+//! - [`rpc`] converts: nothing behind it knows the wire.
+
 pub mod agents;
 pub mod cli;
 pub mod clock;

@@ -7,26 +7,26 @@ use std::{
     time::{Duration, Instant},
 };
 
+mod admission;
+mod reports;
+
 use super::{
-    handle::{
-        CancelError, Cancelled, Message, OnBusy, RerunOrder, Submission, SubmitError, Submitted,
-        Unavailable,
-    },
-    recovery::{Recovery, RecoveryCounts},
+    handle::{Message, RerunOrder},
+    overview::{AgentOverview, Overview, Phase},
+    recovery::Recovery,
     timers::Timers,
 };
 use crate::{
-    agents, clock,
+    clock,
     config::Config,
     store::{Batch, Entry, Reader, Store, StoreError},
-    supervisor::Report,
     task::{
         attempt::Attempt,
         effect::Effect,
         event::{AttemptRef, Event, What},
         id::{Incarnation, Nonce, Revision, TaskId, Timestamp},
         schedule::{Capacity, Schedule},
-        state::{Hold, State, StateKind, StopReason, Task},
+        state::{Hold, State, StopReason, Task},
         transition::{Change, Context, Decision, decide, reference},
     },
 };
@@ -34,60 +34,6 @@ use crate::{
 /// How long a start of the daemon waits for runners that live to register,
 /// before it dispatches anything new.
 const RECOVERY: Duration = Duration::from_secs(5);
-
-/// What the daemon is doing as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// It finds out about the attempts of its predecessor.
-    Recovering,
-    /// It dispatches.
-    Ready,
-    /// It waits for the last attempt to end, then exits.
-    Draining,
-    /// It is about to exit.
-    Stopping,
-}
-
-impl Phase {
-    /// The word in the command line and JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Recovering => "recovering",
-            Self::Ready => "ready",
-            Self::Draining => "draining",
-            Self::Stopping => "stopping",
-        }
-    }
-}
-
-/// How things stand with one agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AgentOverview {
-    /// Tasks that wait.
-    pub queued: u64,
-    /// Tasks that occupy a slot.
-    pub occupied: u32,
-    /// Nothing of it is dispatched.
-    pub paused: bool,
-}
-
-/// How things stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Overview {
-    /// What the daemon is doing.
-    pub phase: Phase,
-    /// Active tasks by state.
-    pub states: BTreeMap<StateKind, u64>,
-    /// By agent, those with active or paused tasks.
-    pub agents: BTreeMap<String, AgentOverview>,
-    /// Nothing is dispatched at all.
-    pub paused: bool,
-    /// What the start found.
-    pub recovery: RecoveryCounts,
-    /// The newest revision.
-    pub revision: Revision,
-}
 
 /// Something to do after the commit.
 #[must_use]
@@ -295,180 +241,6 @@ impl Engine {
         Ok(())
     }
 
-    fn submit(
-        &mut self,
-        turn: &mut Turn,
-        submission: Submission,
-        rerun_of: Option<TaskId>,
-    ) -> Result<Result<Submitted, SubmitError>, StoreError> {
-        if let Some(request_id) = &submission.spec.request_id
-            && let Some((id, digest)) = turn.batch.request(request_id)?
-        {
-            let known = if digest == submission.digest {
-                turn.batch.task(id)?
-            } else {
-                None
-            };
-            return Ok(known.map_or(Err(SubmitError::RequestIdReused(id)), |task| {
-                Ok(Submitted {
-                    task,
-                    existing: true,
-                })
-            }));
-        }
-        if matches!(self.phase, Phase::Draining | Phase::Stopping) {
-            return Ok(Err(Unavailable::Stopping.into()));
-        }
-        if let Some(of) = rerun_of.filter(|of| self.tasks.contains_key(of)) {
-            return Ok(Err(SubmitError::Active(of)));
-        }
-        if self.tasks.len() >= self.parts.config.max_queued {
-            return Ok(Err(SubmitError::QueueFull(self.tasks.len())));
-        }
-        if let Err(refused) = self.make_way(turn, &submission, rerun_of)? {
-            return Ok(Err(refused));
-        }
-        let entry = Entry {
-            at: turn.wall,
-            what: What::Submitted,
-            why: &rerun_of.map_or_else(String::new, |of| format!("rerun of task {of}")),
-        };
-        let spec = submission.spec;
-        let task = turn
-            .batch
-            .insert(spec, &submission.payload, submission.digest, &entry)?;
-        tracing::info!(task = %task.id, agent = task.spec.agent, "submitted");
-        self.schedule.update(&task, turn.wall);
-        self.tasks.insert(task.id, task.clone());
-        Ok(Ok(Submitted {
-            task,
-            existing: false,
-        }))
-    }
-
-    /// Deals with the active tasks of a new task's key. A rerun takes the place
-    /// of queued ones, unless they are reruns of the same task: then somebody
-    /// asked twice.
-    fn make_way(
-        &mut self,
-        turn: &mut Turn,
-        submission: &Submission,
-        rerun_of: Option<TaskId>,
-    ) -> Result<Result<(), SubmitError>, StoreError> {
-        let Some(key) = submission.spec.key() else {
-            return Ok(Ok(()));
-        };
-        let of_key: Vec<_> = self.schedule.of_key(&key).collect();
-        let may_supersede = |task: &Task| {
-            rerun_of.is_some()
-                && matches!(task.state, State::Queued(_))
-                && task.spec.rerun_of != rerun_of
-        };
-        let in_the_way = of_key
-            .iter()
-            .copied()
-            .find(|id| self.tasks.get(id).is_some_and(|task| !may_supersede(task)));
-        if let (OnBusy::Refuse, Some(task)) = (submission.on_busy, in_the_way) {
-            return Ok(Err(SubmitError::KeyBusy { task }));
-        }
-        for id in of_key {
-            let superseded = self.tasks.get(&id).is_some_and(may_supersede);
-            if superseded || submission.on_busy == OnBusy::Replace {
-                let event = Event::Cancel {
-                    by: submission.spec.user.clone(),
-                    forced: false,
-                    superseded_by: superseded.then(|| turn.batch.next_task()),
-                };
-                self.apply(turn, id, &event)?;
-            }
-        }
-        Ok(Ok(()))
-    }
-
-    fn cancel(
-        &mut self,
-        turn: &mut Turn,
-        id: TaskId,
-        by: String,
-        forced: bool,
-    ) -> Result<Result<Cancelled, CancelError>, StoreError> {
-        if !self.tasks.contains_key(&id) {
-            let known = turn.batch.task(id)?.is_some();
-            return Ok(if known {
-                Ok(Cancelled::AlreadyFinal)
-            } else {
-                Err(CancelError::NotFound(id))
-            });
-        }
-        let event = Event::Cancel {
-            by,
-            forced,
-            superseded_by: None,
-        };
-        self.apply(turn, id, &event)?;
-        Ok(Ok(Cancelled::Done))
-    }
-
-    fn hear(&mut self, turn: &mut Turn, report: Report) -> Result<(), StoreError> {
-        match report {
-            Report::Examined { attempt, finding } => {
-                tracing::info!(task = %attempt.task, attempt = attempt.number, ?finding, "[recovery] examined");
-                self.recovery.examined(attempt, finding);
-            }
-            Report::Exited { attempt, result } => {
-                let abort_code = self.abort_code(attempt.id.task);
-                let event = Event::Exited {
-                    attempt,
-                    verdict: agents::classify(abort_code, &result.run),
-                    result,
-                };
-                if !self.apply(turn, attempt.id.task, &event)? {
-                    turn.acts.push(Act::Dismiss {
-                        attempt,
-                        has_result: true,
-                    });
-                }
-            }
-            Report::Event(Event::Registered {
-                attempt,
-                runner,
-                stage,
-                ..
-            }) => {
-                let adopted = self.recovery.awaits(attempt.id);
-                let event = Event::Registered {
-                    attempt,
-                    runner,
-                    stage,
-                    adopted,
-                };
-                if !self.apply(turn, attempt.id.task, &event)? {
-                    turn.acts.push(Act::Dismiss {
-                        attempt,
-                        has_result: false,
-                    });
-                } else if self.recovery.adopted(attempt.id)
-                    && let Some(task) = self.tasks.get(&attempt.id.task)
-                    && let Some(live) = task.live_attempt()
-                {
-                    turn.acts.push(Act::Watch(Box::new(live.clone())));
-                }
-            }
-            Report::Event(event) => {
-                if let Some(named) = crate::task::transition::attempt_of(&event) {
-                    self.apply(turn, named.id.task, &event)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn abort_code(&self, task: TaskId) -> i32 {
-        let task = self.tasks.get(&task);
-        let agent = task.and_then(|task| self.parts.config.agent(&task.spec.agent));
-        agent.map_or(crate::config::ABORT_CODE, |agent| agent.abort_code)
-    }
-
     /// Decides what an event makes of a task and writes it. Returns whether the
     /// event was taken: stale ones are not.
     fn apply(&mut self, turn: &mut Turn, id: TaskId, event: &Event) -> Result<bool, StoreError> {
@@ -555,33 +327,6 @@ impl Engine {
             self.apply(turn, id, &Event::Deadline { attempt, limit })?;
         }
         Ok(())
-    }
-
-    fn recover(&mut self, turn: &mut Turn) {
-        if self.phase != Phase::Recovering {
-            return;
-        }
-        if self.recover_until.is_some_and(|until| until <= turn.now) {
-            for attempt in self.recovery.give_up() {
-                tracing::warn!(
-                    task = %attempt.task, attempt = attempt.number,
-                    "[recovery] its runner seems alive but has not registered; left as it is"
-                );
-            }
-        } else if !self.recovery.is_over() {
-            return;
-        }
-        self.recover_until = None;
-        self.phase = Phase::Ready;
-        let counts = self.recovery.counts;
-        tracing::info!(
-            adopted = counts.adopted,
-            finished = counts.finished,
-            reaped = counts.reaped,
-            never_started = counts.never_started,
-            unknown = counts.unknown,
-            "[recovery] over"
-        );
     }
 
     fn overview(&self, revision: Revision) -> Overview {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::engine::Overview;
+use super::overview::Overview;
 use crate::{
     supervisor::{Report, Supervisor, ToRunner},
     task::{
@@ -66,16 +66,11 @@ pub enum Cancelled {
     AlreadyFinal,
 }
 
-/// The daemon cannot answer now.
+/// The daemon is about to exit: it was told to, or its store failed. What was
+/// asked for is not known to have happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unavailable {
-    /// It is about to exit.
-    #[error("the daemon is stopping")]
-    Stopping,
-    /// The store failed.
-    #[error("the store cannot be written")]
-    Store,
-}
+#[error("the daemon is stopping")]
+pub struct Unavailable;
 
 /// A task that was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -228,7 +223,7 @@ impl Handle {
     /// changed anything.
     ///
     /// # Errors
-    /// If the daemon is stopping or its store failed.
+    /// If the daemon is stopping.
     pub async fn set_paused(
         &self,
         agent: Option<String>,
@@ -245,7 +240,7 @@ impl Handle {
     /// How things stand.
     ///
     /// # Errors
-    /// If the daemon is stopping or its store failed.
+    /// If the daemon is stopping.
     pub async fn overview(&self) -> Result<Overview, Unavailable> {
         self.ask(Message::Overview).await
     }
@@ -274,7 +269,7 @@ impl Handle {
         self.supervisor
             .hand_on(report)
             .await
-            .map_err(|_| Unavailable::Stopping)
+            .map_err(|_| Unavailable)
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, Unavailable> {
@@ -282,8 +277,7 @@ impl Handle {
         self.messages
             .send(message(reply))
             .await
-            .map_err(|_| Unavailable::Stopping)?;
-        // The loop answers everything that it takes, unless its commit failed.
-        answer.await.map_err(|_| Unavailable::Store)
+            .map_err(|_| Unavailable)?;
+        answer.await.map_err(|_| Unavailable)
     }
 }

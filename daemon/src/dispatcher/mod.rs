@@ -21,6 +21,7 @@
 mod actor;
 mod engine;
 mod handle;
+mod overview;
 mod recovery;
 mod timers;
 
@@ -37,11 +38,11 @@ use self::{
     handle::Message,
 };
 pub use self::{
-    engine::{AgentOverview, Overview, Phase},
     handle::{
         CancelError, Cancelled, Handle, OnBusy, RerunOrder, Submission, SubmitError, Submitted,
         Unavailable,
     },
+    overview::{AgentOverview, Overview, Phase},
     recovery::RecoveryCounts,
 };
 use crate::{

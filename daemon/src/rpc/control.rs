@@ -13,13 +13,15 @@ use super::{
     error::Failure,
     from_proto, logs,
     peer::{self, Names},
+    query::{list, shown},
     to_proto::{self, ShownHold},
     until::{Answers, until},
+    watch::{self, CHUNK},
 };
 use crate::{
     clock,
     config::Config,
-    dispatcher::{Cancelled, RerunOrder, Submitted},
+    dispatcher::{Cancelled, RerunOrder, Submitted, Unavailable},
     store::{COUNT_BOUND, Filter, Reader, StoreError},
     task::{
         id::{Revision, TaskId},
@@ -32,8 +34,6 @@ use crate::{
 const PAGE: (usize, usize) = (50, 1000);
 /// Messages that a stream may be ahead of its client.
 const AHEAD: usize = 16;
-/// Events or rows that one snapshot is used for.
-const CHUNK: usize = 256;
 
 /// The service.
 #[derive(Debug)]
@@ -136,49 +136,6 @@ impl ControlService {
     }
 }
 
-/// A task with what holds it: what it says itself, else what is around it.
-fn shown(reader: &Reader, task: Task) -> Result<(Task, ShownHold), StoreError> {
-    let hold = match &task.state {
-        State::Queued(Hold::Backoff { until }) if *until > clock::now() => {
-            ShownHold::Backoff(*until)
-        }
-        State::Queued(_) => {
-            let paused = reader.paused()?;
-            let head = match task.spec.key() {
-                Some(key) => reader.key_head(&key)?.filter(|head| *head != task.id),
-                None => None,
-            };
-            if paused.iter().any(String::is_empty) {
-                ShownHold::Paused
-            } else if paused.contains(&task.spec.agent) {
-                ShownHold::AgentPaused
-            } else {
-                head.map_or(ShownHold::None, ShownHold::KeyBusy)
-            }
-        }
-        State::Starting | State::Running | State::Stopping { .. } | State::Finished(_) => {
-            ShownHold::None
-        }
-    };
-    Ok((task, hold))
-}
-
-/// A page of rows, and how many match behind it.
-fn list(
-    reader: &Reader,
-    filter: &Filter,
-    before: Option<TaskId>,
-    limit: usize,
-) -> Result<(Vec<v1::Task>, u64), StoreError> {
-    let listing = reader.list(filter, before, limit)?;
-    let mut rows = Vec::with_capacity(listing.tasks.len());
-    for task in listing.tasks {
-        let (task, hold) = shown(reader, task)?;
-        rows.push(to_proto::task(&task, hold));
-    }
-    Ok((rows, listing.more))
-}
-
 fn page_token(token: &str) -> Result<Option<TaskId>, Failure> {
     if token.is_empty() {
         return Ok(None);
@@ -262,31 +219,11 @@ impl v1::control_server::Control for ControlService {
     ) -> Result<Response<Self::ListStreamStream>, Status> {
         let request = request.into_inner();
         let filter = from_proto::filter(request.filter.unwrap_or_default())?;
-        let mut before = page_token(&request.page_token)?;
+        let before = page_token(&request.page_token)?;
         let (sender, receiver) = mpsc::channel(CHUNK);
         let shared = Arc::clone(&self.shared);
-        self.tracker.spawn(async move {
-            loop {
-                let filter = filter.clone();
-                let listed = shared.read(move |reader| list(reader, &filter, before, CHUNK));
-                let (rows, more) = match listed.await {
-                    Ok(listed) => listed,
-                    Err(failure) => {
-                        drop(sender.send(Err(failure.into())).await);
-                        return;
-                    }
-                };
-                before = rows.last().and_then(|row| TaskId::new(row.id));
-                for row in rows {
-                    if sender.send(Ok(row)).await.is_err() {
-                        return;
-                    }
-                }
-                if more == 0 {
-                    return;
-                }
-            }
-        });
+        self.tracker
+            .spawn(watch::send_rows(shared, filter, before, sender));
         let rows = ReceiverStream::new(receiver);
         Ok(Response::new(until(self.shared.stop.clone(), rows)))
     }
@@ -371,40 +308,8 @@ impl v1::control_server::Control for ControlService {
         }
         let (sender, receiver) = mpsc::channel(CHUNK);
         let shared = Arc::clone(&self.shared);
-        self.tracker.spawn(async move {
-            loop {
-                let read = shared.read(move |reader| {
-                    let events = reader.events(after, task, CHUNK)?;
-                    let state = task.map(|id| reader.task(id)).transpose()?.flatten();
-                    Ok((events, state))
-                });
-                let (events, state) = match read.await {
-                    Ok(read) => read,
-                    Err(failure) => {
-                        drop(sender.send(Err(failure.into())).await);
-                        return;
-                    }
-                };
-                let full = events.len() == CHUNK;
-                for event in events {
-                    after = event.revision;
-                    if sender.send(Ok(to_proto::event(&event))).await.is_err() {
-                        return;
-                    }
-                }
-                if full {
-                    continue;
-                }
-                if state.is_some_and(|task| !task.state.is_active()) {
-                    return;
-                }
-                tokio::select! {
-                    changed = revisions.changed() => if changed.is_err() { return },
-                    () = sender.closed() => return,
-                    () = shared.stop.cancelled() => return,
-                }
-            }
-        });
+        self.tracker
+            .spawn(watch::send(shared, revisions, after, task, sender));
         let events = ReceiverStream::new(receiver);
         Ok(Response::new(until(self.shared.stop.clone(), events)))
     }
@@ -447,11 +352,11 @@ impl v1::control_server::Control for ControlService {
             }
             tokio::select! {
                 changed = revisions.changed() => if changed.is_err() {
-                    return Err(Failure::from(crate::dispatcher::Unavailable::Stopping).into());
+                    return Err(Failure::from(Unavailable).into());
                 },
                 () = &mut over => timed_out = true,
                 () = self.shared.stop.cancelled() => {
-                    return Err(Failure::from(crate::dispatcher::Unavailable::Stopping).into());
+                    return Err(Failure::from(Unavailable).into());
                 }
             }
         }

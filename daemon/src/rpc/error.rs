@@ -83,14 +83,11 @@ impl From<Failure> for Status {
 
 impl From<Unavailable> for Failure {
     fn from(error: Unavailable) -> Self {
-        match error {
-            Unavailable::Stopping => Self::new(
-                Code::Unavailable,
-                reason::DAEMON_STOPPING,
-                error.to_string(),
-            ),
-            Unavailable::Store => Self::store(&error),
-        }
+        Self::new(
+            Code::Unavailable,
+            reason::DAEMON_STOPPING,
+            error.to_string(),
+        )
     }
 }
 

@@ -1,5 +1,7 @@
 //! Wire to domain: what has passed here is valid.
 
+mod runner;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -9,6 +11,7 @@ use agentd_proto::{reason, v1};
 use sha2::{Digest as _, Sha256};
 use tonic::Code;
 
+pub(super) use self::runner::{Registration, exited, registration, started};
 use super::error::Failure;
 use crate::{
     clock,
@@ -16,9 +19,7 @@ use crate::{
     dispatcher::{OnBusy, Submission},
     store::Filter,
     task::{
-        attempt::{Exit, ProcessIdentity, Run, RunResult, Status},
-        event::{AttemptRef, Stage},
-        id::{AttemptId, Nonce, TaskId, Timestamp},
+        id::{TaskId, Timestamp},
         limits::{Limits, MAX_LABEL, MAX_LABELS, MAX_PROMPT, MAX_REQUEST_ID, MAX_TEXT, clip},
         spec::{Payload, TaskSpec, Trigger, WorkspaceMode},
         state::{StateKind, Task},
@@ -380,92 +381,5 @@ pub(super) fn filter(filter: v1::Filter) -> Result<Filter, Failure> {
         labels: filter.labels.into_iter().collect(),
         since: time(filter.since),
         until: time(filter.until),
-    })
-}
-
-fn process(identity: Option<v1::ProcessIdentity>) -> Result<ProcessIdentity, Failure> {
-    let identity = identity.ok_or_else(|| Failure::field("runner", "no identity"))?;
-    Ok(ProcessIdentity {
-        pid: identity.pid,
-        start_ticks: identity.start_ticks,
-        boot_id: identity.boot_id,
-    })
-}
-
-/// What a runner says when it registers.
-pub(super) struct Registration {
-    pub(super) attempt: AttemptRef,
-    pub(super) runner: ProcessIdentity,
-    pub(super) stage: Stage,
-    pub(super) result: Option<RunResult>,
-}
-
-pub(super) fn registration(register: v1::Register) -> Result<Registration, Failure> {
-    let nonce = <[u8; 16]>::try_from(register.nonce)
-        .map_err(|_| Failure::field("nonce", "not 16 bytes"))?;
-    if register.attempt == 0 {
-        return Err(Failure::field("attempt", "0 is no attempt's number"));
-    }
-    let attempt = AttemptRef {
-        id: AttemptId {
-            task: task_id(register.task)?,
-            number: register.attempt,
-        },
-        nonce: Nonce(nonce),
-    };
-    let stage = match register.started {
-        Some(it) => {
-            let (agent, at) = started(it)?;
-            Stage::Running { agent, at }
-        }
-        None => Stage::Waiting,
-    };
-    Ok(Registration {
-        attempt,
-        runner: process(register.runner)?,
-        stage,
-        result: register.exited.map(exited).transpose()?,
-    })
-}
-
-pub(super) fn started(started: v1::Started) -> Result<(ProcessIdentity, Timestamp), Failure> {
-    Ok((process(started.agent)?, Timestamp(started.at)))
-}
-
-pub(super) fn exited(exited: v1::Exited) -> Result<RunResult, Failure> {
-    let run = match exited.exit {
-        Some(exit) => Run::Exited {
-            started_at: Timestamp(exited.started_at),
-            exit: self::exit(exit)?,
-        },
-        None if exited.spawn_error.is_empty() => Run::NotStarted,
-        None => Run::SpawnFailed {
-            message: exited.spawn_error,
-            missing: exited.agent_missing,
-        },
-    };
-    Ok(RunResult {
-        run,
-        ended_at: Timestamp(exited.ended_at),
-        left_over: exited.left_over,
-    })
-}
-
-fn exit(exit: v1::Exit) -> Result<Exit, Failure> {
-    let status = match (exit.code, exit.signal) {
-        (Some(code), None) => Status::Code(code),
-        (None, Some(number)) => Status::Signal {
-            number,
-            core: exit.core_dumped,
-        },
-        (Some(_), Some(_)) | (None, None) => {
-            return Err(Failure::field("exit", "neither a code nor a signal"));
-        }
-    };
-    Ok(Exit {
-        status,
-        user_cpu: exit.user_cpu,
-        system_cpu: exit.system_cpu,
-        peak_memory: exit.peak_memory,
     })
 }

@@ -9,9 +9,11 @@ mod error;
 mod from_proto;
 mod logs;
 mod peer;
+mod query;
 mod runner;
 mod to_proto;
 mod until;
+mod watch;
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -42,7 +42,7 @@ impl<T, S: Stream<Item = Result<T, Status>>> Stream for Until<S> {
         }
         if self.stop.as_mut().poll(context).is_ready() {
             self.ended = true;
-            let stopping = Failure::from(Unavailable::Stopping);
+            let stopping = Failure::from(Unavailable);
             return Poll::Ready(Some(Err(stopping.into())));
         }
         self.stream.as_mut().poll_next(context)

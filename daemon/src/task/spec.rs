@@ -105,10 +105,13 @@ pub struct TaskSpec {
 }
 
 impl TaskSpec {
-    /// The uniqueness key; a task without an issue has none.
+    /// The uniqueness key. A task without an issue has none, but its reruns
+    /// have their lineage for an issue (`@7`, which no issue can be called), so
+    /// that asking twice does not run it twice.
     #[must_use]
     pub fn key(&self) -> Option<Key> {
-        let issue = self.issue.clone()?;
+        let lineage = || self.lineage.map(|first| format!("@{first}"));
+        let issue = self.issue.clone().or_else(lineage)?;
         let repo = self.repo.as_ref();
         Some(Key {
             agent: self.agent.clone(),

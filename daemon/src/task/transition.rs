@@ -3,6 +3,13 @@
 //! It is total, deterministic and pure: no I/O, no clock, no randomness of its
 //! own. The caller makes the next state durable, then carries out the effects.
 
+mod end;
+mod stop;
+
+use self::{
+    end::{AttemptEnd, end},
+    stop::{cancel, deadline, stop},
+};
 use super::{
     attempt::{Attempt, Ending, Exit, Phase, ProcessIdentity, Run, RunResult, Workspace},
     effect::Effect,
@@ -350,191 +357,6 @@ fn never_started(task: &Task, context: Context) -> Decision {
     let effect = task.live_attempt().map(|a| Effect::Conclude(reference(a)));
     let why = "the daemon died before the runner was started".to_owned();
     apply(next, What::Retry, why, effect)
-}
-
-fn cancel(
-    task: &Task,
-    context: Context,
-    reason: FailureReason,
-    forced: bool,
-    why: String,
-) -> Decision {
-    let mut next = task.clone();
-    match task.state {
-        State::Queued(_) => {
-            next.state = State::Finished(Ending {
-                outcome: Outcome::Cancelled,
-                reason: Some(reason),
-                message: why.clone(),
-                at: context.now,
-            });
-            return apply(next, What::Finished, why, None);
-        }
-        State::Starting | State::Running => {
-            next.state = State::Stopping {
-                reason: StopReason::Cancel,
-                forced,
-            };
-        }
-        State::Stopping {
-            reason: StopReason::Cancel,
-            forced: true,
-        } => return Decision::Repeat(stop(task, StopReason::Cancel, true)),
-        // A second cancel skips the grace.
-        State::Stopping { reason, forced: f } => {
-            next.state = State::Stopping {
-                reason: StopReason::Cancel,
-                forced: forced || f || reason == StopReason::Cancel,
-            };
-        }
-        State::Finished(_) => return Decision::Ignore(Ignored::Final),
-    }
-    let State::Stopping { reason, forced } = next.state else {
-        return Decision::Ignore(Ignored::NotNow);
-    };
-    let effect = stop(task, reason, forced);
-    apply(next, What::StopRequested, why, Some(effect))
-}
-
-fn deadline(task: &Task, limit: StopReason) -> Decision {
-    let (fits, why) = match limit {
-        StopReason::StartTimeout => (
-            task.state == State::Starting,
-            format!("not started after {} ms", task.spec.limits.start_timeout()),
-        ),
-        StopReason::Timeout => (
-            task.state == State::Running,
-            format!(
-                "ran longer than {} ms",
-                task.spec.limits.timeout.unwrap_or(0)
-            ),
-        ),
-        StopReason::Cancel => (false, String::new()),
-    };
-    if !fits {
-        return Decision::Ignore(Ignored::NotNow);
-    }
-    // A start that hangs has nothing to be polite to.
-    let forced = limit == StopReason::StartTimeout;
-    let mut next = task.clone();
-    next.state = State::Stopping {
-        reason: limit,
-        forced,
-    };
-    let effect = stop(task, limit, forced);
-    apply(next, What::StopRequested, why, Some(effect))
-}
-
-/// The effect that stops the live attempt; every caller has one.
-fn stop(task: &Task, reason: StopReason, forced: bool) -> Effect {
-    let attempt = task.attempt.as_ref().map(reference);
-    Effect::Stop {
-        attempt: attempt.expect("an occupied state has an attempt"),
-        reason,
-        grace: if forced {
-            0
-        } else {
-            task.spec.limits.kill_grace()
-        },
-    }
-}
-
-/// How an attempt ended, whoever found out.
-struct AttemptEnd {
-    verdict: Verdict,
-    started_at: Option<Timestamp>,
-    exit: Option<Exit>,
-    at: Timestamp,
-}
-
-impl AttemptEnd {
-    fn without_run(verdict: Verdict, at: Timestamp) -> Self {
-        Self {
-            verdict,
-            started_at: None,
-            exit: None,
-            at,
-        }
-    }
-}
-
-/// The one way in which an attempt ends.
-fn end(task: &Task, context: Context, ended: AttemptEnd) -> Decision {
-    let verdict = after_stop(task, ended.verdict);
-    let ending = Ending {
-        outcome: verdict.outcome,
-        reason: verdict.reason,
-        message: clip(&verdict.message, MAX_MESSAGE),
-        at: ended.at,
-    };
-    let mut next = with_attempt(task, |a| {
-        a.phase = Phase::Ended;
-        a.started_at = ended.started_at.or(a.started_at);
-        a.exit = ended.exit;
-        a.ending = Some(ending.clone());
-    });
-    let effect = next
-        .attempt
-        .as_ref()
-        .map(|a| Effect::Conclude(reference(a)));
-    let Some(reason) = verdict.reason else {
-        next.lost_streak = 0;
-        next.state = State::Finished(ending);
-        return apply(next, What::Finished, verdict.message, effect);
-    };
-    next.lost_streak = if reason == FailureReason::RunnerLost {
-        next.lost_streak.saturating_add(1)
-    } else {
-        0
-    };
-    let declined = verdict.outcome == Outcome::Aborted;
-    match retry::after(&next, reason, context.now, context.random) {
-        Retry::At(until) if !declined => {
-            next.state = State::Queued(Hold::Backoff { until });
-            let why = format!("{reason}: {}", verdict.message);
-            apply(next, What::Retry, why, effect)
-        }
-        Retry::At(_) | Retry::No(_) => {
-            let outcome = if declined {
-                Outcome::Aborted
-            } else {
-                retry::final_outcome(reason)
-            };
-            next.state = State::Finished(Ending { outcome, ..ending });
-            apply(next, What::Finished, verdict.message, effect)
-        }
-    }
-}
-
-/// What the end of an attempt means when a stop was asked for: the stop is why
-/// it ended, and the exit stays beside it.
-fn after_stop(task: &Task, verdict: Verdict) -> Verdict {
-    let State::Stopping { reason, .. } = task.state else {
-        return verdict;
-    };
-    let (outcome, message) = match reason {
-        StopReason::Cancel => (
-            Outcome::Cancelled,
-            format!("cancelled; {}", verdict.message),
-        ),
-        StopReason::Timeout => (
-            Outcome::Failed,
-            format!(
-                "stopped after {} ms, its timeout; {}",
-                task.spec.limits.timeout.unwrap_or(0),
-                verdict.message
-            ),
-        ),
-        StopReason::StartTimeout => (
-            Outcome::Failed,
-            format!("not started within {} ms", task.spec.limits.start_timeout()),
-        ),
-    };
-    Verdict {
-        outcome,
-        reason: Some(reason.failure()),
-        message,
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,131 @@
+//! What people ask for: new tasks, and the end of others.
+
+use super::{Engine, Turn};
+use crate::{
+    dispatcher::{
+        handle::{CancelError, Cancelled, OnBusy, Submission, SubmitError, Submitted, Unavailable},
+        overview::Phase,
+    },
+    store::{Entry, StoreError},
+    task::{
+        event::{Event, What},
+        id::TaskId,
+        state::{State, Task},
+    },
+};
+
+impl Engine {
+    pub(super) fn submit(
+        &mut self,
+        turn: &mut Turn,
+        submission: Submission,
+        rerun_of: Option<TaskId>,
+    ) -> Result<Result<Submitted, SubmitError>, StoreError> {
+        if let Some(request_id) = &submission.spec.request_id
+            && let Some((id, digest)) = turn.batch.request(request_id)?
+        {
+            let known = if digest == submission.digest {
+                turn.batch.task(id)?
+            } else {
+                None
+            };
+            return Ok(known.map_or(Err(SubmitError::RequestIdReused(id)), |task| {
+                Ok(Submitted {
+                    task,
+                    existing: true,
+                })
+            }));
+        }
+        if matches!(self.phase, Phase::Draining | Phase::Stopping) {
+            return Ok(Err(Unavailable.into()));
+        }
+        if let Some(of) = rerun_of.filter(|of| self.tasks.contains_key(of)) {
+            return Ok(Err(SubmitError::Active(of)));
+        }
+        if self.tasks.len() >= self.parts.config.max_queued {
+            return Ok(Err(SubmitError::QueueFull(self.tasks.len())));
+        }
+        if let Err(refused) = self.make_way(turn, &submission, rerun_of)? {
+            return Ok(Err(refused));
+        }
+        let entry = Entry {
+            at: turn.wall,
+            what: What::Submitted,
+            why: &rerun_of.map_or_else(String::new, |of| format!("rerun of task {of}")),
+        };
+        let spec = submission.spec;
+        let task = turn
+            .batch
+            .insert(spec, &submission.payload, submission.digest, &entry)?;
+        tracing::info!(task = %task.id, agent = task.spec.agent, "submitted");
+        self.schedule.update(&task, turn.wall);
+        self.tasks.insert(task.id, task.clone());
+        Ok(Ok(Submitted {
+            task,
+            existing: false,
+        }))
+    }
+
+    /// Deals with the active tasks of a new task's key. A rerun takes the place
+    /// of queued ones, unless they are reruns of the same task: then somebody
+    /// asked twice.
+    fn make_way(
+        &mut self,
+        turn: &mut Turn,
+        submission: &Submission,
+        rerun_of: Option<TaskId>,
+    ) -> Result<Result<(), SubmitError>, StoreError> {
+        let Some(key) = submission.spec.key() else {
+            return Ok(Ok(()));
+        };
+        let of_key: Vec<_> = self.schedule.of_key(&key).collect();
+        let may_supersede = |task: &Task| {
+            rerun_of.is_some()
+                && matches!(task.state, State::Queued(_))
+                && task.spec.rerun_of != rerun_of
+        };
+        let in_the_way = of_key
+            .iter()
+            .copied()
+            .find(|id| self.tasks.get(id).is_some_and(|task| !may_supersede(task)));
+        if let (OnBusy::Refuse, Some(task)) = (submission.on_busy, in_the_way) {
+            return Ok(Err(SubmitError::KeyBusy { task }));
+        }
+        for id in of_key {
+            let superseded = self.tasks.get(&id).is_some_and(may_supersede);
+            if superseded || submission.on_busy == OnBusy::Replace {
+                let event = Event::Cancel {
+                    by: submission.spec.user.clone(),
+                    forced: false,
+                    superseded_by: superseded.then(|| turn.batch.next_task()),
+                };
+                self.apply(turn, id, &event)?;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    pub(super) fn cancel(
+        &mut self,
+        turn: &mut Turn,
+        id: TaskId,
+        by: String,
+        forced: bool,
+    ) -> Result<Result<Cancelled, CancelError>, StoreError> {
+        if !self.tasks.contains_key(&id) {
+            let known = turn.batch.task(id)?.is_some();
+            return Ok(if known {
+                Ok(Cancelled::AlreadyFinal)
+            } else {
+                Err(CancelError::NotFound(id))
+            });
+        }
+        let event = Event::Cancel {
+            by,
+            forced,
+            superseded_by: None,
+        };
+        self.apply(turn, id, &event)?;
+        Ok(Ok(Cancelled::Done))
+    }
+}

@@ -1,0 +1,99 @@
+//! What runners say.
+
+use agentd_proto::v1;
+
+use super::{Failure, task_id};
+use crate::task::{
+    attempt::{Exit, ProcessIdentity, Run, RunResult, Status},
+    event::{AttemptRef, Stage},
+    id::{AttemptId, Nonce, Timestamp},
+};
+
+fn process(identity: Option<v1::ProcessIdentity>) -> Result<ProcessIdentity, Failure> {
+    let identity = identity.ok_or_else(|| Failure::field("runner", "no identity"))?;
+    Ok(ProcessIdentity {
+        pid: identity.pid,
+        start_ticks: identity.start_ticks,
+        boot_id: identity.boot_id,
+    })
+}
+
+/// What a runner says when it registers.
+pub(in crate::rpc) struct Registration {
+    pub(in crate::rpc) attempt: AttemptRef,
+    pub(in crate::rpc) runner: ProcessIdentity,
+    pub(in crate::rpc) stage: Stage,
+    pub(in crate::rpc) result: Option<RunResult>,
+}
+
+pub(in crate::rpc) fn registration(register: v1::Register) -> Result<Registration, Failure> {
+    let nonce = <[u8; 16]>::try_from(register.nonce)
+        .map_err(|_| Failure::field("nonce", "not 16 bytes"))?;
+    if register.attempt == 0 {
+        return Err(Failure::field("attempt", "0 is no attempt's number"));
+    }
+    let attempt = AttemptRef {
+        id: AttemptId {
+            task: task_id(register.task)?,
+            number: register.attempt,
+        },
+        nonce: Nonce(nonce),
+    };
+    let stage = match register.started {
+        Some(it) => {
+            let (agent, at) = started(it)?;
+            Stage::Running { agent, at }
+        }
+        None => Stage::Waiting,
+    };
+    Ok(Registration {
+        attempt,
+        runner: process(register.runner)?,
+        stage,
+        result: register.exited.map(exited).transpose()?,
+    })
+}
+
+pub(in crate::rpc) fn started(
+    started: v1::Started,
+) -> Result<(ProcessIdentity, Timestamp), Failure> {
+    Ok((process(started.agent)?, Timestamp(started.at)))
+}
+
+pub(in crate::rpc) fn exited(exited: v1::Exited) -> Result<RunResult, Failure> {
+    let run = match exited.exit {
+        Some(exit) => Run::Exited {
+            started_at: Timestamp(exited.started_at),
+            exit: self::exit(exit)?,
+        },
+        None if exited.spawn_error.is_empty() => Run::NotStarted,
+        None => Run::SpawnFailed {
+            message: exited.spawn_error,
+            missing: exited.agent_missing,
+        },
+    };
+    Ok(RunResult {
+        run,
+        ended_at: Timestamp(exited.ended_at),
+        left_over: exited.left_over,
+    })
+}
+
+fn exit(exit: v1::Exit) -> Result<Exit, Failure> {
+    let status = match (exit.code, exit.signal) {
+        (Some(code), None) => Status::Code(code),
+        (None, Some(number)) => Status::Signal {
+            number,
+            core: exit.core_dumped,
+        },
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(Failure::field("exit", "neither a code nor a signal"));
+        }
+    };
+    Ok(Exit {
+        status,
+        user_cpu: exit.user_cpu,
+        system_cpu: exit.system_cpu,
+        peak_memory: exit.peak_memory,
+    })
+}

@@ -1,0 +1,97 @@
+//! Cancels and limits: what asks an attempt to end.
+
+use super::{Context, Decision, Ignored, apply, reference};
+use crate::task::{
+    attempt::Ending,
+    effect::Effect,
+    event::What,
+    reason::{FailureReason, Outcome},
+    state::{State, StopReason, Task},
+};
+
+pub(super) fn cancel(
+    task: &Task,
+    context: Context,
+    reason: FailureReason,
+    forced: bool,
+    why: String,
+) -> Decision {
+    let mut next = task.clone();
+    match task.state {
+        State::Queued(_) => {
+            next.state = State::Finished(Ending {
+                outcome: Outcome::Cancelled,
+                reason: Some(reason),
+                message: why.clone(),
+                at: context.now,
+            });
+            return apply(next, What::Finished, why, None);
+        }
+        State::Starting | State::Running => {
+            next.state = State::Stopping {
+                reason: StopReason::Cancel,
+                forced,
+            };
+        }
+        State::Stopping {
+            reason: StopReason::Cancel,
+            forced: true,
+        } => return Decision::Repeat(stop(task, StopReason::Cancel, true)),
+        // A second cancel skips the grace.
+        State::Stopping { reason, forced: f } => {
+            next.state = State::Stopping {
+                reason: StopReason::Cancel,
+                forced: forced || f || reason == StopReason::Cancel,
+            };
+        }
+        State::Finished(_) => return Decision::Ignore(Ignored::Final),
+    }
+    let State::Stopping { reason, forced } = next.state else {
+        return Decision::Ignore(Ignored::NotNow);
+    };
+    let effect = stop(task, reason, forced);
+    apply(next, What::StopRequested, why, Some(effect))
+}
+
+pub(super) fn deadline(task: &Task, limit: StopReason) -> Decision {
+    let (fits, why) = match limit {
+        StopReason::StartTimeout => (
+            task.state == State::Starting,
+            format!("not started after {} ms", task.spec.limits.start_timeout()),
+        ),
+        StopReason::Timeout => (
+            task.state == State::Running,
+            format!(
+                "ran longer than {} ms",
+                task.spec.limits.timeout.unwrap_or(0)
+            ),
+        ),
+        StopReason::Cancel => (false, String::new()),
+    };
+    if !fits {
+        return Decision::Ignore(Ignored::NotNow);
+    }
+    // A start that hangs has nothing to be polite to.
+    let forced = limit == StopReason::StartTimeout;
+    let mut next = task.clone();
+    next.state = State::Stopping {
+        reason: limit,
+        forced,
+    };
+    let effect = stop(task, limit, forced);
+    apply(next, What::StopRequested, why, Some(effect))
+}
+
+/// The effect that stops the live attempt; every caller has one.
+pub(super) fn stop(task: &Task, reason: StopReason, forced: bool) -> Effect {
+    let attempt = task.attempt.as_ref().map(reference);
+    Effect::Stop {
+        attempt: attempt.expect("an occupied state has an attempt"),
+        reason,
+        grace: if forced {
+            0
+        } else {
+            task.spec.limits.kill_grace()
+        },
+    }
+}
