@@ -11,7 +11,7 @@ mod admission;
 mod reports;
 
 use super::{
-    handle::{Message, RerunOrder},
+    handle::{Message, Reply, RerunOrder, SubmitError, Submitted},
     overview::{AgentOverview, Overview, Phase},
     recovery::Recovery,
     timers::Timers,
@@ -81,16 +81,30 @@ pub(super) struct Engine {
 struct Turn {
     batch: Batch,
     acts: Vec<Act>,
+    /// New tasks whose submitters are told at the end of the turn, when they
+    /// may have a slot already.
+    submitted: Vec<(Reply<Result<Submitted, SubmitError>>, Submitted)>,
     now: Instant,
     wall: Timestamp,
 }
 
 impl Turn {
-    fn reply<T: Send + 'static>(&mut self, to: super::handle::Reply<T>, answer: T) {
+    fn reply<T: Send + 'static>(&mut self, to: Reply<T>, answer: T) {
         self.acts.push(Act::Reply(Box::new(move || {
             // Who asked may have gone; then nobody wants to know.
             drop(to.send(answer));
         })));
+    }
+
+    fn reply_submitted(
+        &mut self,
+        to: Reply<Result<Submitted, SubmitError>>,
+        answer: Result<Submitted, SubmitError>,
+    ) {
+        match answer {
+            Ok(submitted) => self.submitted.push((to, submitted)),
+            Err(_) => self.reply(to, answer),
+        }
     }
 }
 
@@ -154,6 +168,7 @@ impl Engine {
         let mut turn = Turn {
             batch: self.parts.store.begin()?,
             acts: Vec::new(),
+            submitted: Vec::new(),
             now,
             wall: clock::now(),
         };
@@ -168,6 +183,11 @@ impl Engine {
             while let Some(id) = self.schedule.pick() {
                 self.claim(&mut turn, id)?;
             }
+        }
+        for (reply, submitted) in std::mem::take(&mut turn.submitted) {
+            let now = self.tasks.get(&submitted.task.id).cloned();
+            let task = now.unwrap_or(submitted.task);
+            turn.reply(reply, Ok(Submitted { task, ..submitted }));
         }
         if self.phase == Phase::Draining && self.schedule.occupied() == 0 {
             self.phase = Phase::Stopping;
@@ -189,12 +209,12 @@ impl Engine {
         match message {
             Message::Submit(submission, reply) => {
                 let answer = self.submit(turn, *submission, None)?;
-                turn.reply(reply, answer);
+                turn.reply_submitted(reply, answer);
             }
             Message::Rerun(order, reply) => {
                 let RerunOrder { of, submission } = *order;
                 let answer = self.submit(turn, submission, Some(of))?;
-                turn.reply(reply, answer);
+                turn.reply_submitted(reply, answer);
             }
             Message::Cancel {
                 id,

@@ -19,14 +19,13 @@ use super::{
     watch::{self, CHUNK},
 };
 use crate::{
-    clock,
     config::Config,
     dispatcher::{Cancelled, RerunOrder, Submitted, Unavailable},
-    store::{COUNT_BOUND, Filter, Reader, StoreError},
+    store::COUNT_BOUND,
     task::{
         id::{Revision, TaskId},
         reason::Outcome,
-        state::{Hold, State, Task},
+        state::{State, Task},
     },
 };
 
@@ -299,7 +298,7 @@ impl v1::control_server::Control for ControlService {
         let request = request.into_inner();
         let task = TaskId::new(request.task);
         let mut revisions = self.shared.dispatcher.revisions();
-        let mut after = match (request.after_revision, request.from_start) {
+        let after = match (request.after_revision, request.from_start) {
             (0, false) => *revisions.borrow_and_update(),
             (revision, _) => Revision(revision),
         };

@@ -5,10 +5,13 @@
 //! before it reads as if it were empty. A number is never used again. The test
 //! of this module holds the bytes of format 1.
 
+mod code;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use prost::Message;
 
+use self::code::{Code, state_kind};
 use crate::task::{
     attempt::{Attempt, Ending, Exit, Phase, ProcessIdentity, Status, Workspace},
     event::What,
@@ -47,50 +50,6 @@ pub struct JournalEntry {
     pub why: String,
     /// The state after it.
     pub state: StateKind,
-}
-
-/// Gives each value of an enumeration its stored number.
-macro_rules! codes {
-    ($ty:ident, $field:literal: $($variant:ident = $code:literal),+ $(,)?) => {
-        impl Code for $ty {
-            fn code(self) -> u32 {
-                match self { $($ty::$variant => $code),+ }
-            }
-            fn from_code(code: u32) -> Result<Self, RecordError> {
-                match code {
-                    $($code => Ok($ty::$variant),)+
-                    _ => Err(RecordError::Field($field)),
-                }
-            }
-        }
-    };
-}
-
-trait Code: Sized {
-    fn code(self) -> u32;
-    fn from_code(code: u32) -> Result<Self, RecordError>;
-}
-
-codes!(Trigger, "trigger": Manual = 1, Rerun = 2, Webhook = 3, Schedule = 4);
-codes!(AgentType, "agent type": Command = 1);
-codes!(WorkspaceMode, "workspace mode": Worktree = 1, InPlace = 2, None = 3);
-codes!(Phase, "phase": Claimed = 1, Registered = 2, Running = 3, Ended = 4);
-codes!(StopReason, "stop reason": Cancel = 1, Timeout = 2, StartTimeout = 3);
-codes!(Outcome, "outcome":
-    Succeeded = 1, Failed = 2, Cancelled = 3, Interrupted = 4, Aborted = 5);
-codes!(FailureReason, "failure reason":
-    RunnerLost = 1, HostRebooted = 2, SpawnFailed = 3, StartTimeout = 4, Timeout = 5,
-    WorkspaceFailed = 6, RepoMissing = 7, AgentError = 8, AgentMissing = 9, Cancelled = 10,
-    Superseded = 11);
-codes!(What, "event":
-    Submitted = 1, Claimed = 2, WorkspaceReady = 3, Registered = 4, Started = 5, Adopted = 6,
-    StopRequested = 7, Retry = 8, Finished = 9);
-
-pub(super) fn state_kind(code: u8) -> Result<StateKind, RecordError> {
-    StateKind::ALL
-        .into_iter()
-        .find(|kind| *kind as u8 == code)
-        .ok_or(RecordError::Field("state"))
 }
 
 #[derive(Clone, PartialEq, Message)]

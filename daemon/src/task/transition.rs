@@ -11,14 +11,13 @@ use self::{
     stop::{cancel, deadline, stop},
 };
 use super::{
-    attempt::{Attempt, Ending, Exit, Phase, ProcessIdentity, Run, RunResult, Workspace},
+    attempt::{Attempt, Ending, Phase, ProcessIdentity, Run, RunResult, Workspace},
     effect::Effect,
     event::{AttemptRef, Event, Stage, What},
     id::{AttemptId, Timestamp},
     limits::{MAX_MESSAGE, clip},
     reason::{FailureReason, Outcome, Verdict},
-    retry::{self, Retry},
-    state::{Hold, State, StopReason, Task},
+    state::{Hold, State, Task},
 };
 
 /// What a decision may depend on besides the task and the event.

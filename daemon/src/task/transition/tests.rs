@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::task::{
     id::Nonce,
-    state::StateKind,
+    state::{StateKind, StopReason},
     testing::{
         NONCE, cancel, claim, exited, named, process, registered, running, started, task, workspace,
     },
