@@ -1,1 +1,28 @@
+//! The world of the end-to-end tests: a daemon of its own with real programs,
+//! git repositories, and agents that misbehave.
+//!
+//! Nothing here knows what is right; it starts, asks, and looks at processes
+//! and files from outside. What it promises is that a test leaves nothing
+//! behind: a [`TestDaemon`] ends its daemon and its agents when it is dropped,
+//! and fails the test if a process of its attempts was left.
 
+mod cli;
+mod daemon;
+mod gate;
+mod process;
+mod program;
+mod repo;
+mod wait;
+
+pub use self::{
+    cli::{Ctl, Output},
+    daemon::{TestDaemon, write_private},
+    gate::Gate,
+    process::{Marked, exists, kill_pid, peak_memory},
+    program::{fake_agent, program},
+    repo::Repo,
+    wait::{DEADLINE, wait_for, wait_until},
+};
+
+/// The clients and messages of the interface.
+pub use agentd_proto::{reason, v1};

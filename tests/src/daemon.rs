@@ -1,0 +1,431 @@
+//! A daemon of a test's own.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::Arc,
+    thread,
+};
+
+use agentd_proto::v1::control_client::ControlClient;
+use hyper_util::rt::TokioIo;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+use crate::{
+    cli::{Ctl, Output},
+    gate::Gate,
+    process::{Marked, exists, of_socket, runners_of},
+    program::{command, program},
+    repo::Repo,
+    wait::{wait_for, wait_until},
+};
+
+/// What is used if a test names no configuration of its own.
+const CONFIG: &str = "[daemon]\nmax_running = 4\n";
+
+/// How much of the log is shown when a test fails, bytes.
+const SHOWN_LOG: usize = 16 * 1024;
+
+/// A daemon with a directory of its own for its files, its socket and its
+/// user's home. Dropping it ends it and every agent of it.
+#[derive(Debug)]
+pub struct TestDaemon {
+    dir: TempDir,
+    process: Option<Child>,
+}
+
+impl TestDaemon {
+    /// A running daemon with four slots.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::with(CONFIG)
+    }
+
+    /// A running daemon with this configuration.
+    #[must_use]
+    pub fn with(config: &str) -> Self {
+        let mut daemon = Self::prepared(config);
+        daemon.launch();
+        daemon
+    }
+
+    /// Everything but the daemon's process.
+    ///
+    /// # Panics
+    /// If the directories cannot be made.
+    #[must_use]
+    pub fn prepared(config: &str) -> Self {
+        // Short: a socket's path has room for 107 bytes.
+        let dir = tempfile::Builder::new()
+            .prefix("ad")
+            .tempdir()
+            .expect("a directory can be made");
+        let daemon = Self { dir, process: None };
+        fs::create_dir(daemon.home()).expect("a directory can be made");
+        daemon.configure(config);
+        daemon
+    }
+
+    /// Replaces the configuration; it counts from the next start on.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn configure(&self, config: &str) {
+        fs::write(self.path("config.toml"), config).expect("a file can be written");
+    }
+
+    /// Starts the daemon and waits until it answers.
+    ///
+    /// # Panics
+    /// If it runs already or ends instead.
+    pub fn launch(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        let child = self.spawn();
+        let socket = self.socket();
+        self.process = Some(child);
+        wait_until("the daemon answers", || {
+            let child = self.process.as_mut().expect("it was just started");
+            let ended = child.try_wait().expect("a child can be asked");
+            assert!(ended.is_none(), "agentd ended: {ended:?}\n{}", self.log());
+            UnixStream::connect(&socket).is_ok()
+        });
+    }
+
+    /// Starts a daemon that is to refuse to start; exit code and message.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn refuse(&self, change: impl FnOnce(&mut Command)) -> (Option<i32>, String) {
+        let mut command = self.command();
+        command.stderr(Stdio::piped());
+        change(&mut command);
+        let mut child = command.spawn().expect("agentd can be started");
+        wait_until("the daemon refuses to start", || {
+            child.try_wait().expect("a child can be asked").is_some()
+        });
+        let output = child.wait_with_output().expect("it has ended");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), text)
+    }
+
+    /// The command that starts the daemon.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = command(&program("agentd"), &self.home());
+        command
+            .arg("--config")
+            .arg(self.path("config.toml"))
+            .arg("--state-dir")
+            .arg(self.state())
+            .arg("--socket")
+            .arg(self.socket())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command
+    }
+
+    fn spawn(&self) -> Child {
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .expect("a log can be opened");
+        let mut command = self.command();
+        command.env("AGENTD_LOG", "debug").stderr(log);
+        command.spawn().expect("agentd can be started")
+    }
+
+    /// Ends the daemon without warning.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn kill(&mut self) {
+        let mut child = self.process.take().expect("it runs");
+        child.kill().expect("a child can be killed");
+        child.wait().expect("a child can be waited for");
+    }
+
+    /// Asks the daemon to end with SIGTERM and waits for it.
+    ///
+    /// # Panics
+    /// If it does not run or does not end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let pid = i32::try_from(self.pid()).expect("the kernel counts pids in an i32");
+        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("a child can be signalled");
+        self.ended()
+    }
+
+    /// Waits for the end of a daemon that was told to end.
+    ///
+    /// # Panics
+    /// If it does not run or does not end.
+    pub fn ended(&mut self) -> ExitStatus {
+        let mut child = self.process.take().expect("it runs");
+        wait_for("the daemon ends", || {
+            child.try_wait().expect("a child can be asked")
+        })
+    }
+
+    /// The daemon's process.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
+    /// A file or directory in the test's directory.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// As [`TestDaemon::path`], for a command line.
+    ///
+    /// # Panics
+    /// Never: paths of tests are text.
+    #[must_use]
+    pub fn arg(&self, name: &str) -> String {
+        let path = self.path(name).into_os_string();
+        path.into_string().expect("paths of tests are text")
+    }
+
+    /// The home of the user whom the daemon belongs to.
+    #[must_use]
+    pub fn home(&self) -> PathBuf {
+        self.path("home")
+    }
+
+    /// The daemon's directory.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    /// Where the daemon listens.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.path("run/s")
+    }
+
+    /// Everything that the daemon has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.path("log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// A gate for agents.
+    #[must_use]
+    pub fn gate(&self, name: &str) -> Gate {
+        Gate::new(&self.path(name))
+    }
+
+    /// A repository with one commit.
+    #[must_use]
+    pub fn repo(&self, name: &str) -> Repo {
+        Repo::new(&self.path(name), &self.home())
+    }
+
+    /// Calls of `agentctl`.
+    #[must_use]
+    pub fn agentctl(&self) -> Ctl {
+        Ctl::new(&self.socket(), &self.home())
+    }
+
+    /// Makes one call.
+    #[must_use]
+    pub fn ctl<S: AsRef<str>>(&self, args: &[S]) -> Output {
+        self.agentctl().call(args)
+    }
+
+    /// Submits with these arguments; the task.
+    #[track_caller]
+    pub fn submit<S: AsRef<str>>(&self, args: &[S]) -> u64 {
+        let mut line = vec!["submit", "-q"];
+        line.extend(args.iter().map(AsRef::as_ref));
+        self.ctl(&line).id()
+    }
+
+    /// Submits a script for the shell.
+    #[track_caller]
+    pub fn sh(&self, script: &str) -> u64 {
+        self.submit(&["--", "sh", "-c", script])
+    }
+
+    /// The task as `show -o json` prints it.
+    #[track_caller]
+    #[must_use]
+    pub fn show(&self, task: u64) -> Value {
+        self.ctl(&["show", &task.to_string(), "-o", "json"]).json()
+    }
+
+    /// The task's state.
+    #[track_caller]
+    #[must_use]
+    pub fn state_of(&self, task: u64) -> String {
+        self.show(task)["state"].as_str().unwrap_or("").to_owned()
+    }
+
+    /// Waits until the task has ended; how it is then.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[track_caller]
+    pub fn wait(&self, task: u64) -> Value {
+        let waited = self.ctl(&["wait", &task.to_string(), "--timeout", "60s"]);
+        assert!(waited.code == 0 || waited.code == 1, "{waited:?}");
+        self.show(task)
+    }
+
+    /// Waits until the task is in a state.
+    ///
+    /// # Panics
+    /// If it does not come to be.
+    #[track_caller]
+    pub fn wait_state(&self, task: u64, state: &str) {
+        wait_until(&format!("task {task} is {state}"), || {
+            self.state_of(task) == state
+        });
+    }
+
+    /// The journal of one task: `what: why` a line.
+    #[track_caller]
+    #[must_use]
+    pub fn events(&self, task: u64) -> Vec<Value> {
+        let id = task.to_string();
+        let watched = self
+            .ctl(&["watch", &id, "--since-start", "-o", "jsonl"])
+            .ok();
+        let lines = watched.text().lines();
+        lines
+            .map(|line| serde_json::from_str(line).expect("a line is a document"))
+            .collect()
+    }
+
+    /// A client of the interface itself.
+    ///
+    /// # Panics
+    /// If nobody answers.
+    pub async fn client(&self) -> ControlClient<Channel> {
+        ControlClient::new(self.channel().await)
+    }
+
+    /// A connection.
+    ///
+    /// # Panics
+    /// If nobody answers.
+    pub async fn channel(&self) -> Channel {
+        let socket = Arc::new(self.socket());
+        let connector = tower::service_fn(move |_: Uri| {
+            let socket = Arc::clone(&socket);
+            async move {
+                let stream = tokio::net::UnixStream::connect(&*socket).await?;
+                Ok::<_, std::io::Error>(TokioIo::new(stream))
+            }
+        });
+        Endpoint::from_static("http://agentd")
+            .connect_with_connector(connector)
+            .await
+            .expect("the daemon answers")
+    }
+
+    /// The living processes of this daemon's agents.
+    #[must_use]
+    pub fn agents(&self) -> Vec<Marked> {
+        of_socket(&self.socket())
+    }
+
+    /// The living runners of this daemon's attempts.
+    #[must_use]
+    pub fn runners(&self) -> Vec<Marked> {
+        runners_of(&self.state())
+    }
+
+    /// Waits until no process of any attempt is left.
+    ///
+    /// # Panics
+    /// If one stays.
+    #[track_caller]
+    pub fn wait_no_process(&self) {
+        wait_until("no process of an attempt is left", || {
+            self.agents().is_empty() && self.runners().is_empty()
+        });
+    }
+
+    /// Ends the daemon with all its tasks.
+    #[track_caller]
+    fn end(&mut self) {
+        if self.process.is_some() {
+            let done = self.ctl(&["shutdown", "--cancel-all"]);
+            assert_eq!(done.code, 0, "{done:?}");
+            let status = self.ended();
+            assert!(status.success(), "agentd: {status}\n{}", self.tail_of_log());
+        }
+        self.wait_no_process();
+    }
+
+    fn tail_of_log(&self) -> String {
+        let log = self.log();
+        let from = log.len().saturating_sub(SHOWN_LOG);
+        let from = log.ceil_char_boundary(from);
+        log[from..].to_owned()
+    }
+
+    /// Ends everything by force, after a test has failed.
+    #[expect(clippy::print_stderr, reason = "shown when a test has failed")]
+    fn tidy(&mut self) {
+        eprintln!("the daemon's log:\n{}", self.tail_of_log());
+        if let Some(mut child) = self.process.take() {
+            child.kill().ok();
+            child.wait().ok();
+        }
+        for left in self.runners().iter().chain(&self.agents()) {
+            let pid = i32::try_from(left.pid).unwrap_or(i32::MAX);
+            if exists(left.pid) {
+                kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+            }
+        }
+    }
+}
+
+impl Drop for TestDaemon {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.tidy();
+            return;
+        }
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.end()));
+        if let Err(why) = ended {
+            self.tidy();
+            std::panic::resume_unwind(why);
+        }
+    }
+}
+
+/// Writes a file that only its owner may read, as secrets are kept.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn write_private(path: &Path, text: &str) {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    let mut file: File = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .expect("a file can be opened");
+    file.write_all(text.as_bytes())
+        .expect("a file can be written");
+}
