@@ -5,19 +5,17 @@ use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::Arc,
     thread,
 };
 
 use agentd_proto::v1::control_client::ControlClient;
-use hyper_util::rt::TokioIo;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::Value;
 use tempfile::TempDir;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Channel, Endpoint};
 
 use crate::{
     cli::{Ctl, Output},
@@ -326,16 +324,9 @@ impl TestDaemon {
     /// # Panics
     /// If nobody answers.
     pub async fn channel(&self) -> Channel {
-        let socket = Arc::new(self.socket());
-        let connector = tower::service_fn(move |_: Uri| {
-            let socket = Arc::clone(&socket);
-            async move {
-                let stream = tokio::net::UnixStream::connect(&*socket).await?;
-                Ok::<_, std::io::Error>(TokioIo::new(stream))
-            }
-        });
-        Endpoint::from_static("http://agentd")
-            .connect_with_connector(connector)
+        Endpoint::from_shared(format!("unix://{}", self.socket().display()))
+            .expect("a socket's path is an address")
+            .connect()
             .await
             .expect("the daemon answers")
     }
