@@ -96,5 +96,7 @@ fn detach() -> io::Result<()> {
     rustix::stdio::dup2_stdin(null)?;
     rustix::process::chdir("/")?;
     nix::sys::prctl::set_child_subreaper(true)?;
+    // It was started as /proc/self/exe, and would be called "exe".
+    nix::sys::prctl::set_name(c"agentd-runner")?;
     Ok(())
 }

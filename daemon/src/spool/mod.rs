@@ -104,7 +104,7 @@ impl AttemptDir {
         }
     }
 
-    /// Writes what to run and the agent's standard input.
+    /// Writes what to run and, if it has one, the agent's standard input.
     ///
     /// They need not survive a power cut, which ends the runner too, and are
     /// therefore not synced.
@@ -112,7 +112,9 @@ impl AttemptDir {
     /// # Errors
     /// If a file cannot be written.
     pub fn write_launch(&self, launch: &Launch, prompt: &str) -> io::Result<()> {
-        write_private(&self.prompt(), prompt.as_bytes())?;
+        if launch.stdin == Stdin::Prompt {
+            write_private(&self.prompt(), prompt.as_bytes())?;
+        }
         write_private(&self.launch(), &format::encode_launch(launch))
     }
 

@@ -20,7 +20,7 @@ fn launch() -> Launch {
         argv: vec!["true".into()],
         env: [("A".to_owned(), "b c\n".to_owned())].into(),
         cwd: "/".into(),
-        stdin: Stdin::Empty,
+        stdin: Stdin::Prompt,
         polite_signal: 15,
         start_timeout: 1,
         kill_grace: 2,
