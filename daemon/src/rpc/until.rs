@@ -40,11 +40,16 @@ impl<T, S: Stream<Item = Result<T, Status>>> Stream for Until<S> {
         if self.ended {
             return Poll::Ready(None);
         }
-        if self.stop.as_mut().poll(context).is_ready() {
-            self.ended = true;
-            let stopping = Failure::from(Unavailable);
-            return Poll::Ready(Some(Err(stopping.into())));
+        // What was said before the stop is delivered: a runner that does not
+        // hear that its result is stored would wait for the next daemon.
+        if let Poll::Ready(next) = self.stream.as_mut().poll_next(context) {
+            return Poll::Ready(next);
         }
-        self.stream.as_mut().poll_next(context)
+        if self.stop.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.ended = true;
+        let stopping = Failure::from(Unavailable);
+        Poll::Ready(Some(Err(stopping.into())))
     }
 }
