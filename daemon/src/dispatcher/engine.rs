@@ -75,6 +75,8 @@ pub(super) struct Engine {
     recovery: Recovery,
     recover_until: Option<Instant>,
     phase: Phase,
+    /// Who asked for the end of every task, and waits for it.
+    until_end: Vec<Reply<u64>>,
 }
 
 /// One turn of the loop.
@@ -139,6 +141,7 @@ impl Engine {
             } else {
                 Phase::Recovering
             },
+            until_end: Vec::new(),
         })
     }
 
@@ -192,6 +195,12 @@ impl Engine {
         if self.phase == Phase::Draining && self.schedule.occupied() == 0 {
             self.phase = Phase::Stopping;
         }
+        if self.phase == Phase::Stopping {
+            let running = u64::from(self.schedule.occupied());
+            for reply in std::mem::take(&mut self.until_end) {
+                turn.reply(reply, running);
+            }
+        }
         let revision = if turn.batch.is_dirty() {
             turn.batch.commit()?
         } else {
@@ -242,7 +251,7 @@ impl Engine {
                 turn.reply(reply, overview);
             }
             Message::ShutDown { cancel_all, reply } => {
-                let running = u64::from(self.schedule.occupied());
+                self.until_end.push(reply);
                 if cancel_all {
                     self.phase = Phase::Draining;
                     let mut ids: Vec<_> = self.tasks.keys().copied().collect();
@@ -250,10 +259,8 @@ impl Engine {
                     for id in ids {
                         self.cancel(turn, id, "shutdown".to_owned(), false)?.ok();
                     }
-                    turn.reply(reply, 0);
                 } else {
                     self.phase = Phase::Stopping;
-                    turn.reply(reply, running);
                 }
             }
             Message::Report(report) => self.hear(turn, report)?,
