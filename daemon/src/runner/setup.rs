@@ -86,9 +86,16 @@ fn ignore_signals() -> io::Result<()> {
 /// A session of its own, nothing of the daemon's as input or working
 /// directory, and every orphan of the agent's tree as its child.
 fn detach() -> io::Result<()> {
+    // It was spawned as the leader of a process group, so that no Ctrl-C meets
+    // it before it ignores signals; and a leader cannot have a session of its
+    // own. So it leaves its group first, for the daemon's.
+    if let Some(parent) = rustix::process::getppid()
+        && let Ok(group) = rustix::process::getpgid(Some(parent))
+    {
+        rustix::process::setpgid(None, Some(group)).ok();
+    }
     match rustix::process::setsid() {
-        // Who leads a process group already cannot have a session of its own,
-        // and is safe from the terminal of the daemon all the same.
+        // Still the leader: the daemon has died. A group of its own must do.
         Ok(_) | Err(Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
