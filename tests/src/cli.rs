@@ -4,11 +4,17 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
 };
 
 use serde_json::Value;
 
-use crate::program::{command, program};
+use crate::{
+    process::kill_pid,
+    program::{command, program},
+    wait::DEADLINE,
+};
 
 /// Calls of `agentctl` with one socket and a clean environment.
 #[derive(Debug, Clone)]
@@ -47,8 +53,8 @@ impl Ctl {
     /// If the program cannot be started.
     #[must_use]
     pub fn call<S: AsRef<str>>(&self, args: &[S]) -> Output {
-        let mut command = self.command(args);
-        Output::of(command.output().expect("agentctl can be started"))
+        let child = self.command(args).spawn();
+        Output::wait(child.expect("agentctl can be started"))
     }
 
     /// As [`Ctl::call`], with this on standard input.
@@ -85,10 +91,19 @@ impl Output {
     /// Waits for a call that was spawned.
     ///
     /// # Panics
-    /// If it cannot be waited for.
+    /// If it does not come to its end.
+    #[track_caller]
     #[must_use]
     pub fn wait(child: Child) -> Self {
-        Self::of(child.wait_with_output().expect("a child can be waited for"))
+        let pid = child.id();
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || sender.send(child.wait_with_output()));
+        let Ok(output) = receiver.recv_timeout(2 * DEADLINE) else {
+            kill_pid(pid);
+            let output = receiver.recv();
+            panic!("agentctl did not end: {output:?}");
+        };
+        Self::of(output.expect("a child can be waited for"))
     }
 
     fn of(output: std::process::Output) -> Self {

@@ -138,7 +138,7 @@ impl TestDaemon {
             .open(self.path("log"))
             .expect("a log can be opened");
         let mut command = self.command();
-        command.env("AGENTD_LOG", "debug").stderr(log);
+        command.env("AGENTD_LOG", "info,agentd=debug").stderr(log);
         command.spawn().expect("agentd can be started")
     }
 
@@ -297,7 +297,10 @@ impl TestDaemon {
         });
     }
 
-    /// The journal of one task: `what: why` a line.
+    /// The journal of a task that has ended, oldest entry first.
+    ///
+    /// # Panics
+    /// If a line is no document.
     #[track_caller]
     #[must_use]
     pub fn events(&self, task: u64) -> Vec<Value> {
@@ -341,6 +344,17 @@ impl TestDaemon {
     #[must_use]
     pub fn runners(&self) -> Vec<Marked> {
         runners_of(&self.state())
+    }
+
+    /// Who is connected to the daemon: clients and runners.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+        let socket = self.socket().to_string_lossy().into_owned();
+        // Flags, type, state (3 is connected), inode, path.
+        let rows = table.lines().filter(|row| row.ends_with(&socket));
+        rows.filter(|row| row.split_whitespace().nth(5) == Some("03"))
+            .count()
     }
 
     /// Waits until no process of any attempt is left.

@@ -44,7 +44,7 @@ fn main() -> io::Result<ExitCode> {
         }
         ["bytes", count, seed] => bytes(number(count), number(seed)),
         ["line", count] => line(number(count)),
-        ["paced", tokens] => paced(tokens),
+        ["paced", tokens, progress] => paced(tokens, progress),
         ["once", runs, slots, count] => once(runs, Path::new(slots), number(count)),
         other => Err(io::Error::other(format!("unknown: {other:?}"))),
     }
@@ -132,13 +132,15 @@ fn line(count: u64) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A numbered line for each byte that it reads; at the end it exits with 7.
-fn paced(tokens: &str) -> io::Result<ExitCode> {
+/// A numbered line for each byte that it reads, also noted in a file; at the
+/// end it exits with 7.
+fn paced(tokens: &str, progress: &str) -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
     for (index, token) in File::open(tokens)?.bytes().enumerate() {
         token?;
         writeln!(out, "line {index}")?;
         out.flush()?;
+        append(progress, &format!("line {index}\n"))?;
     }
     Ok(ExitCode::from(7))
 }

@@ -2,4 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod cancel;
+mod restart;
 mod run;
+mod runner;
+mod submit;
+mod workspace;
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use agentd_tests::Repo;
+
+/// Has git run this whenever it has made a worktree.
+fn hook(repo: &Repo, script: &str) {
+    let (hook, new) = (".git/hooks/post-checkout", ".git/hooks/new");
+    let (hook, new) = (repo.path().join(hook), repo.path().join(new));
+    fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+    // In one step: the old one may be running.
+    fs::rename(&new, &hook).unwrap();
+}
