@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use agentd_proto::v1::{self, State};
 use clap::{Args, ValueEnum};
 
-use super::task::{parse_label, unique_labels};
+use super::{
+    given,
+    task::{parse_label, unique_labels},
+};
 use crate::{
     cli::Context,
     client::Client,
@@ -47,7 +50,7 @@ pub(crate) struct Ls {
     state: Vec<StateArg>,
 
     /// Only tasks of this agent.
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", value_parser = given)]
     agent: Option<String>,
 
     /// Only tasks in this repository.
@@ -55,7 +58,7 @@ pub(crate) struct Ls {
     repo: Option<PathBuf>,
 
     /// Only tasks about this issue.
-    #[arg(long, value_name = "ISSUE")]
+    #[arg(long, value_name = "ISSUE", value_parser = given)]
     issue: Option<String>,
 
     /// Only tasks with this label; may be given several times.

@@ -77,6 +77,18 @@ impl Tally {
     }
 }
 
+/// A name that was given: an empty one, as of a variable that is not set,
+/// would mean the default or all.
+///
+/// # Errors
+/// It is empty.
+pub(crate) fn given(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// An id for a request, so that the same one made twice is made once.
 ///
 /// # Errors

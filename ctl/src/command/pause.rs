@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::given;
 use crate::{
     cli::Context,
     error::{EXIT_OK, Error},
@@ -13,7 +14,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(crate) struct Pause {
     /// Only this agent.
-    #[arg(value_name = "AGENT")]
+    #[arg(value_name = "AGENT", value_parser = given)]
     agent: Option<String>,
 }
 
@@ -21,7 +22,7 @@ pub(crate) struct Pause {
 #[derive(Debug, Args)]
 pub(crate) struct Resume {
     /// Only this agent.
-    #[arg(value_name = "AGENT")]
+    #[arg(value_name = "AGENT", value_parser = given)]
     agent: Option<String>,
 }
 

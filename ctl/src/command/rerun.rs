@@ -4,7 +4,7 @@ use agentd_proto::v1;
 use clap::Args;
 
 use super::{
-    Tally, random_request_id,
+    Tally, given, random_request_id,
     submit::no_task,
     task::{BusyArgs, check_prompt},
 };
@@ -26,7 +26,7 @@ pub(crate) struct Rerun {
     ids: Vec<TaskSet>,
 
     /// Use another model.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = given)]
     model: Option<String>,
 
     /// Use another prompt.

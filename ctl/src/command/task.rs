@@ -10,7 +10,7 @@ use std::{
 use agentd_proto::v1;
 use clap::{Args, ValueEnum};
 
-use super::random_request_id;
+use super::{given, random_request_id};
 use crate::{
     error::{Error, Kind},
     output::{page::quoted, table::cut},
@@ -42,7 +42,7 @@ pub(crate) struct TaskArgs {
     command: Vec<String>,
 
     /// The agent that does it [default: the daemon's; shell for a command].
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", value_parser = given)]
     agent: Option<String>,
 
     /// The git repository to work in; without it the agent gets an empty directory.
@@ -51,11 +51,11 @@ pub(crate) struct TaskArgs {
 
     /// The issue it is about. Of one agent, repository and issue only one task
     /// is active at a time.
-    #[arg(long, value_name = "ISSUE")]
+    #[arg(long, value_name = "ISSUE", value_parser = given)]
     issue: Option<String>,
 
     /// The model to use [default: the agent's].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = given)]
     model: Option<String>,
 
     /// A title for lists [default: the prompt's first line].
@@ -100,7 +100,7 @@ pub(crate) struct TaskArgs {
 
     /// The same id with the same contents makes one task, however often it is
     /// sent [default: a random one].
-    #[arg(long, value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "ID", value_parser = given)]
     request_id: Option<String>,
 }
 
