@@ -100,24 +100,37 @@ impl TestDaemon {
     /// Starts a daemon that is to refuse to start; exit code and message.
     ///
     /// # Panics
-    /// If it cannot be started.
+    /// If it cannot be started, or goes on.
     #[must_use]
-    pub fn refuse(&self, change: impl FnOnce(&mut Command)) -> (Option<i32>, String) {
-        let mut command = self.command();
-        command.stderr(Stdio::piped());
-        change(&mut command);
-        let mut child = command.spawn().expect("agentd can be started");
-        wait_until("the daemon refuses to start", || {
-            child.try_wait().expect("a child can be asked").is_some()
-        });
-        let output = child.wait_with_output().expect("it has ended");
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), text)
+    pub fn refuse(&self) -> (Option<i32>, String) {
+        refused(self.command())
     }
 
-    /// The command that starts the daemon.
+    /// As [`TestDaemon::refuse`], with another socket.
     #[must_use]
-    pub fn command(&self) -> Command {
+    pub fn refuse_at(&self, socket: &Path) -> (Option<i32>, String) {
+        refused(self.command_at(socket))
+    }
+
+    /// Has the configuration checked; exit code and message.
+    ///
+    /// # Panics
+    /// If it cannot be started, or goes on.
+    #[must_use]
+    pub fn check_config(&self) -> (Option<i32>, String) {
+        let mut check = command(&program("agentd"), &self.home());
+        check
+            .arg("check-config")
+            .arg("--config")
+            .arg(self.path("config.toml"));
+        refused(check)
+    }
+
+    fn command(&self) -> Command {
+        self.command_at(&self.socket())
+    }
+
+    fn command_at(&self, socket: &Path) -> Command {
         let mut command = command(&program("agentd"), &self.home());
         command
             .arg("--config")
@@ -125,9 +138,7 @@ impl TestDaemon {
             .arg("--state-dir")
             .arg(self.state())
             .arg("--socket")
-            .arg(self.socket())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
+            .arg(socket);
         command
     }
 
@@ -138,7 +149,11 @@ impl TestDaemon {
             .open(self.path("log"))
             .expect("a log can be opened");
         let mut command = self.command();
-        command.env("AGENTD_LOG", "info,agentd=debug").stderr(log);
+        command
+            .env("AGENTD_LOG", "info,agentd=debug")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
         command.spawn().expect("agentd can be started")
     }
 
@@ -416,6 +431,21 @@ impl Drop for TestDaemon {
             std::panic::resume_unwind(why);
         }
     }
+}
+
+/// Runs what is to end by itself; exit code and messages.
+fn refused(mut command: Command) -> (Option<i32>, String) {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("agentd can be started");
+    wait_until("agentd refuses", || {
+        child.try_wait().expect("a child can be asked").is_some()
+    });
+    let output = child.wait_with_output().expect("it has ended");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), text)
 }
 
 /// Writes a file that only its owner may read, as secrets are kept.

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod bad_input;
 mod cancel;
+mod output;
+mod refusal;
+mod rerun;
 mod restart;
 mod run;
 mod runner;
