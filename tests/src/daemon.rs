@@ -8,17 +8,14 @@ use std::{
     thread,
 };
 
-use agentd_proto::v1::control_client::ControlClient;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde_json::Value;
 use tempfile::TempDir;
-use tonic::transport::{Channel, Endpoint};
 
 use crate::{
-    cli::{Ctl, Output},
+    cli::Ctl,
     gate::Gate,
     process::{Marked, exists, of_socket, runners_of},
     program::{command, program},
@@ -254,99 +251,6 @@ impl TestDaemon {
     #[must_use]
     pub fn agentctl(&self) -> Ctl {
         Ctl::new(&self.socket(), &self.home())
-    }
-
-    /// Makes one call.
-    #[must_use]
-    pub fn ctl<S: AsRef<str>>(&self, args: &[S]) -> Output {
-        self.agentctl().call(args)
-    }
-
-    /// Submits with these arguments; the task.
-    #[track_caller]
-    pub fn submit<S: AsRef<str>>(&self, args: &[S]) -> u64 {
-        let mut line = vec!["submit", "-q"];
-        line.extend(args.iter().map(AsRef::as_ref));
-        self.ctl(&line).id()
-    }
-
-    /// Submits a script for the shell.
-    #[track_caller]
-    pub fn sh(&self, script: &str) -> u64 {
-        self.submit(&["--", "sh", "-c", script])
-    }
-
-    /// The task as `show -o json` prints it.
-    #[track_caller]
-    #[must_use]
-    pub fn show(&self, task: u64) -> Value {
-        self.ctl(&["show", &task.to_string(), "-o", "json"]).json()
-    }
-
-    /// The task's state.
-    #[track_caller]
-    #[must_use]
-    pub fn state_of(&self, task: u64) -> String {
-        self.show(task)["state"].as_str().unwrap_or("").to_owned()
-    }
-
-    /// Waits until the task has ended; how it is then.
-    ///
-    /// # Panics
-    /// If it does not.
-    #[track_caller]
-    pub fn wait(&self, task: u64) -> Value {
-        let waited = self.ctl(&["wait", &task.to_string(), "--timeout", "60s"]);
-        assert!(waited.code == 0 || waited.code == 1, "{waited:?}");
-        self.show(task)
-    }
-
-    /// Waits until the task is in a state.
-    ///
-    /// # Panics
-    /// If it does not come to be.
-    #[track_caller]
-    pub fn wait_state(&self, task: u64, state: &str) {
-        wait_until(&format!("task {task} is {state}"), || {
-            self.state_of(task) == state
-        });
-    }
-
-    /// The journal of a task that has ended, oldest entry first.
-    ///
-    /// # Panics
-    /// If a line is no document.
-    #[track_caller]
-    #[must_use]
-    pub fn events(&self, task: u64) -> Vec<Value> {
-        let id = task.to_string();
-        let watched = self
-            .ctl(&["watch", &id, "--since-start", "-o", "jsonl"])
-            .ok();
-        let lines = watched.text().lines();
-        lines
-            .map(|line| serde_json::from_str(line).expect("a line is a document"))
-            .collect()
-    }
-
-    /// A client of the interface itself.
-    ///
-    /// # Panics
-    /// If nobody answers.
-    pub async fn client(&self) -> ControlClient<Channel> {
-        ControlClient::new(self.channel().await)
-    }
-
-    /// A connection.
-    ///
-    /// # Panics
-    /// If nobody answers.
-    pub async fn channel(&self) -> Channel {
-        Endpoint::from_shared(format!("unix://{}", self.socket().display()))
-            .expect("a socket's path is an address")
-            .connect()
-            .await
-            .expect("the daemon answers")
     }
 
     /// The living processes of this daemon's agents.

@@ -6,6 +6,7 @@
 //! behind: a [`TestDaemon`] ends its daemon and its agents when it is dropped,
 //! and fails the test if a process of its attempts was left.
 
+mod ask;
 mod cli;
 mod daemon;
 mod gate;
@@ -19,7 +20,7 @@ pub use self::{
     daemon::{TestDaemon, write_private},
     gate::Gate,
     process::{Marked, exists, kill_pid, peak_memory},
-    program::{fake_agent, program},
+    program::{fake_agent, like, program},
     repo::Repo,
     wait::{DEADLINE, wait_for, wait_until},
 };

@@ -58,3 +58,17 @@ pub(crate) fn command(program: &Path, home: &Path) -> Command {
         .env("PATH", env::var_os("PATH").unwrap_or_default());
     command
 }
+
+/// The same call of another program, for example of a copy.
+#[must_use]
+pub fn like(call: &Command, program: &Path) -> Command {
+    let mut other = command(program, Path::new("/"));
+    other.args(call.get_args());
+    for (name, value) in call.get_envs() {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    other
+}

@@ -11,7 +11,7 @@
 use std::{
     env,
     fs::{File, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, BufReader, Read as _, Write as _},
     path::Path,
     process::{Command, ExitCode, Stdio},
 };
@@ -136,7 +136,7 @@ fn line(count: u64) -> io::Result<ExitCode> {
 /// end it exits with 7.
 fn paced(tokens: &str, progress: &str) -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
-    for (index, token) in File::open(tokens)?.bytes().enumerate() {
+    for (index, token) in BufReader::new(File::open(tokens)?).bytes().enumerate() {
         token?;
         writeln!(out, "line {index}")?;
         out.flush()?;

@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod cancel;
+mod interface;
+mod list;
 mod output;
 mod refusal;
 mod rerun;
