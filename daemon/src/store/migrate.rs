@@ -56,7 +56,7 @@ pub(super) fn migrate(db: &Database, from: u64) -> Result<(), StoreError> {
     run(db, from, FORMAT, STEPS)
 }
 
-fn run(db: &Database, from: u64, to: u64, steps: &[Step]) -> Result<(), StoreError> {
+pub(super) fn run(db: &Database, from: u64, to: u64, steps: &[Step]) -> Result<(), StoreError> {
     let first = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
     let mut transaction = db.begin_write()?;
     transaction.set_quick_repair(true);

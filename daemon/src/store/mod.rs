@@ -254,3 +254,6 @@ fn create(path: &Path) -> Result<(), OpenError> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod crash;
