@@ -18,6 +18,7 @@ use crate::{
         attempt::{Attempt, Workspace},
         effect::Effect,
         event::{AttemptRef, Event},
+        id::AttemptId,
         limits::{HEARTBEAT, TRANSCRIPT},
         reason::FailureReason,
         state::Task,
@@ -68,6 +69,12 @@ impl Actor {
     pub(super) fn examine(&self, attempt: Attempt) {
         let _inside = self.runtime.enter();
         self.supervisor.examine(attempt);
+    }
+
+    /// Puts files of ended attempts away.
+    pub(super) fn tidy(&self, ended: Vec<AttemptId>) {
+        let _inside = self.runtime.enter();
+        self.supervisor.tidy(ended);
     }
 
     pub(super) fn act(&self, act: Act) {

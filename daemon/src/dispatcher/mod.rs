@@ -47,9 +47,12 @@ pub use self::{
 };
 use crate::{
     config::Config,
-    store::{Store, StoreError},
+    store::{Reader, Store, StoreError},
     supervisor::{Report, Supervisor},
-    task::id::{Incarnation, Revision},
+    task::{
+        attempt::Phase as AttemptPhase,
+        id::{AttemptId, Incarnation, Revision},
+    },
 };
 
 /// Requests and reports that may wait; those who send more wait, too.
@@ -99,6 +102,7 @@ pub fn start(
         parts.supervisor.clone(),
         parts.incarnation,
     );
+    let ended = ended_attempts(&parts.supervisor, &reader)?;
     let actor = Actor::new(
         parts.supervisor,
         Arc::clone(&parts.config),
@@ -118,9 +122,31 @@ pub fn start(
     drop(reader);
     let thread = thread::Builder::new()
         .name("dispatcher".to_owned())
-        .spawn(move || run(engine, &actor, inbox, &revision, &runtime))
+        .spawn(move || {
+            actor.tidy(ended);
+            run(engine, &actor, inbox, &revision, &runtime)
+        })
         .map_err(|error| StoreError::from(redb::StorageError::from(error)))?;
     Ok((handle, thread))
+}
+
+/// The attempts that have ended and whose files were not put away, because the
+/// daemon died before. Those that the store does not know are left alone.
+fn ended_attempts(supervisor: &Supervisor, reader: &Reader) -> Result<Vec<AttemptId>, StoreError> {
+    let present = supervisor.attempts_present().unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot look for files of ended attempts");
+        Vec::new()
+    });
+    let mut ended = Vec::new();
+    for id in present {
+        let known = reader.attempt(id)?;
+        ended.extend(
+            known
+                .filter(|a| a.phase == AttemptPhase::Ended)
+                .map(|a| a.id),
+        );
+    }
+    Ok(ended)
 }
 
 /// What waits for the loop: reports of processes go first.

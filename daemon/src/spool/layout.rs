@@ -125,6 +125,23 @@ impl StateDir {
         fs::rename(live.path(), kept.path())
     }
 
+    /// The attempts that have a directory among those under way. What is not
+    /// named as one is passed over.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn attempts_present(&self) -> io::Result<Vec<AttemptId>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.attempts())? {
+            let name = entry?.file_name();
+            found.extend(
+                name.to_str()
+                    .and_then(|name| name.parse::<AttemptId>().ok()),
+            );
+        }
+        Ok(found)
+    }
+
     fn kept(&self, attempt: AttemptId) -> AttemptDir {
         let shard = attempt.task.get() / SHARD;
         AttemptDir::of(&self.transcripts().join(shard.to_string()), attempt)

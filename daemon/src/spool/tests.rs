@@ -183,3 +183,13 @@ fn a_state_directory_that_was_open_to_others_is_closed() {
     StateDir::open(&path).unwrap();
     assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o700);
 }
+
+#[test]
+fn only_attempts_are_present_as_such() {
+    let base = tempfile::tempdir().unwrap();
+    let state = StateDir::open(&base.path().join("state")).unwrap();
+    assert_eq!(state.attempts_present().unwrap(), []);
+    state.attempt(launch().attempt).create().unwrap();
+    fs::create_dir(state.path().join("attempts/lost+found")).unwrap();
+    assert_eq!(state.attempts_present().unwrap(), [launch().attempt]);
+}

@@ -11,6 +11,7 @@ use crate::{
     task::{
         attempt::{Attempt, ProcessIdentity, RunResult},
         event::{AttemptRef, Event},
+        id::AttemptId,
         reason::FailureReason,
         recovery::{Finding, Sighting, judge},
         transition::reference,
@@ -44,6 +45,33 @@ impl Supervisor {
                 this.follow(&attempt, named, finding, result).await;
             }
         });
+    }
+
+    /// Puts the files of attempts away that ended while nobody was left to do
+    /// it. A runner that still lives keeps its own: it is dismissed when it
+    /// registers, and the next start of the daemon meets them again.
+    pub fn tidy(&self, ended: Vec<AttemptId>) {
+        let state = self.shared.state.clone();
+        self.shared.tracker.spawn_blocking(move || {
+            for attempt in ended {
+                let put_away = match state.attempt(attempt).probe_lock() {
+                    Ok(LockState::Free) => state.put_away(attempt),
+                    Ok(LockState::Held) => Ok(()),
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = put_away {
+                    tracing::warn!(%attempt, %error, "cannot put the attempt's files away");
+                }
+            }
+        });
+    }
+
+    /// The attempts whose files are among those under way.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn attempts_present(&self) -> io::Result<Vec<AttemptId>> {
+        self.shared.state.attempts_present()
     }
 
     async fn follow(

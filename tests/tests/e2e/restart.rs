@@ -6,7 +6,7 @@ use std::{
     process::Child,
 };
 
-use agentd_tests::{Gate, Output, TestDaemon, fake_agent, kill_pid, wait_until};
+use agentd_tests::{Gate, Output, TestDaemon, fake_agent, kill_pid, v1::WaitRequest, wait_until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -351,4 +351,34 @@ fn a_start_that_was_cut_short_is_made_again() {
     assert_eq!(ended["state"], "succeeded", "{ended}");
     assert_eq!(fs::read_to_string(daemon.path("ran")).unwrap(), "ran\n");
     assert_eq!(daemon.ctl(&["logs", "--raw", "1"]).ok().text(), "first\n");
+}
+
+/// The daemon dies between the end of a task and the end of its runner: the
+/// files of a live attempt, the agent's environment among them, do not stay.
+#[tokio::test]
+async fn files_of_ended_attempts_are_put_away_in_the_end() {
+    let mut daemon = TestDaemon::start();
+    for _ in 0..8 {
+        let ids = vec![daemon.sh("echo done")];
+        let request = WaitRequest {
+            ids,
+            ..WaitRequest::default()
+        };
+        // The answer comes at once, before all is tidied up.
+        daemon.client().await.wait(request).await.unwrap();
+        daemon.kill();
+        daemon.launch();
+    }
+    // Those that still wait for an answer get it from this one.
+    daemon.wait_no_process();
+    daemon.kill();
+    daemon.launch();
+    let under_way = daemon.state().join("attempts");
+    wait_until("the files are put away", || {
+        fs::read_dir(&under_way).unwrap().next().is_none()
+    });
+    for task in 1..=8_u64 {
+        let logs = daemon.ctl(&["logs", "--raw", &task.to_string()]).ok();
+        assert_eq!(logs.text(), "done\n");
+    }
 }
