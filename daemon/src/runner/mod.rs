@@ -4,9 +4,9 @@
 //! is told to, and brings its result to the daemon, however long that is away.
 //! It outlives the daemon; the kernel ends the agent with it.
 //!
-//! One thread, one loop: [`supervise`] waits for one thing, the state machine
-//! in [`machine`] decides what follows, and what it asks for is done. The
-//! connection to the daemon ([`link`]) is a state to be told, not a queue, so
+//! One thread, one loop: `supervise` waits for one thing, the state machine
+//! in `machine` decides what follows, and what it asks for is done. The
+//! connection to the daemon (`link`) is a state to be told, not a queue, so
 //! neither the agent nor the memory of the runner depends on who listens.
 //!
 //! Invariants: no agent without Go; one agent at most; a result is on disk
