@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    os::unix::net::UnixStream,
+    os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -83,14 +83,16 @@ impl TestDaemon {
     /// If it runs already or ends instead.
     pub fn launch(&mut self) {
         assert!(self.process.is_none(), "it runs already");
-        let child = self.spawn();
-        let socket = self.socket();
+        // That its socket can be connected to proves nothing: a child that the
+        // daemon before was about to start may still hold the old one open.
+        let ready = Notices::new(&self.path("notify"));
+        let child = self.spawn(&ready);
         self.process = Some(child);
-        wait_until("the daemon answers", || {
+        wait_until("the daemon is ready", || {
             let child = self.process.as_mut().expect("it was just started");
             let ended = child.try_wait().expect("a child can be asked");
             assert!(ended.is_none(), "agentd ended: {ended:?}\n{}", self.log());
-            UnixStream::connect(&socket).is_ok()
+            ready.has("READY=1")
         });
     }
 
@@ -139,7 +141,7 @@ impl TestDaemon {
         command
     }
 
-    fn spawn(&self) -> Child {
+    fn spawn(&self, notices: &Notices) -> Child {
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -148,6 +150,7 @@ impl TestDaemon {
         let mut command = self.command();
         command
             .env("AGENTD_LOG", "info,agentd=debug")
+            .env("NOTIFY_SOCKET", &notices.path)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
@@ -320,6 +323,40 @@ impl TestDaemon {
                 kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
             }
         }
+    }
+}
+
+/// What a daemon tells its service manager: here, the test.
+#[derive(Debug)]
+struct Notices {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Notices {
+    /// Takes the place of the ones before.
+    fn new(path: &Path) -> Self {
+        fs::remove_file(path).ok();
+        let socket = UnixDatagram::bind(path).expect("a socket can be bound");
+        socket
+            .set_nonblocking(true)
+            .expect("a socket need not block");
+        Self {
+            socket,
+            path: path.to_owned(),
+        }
+    }
+
+    /// A notice has come with this line; the ones before it are forgotten.
+    fn has(&self, line: &str) -> bool {
+        let mut notice = [0; 4096];
+        while let Ok(length) = self.socket.recv(&mut notice) {
+            let text = String::from_utf8_lossy(&notice[..length]);
+            if text.lines().any(|l| l == line) {
+                return true;
+            }
+        }
+        false
     }
 }
 
