@@ -100,9 +100,18 @@ impl Client {
     where
         Q: Clone,
     {
+        self.ask_anew(|_| question.clone(), call).await
+    }
+
+    /// As [`Self::ask`], for a question that says whether it was sent before.
+    async fn ask_anew<Q, R>(
+        &self,
+        question: impl Fn(bool) -> Q,
+        call: impl AsyncFn(Control, Request<Q>) -> Result<Response<R>, Status>,
+    ) -> Result<R, Error> {
         let mut backoff = Backoff::new(self.patience);
         loop {
-            let request = Request::new(question.clone());
+            let request = Request::new(question(!backoff.is_fresh()));
             match timeout(ANSWER, call(self.control.clone(), request)).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
                 Ok(Err(status)) if is_lost(&status) && backoff.pause().await => {}
@@ -130,13 +139,13 @@ impl Client {
     }
 
     pub(crate) async fn cancel(&self, id: u64) -> Result<v1::CancelResponse, Error> {
-        let q = v1::CancelRequest { id };
-        self.ask(q, async |mut c, q| c.cancel(q).await).await
+        let q = |repeated| v1::CancelRequest { id, repeated };
+        self.ask_anew(q, async |mut c, q| c.cancel(q).await).await
     }
 
     pub(crate) async fn kill(&self, id: u64) -> Result<v1::CancelResponse, Error> {
-        let q = v1::CancelRequest { id };
-        self.ask(q, async |mut c, q| c.kill(q).await).await
+        let q = |repeated| v1::CancelRequest { id, repeated };
+        self.ask_anew(q, async |mut c, q| c.kill(q).await).await
     }
 
     pub(crate) async fn pause(&self, agent: String) -> Result<v1::PauseResponse, Error> {
@@ -154,10 +163,17 @@ impl Client {
         self.ask(q, async |mut c, q| c.status(q).await).await
     }
 
-    /// Once, without a time limit: with `cancel_all` the answer waits for the
-    /// ends of all tasks, and a daemon that is gone has done what was asked.
-    pub(crate) async fn shutdown(&self, cancel_all: bool) -> Result<v1::ShutdownResponse, Status> {
-        let q = v1::ShutdownRequest { cancel_all };
+    pub(crate) async fn recover(&self) -> Result<v1::RecoverResponse, Error> {
+        let q = v1::RecoverRequest {};
+        self.ask(q, async |mut c, q| c.recover(q).await).await
+    }
+
+    /// Once, without a time limit: the answer may wait for the ends of tasks,
+    /// and a daemon that is gone has done what was asked.
+    pub(crate) async fn shutdown(
+        &self,
+        q: v1::ShutdownRequest,
+    ) -> Result<v1::ShutdownResponse, Status> {
         Ok(self.control.clone().shutdown(q).await?.into_inner())
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Selection {
     pub(crate) attempt: Option<u32>,
     /// Begin so many lines before the end; 0: at the start.
     pub(crate) tail: u64,
+    /// All attempts when following, from the first on.
+    pub(crate) from_first: bool,
     /// Leave out the agent's stdout.
     pub(crate) no_stdout: bool,
     /// Leave out the agent's stderr.
@@ -77,6 +79,7 @@ pub(crate) async fn follow(
     loop {
         if let Some(how) = reader.stream(true).await? {
             reader.patience.lost(reader.out, how).await?;
+            reader.pin_first().await?;
             continue;
         }
         let got = reader.client.get(reader.selection.task).await?;
@@ -208,6 +211,18 @@ impl<'a> Reader<'a> {
         self.offset = chunk.next_offset;
         self.begun = true;
         self.patience.back();
+        Ok(())
+    }
+
+    /// The newest attempt may not be the one any more that was to be the first
+    /// when the connection was lost.
+    async fn pin_first(&mut self) -> Result<(), Error> {
+        if self.selection.from_first && self.attempt == 0 {
+            let got = self.client.get(self.selection.task).await?;
+            if let Some(first) = got.attempts.iter().map(|attempt| attempt.number).min() {
+                self.begin(first);
+            }
+        }
         Ok(())
     }
 

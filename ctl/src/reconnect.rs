@@ -16,6 +16,9 @@ pub(crate) const QUESTION: Duration = Duration::from_secs(10);
 /// For `logs -f`, `watch` and `wait`: long enough for an upgrade.
 pub(crate) const FOLLOWING: Duration = Duration::from_secs(300);
 
+/// A daemon that is not there is found out faster than this.
+const LASTED: Duration = Duration::from_secs(5);
+
 /// A growing delay with a limit on the whole.
 #[derive(Debug)]
 pub(crate) struct Backoff {
@@ -62,6 +65,7 @@ impl Backoff {
 pub(crate) struct Patience {
     backoff: Backoff,
     told: bool,
+    tried: Option<Instant>,
 }
 
 impl Patience {
@@ -70,6 +74,7 @@ impl Patience {
         Self {
             backoff: Backoff::new(FOLLOWING),
             told: false,
+            tried: None,
         }
     }
 
@@ -77,6 +82,7 @@ impl Patience {
     pub(crate) fn back(&mut self) {
         self.backoff.reset();
         self.told = false;
+        self.tried = None;
     }
 
     /// Waits before the next try.
@@ -84,12 +90,17 @@ impl Patience {
     /// # Errors
     /// The loss itself, if the daemon stayed away too long.
     pub(crate) async fn lost(&mut self, out: &mut Output, how: Status) -> Result<(), Error> {
+        // A connection that has lasted was one, though nothing was said on it.
+        if self.tried.is_some_and(|tried| tried.elapsed() > LASTED) {
+            self.back();
+        }
         // The first try after a loss mostly succeeds: not worth a word.
         if !self.backoff.is_fresh() && !self.told {
             self.told = true;
             out.note("agentd went away: waiting for it to come back");
         }
         if self.backoff.pause().await {
+            self.tried = Some(Instant::now());
             Ok(())
         } else {
             Err(how.into())

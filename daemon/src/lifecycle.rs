@@ -25,16 +25,21 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock,
     config::Config,
-    dispatcher::{self, Handle, INBOX, Parts},
+    dispatcher::{self, Handle, INBOX, Parts, ShutDown},
     process,
     rpc::{self, Shared},
     spool::{StateDir, make_private},
     store::{Store, StoreError},
-    supervisor::Supervisor,
+    supervisor::{Place, Supervisor},
 };
 
 /// How long the daemon lets what is under way end before it exits.
 const STOP: Duration = Duration::from_secs(3);
+
+/// How often, and at what distance, somebody must answer on the socket to be
+/// believed to listen there.
+const LOOKS: u32 = 20;
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 /// Where things are, if not where the environment says.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +72,8 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         .or_else(|| environment.socket.as_ref().map(PathBuf::from))
         .or_else(|| environment.runtime_dir().map(|dir| dir.join(SOCKET_NAME)))
         .context("no runtime directory: set XDG_RUNTIME_DIR, or name a socket with --socket")?;
+    // Runners and agents work elsewhere.
+    let socket = std::path::absolute(socket).context("cannot find the current directory")?;
     let store = Store::open(&state.store(), &state.backups(), config.cache_bytes)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -92,10 +99,18 @@ async fn live(
         batch.commit()?;
         incarnation
     };
-    let listener = bind(&socket)?;
+    let listener = bind(&socket).await?;
+    state
+        .point_to_socket(&socket)
+        .context("cannot tell runners where the socket is")?;
     let (config, store) = (Arc::new(config), Arc::new(store));
     let (reports, inbox) = mpsc::channel(INBOX);
-    let supervisor = Supervisor::new(state.clone(), boot_id.clone(), socket.clone(), reports);
+    let place = Place {
+        state: state.clone(),
+        boot_id: boot_id.clone(),
+        socket: socket.clone(),
+    };
+    let supervisor = Supervisor::new(place, reports);
     let (dispatcher, thread) = dispatcher::start(Parts {
         store: Arc::clone(&store),
         config: Arc::clone(&config),
@@ -123,7 +138,7 @@ async fn live(
     let loop_ended = tokio::task::spawn_blocking(move || thread.join());
     tell_service_manager(&[NotifyState::Ready]);
     let ended = supervise(serving, loop_ended, dispatcher, stop).await;
-    supervisor.shut_down().await;
+    supervisor.shut_down();
     ended
 }
 
@@ -141,8 +156,8 @@ async fn supervise(
     tokio::pin!(serving, loop_ended);
     let ended = loop {
         tokio::select! {
-            _ = terminate.recv() => { dispatcher.shut_down(false).await.ok(); }
-            _ = interrupt.recv() => { dispatcher.shut_down(false).await.ok(); }
+            _ = terminate.recv() => { dispatcher.shut_down(ShutDown::Leave).await.ok(); }
+            _ = interrupt.recv() => { dispatcher.shut_down(ShutDown::Leave).await.ok(); }
             _ = hang_up.recv() => {}
             joined = &mut loop_ended => {
                 break joined;
@@ -191,7 +206,7 @@ fn lock(state: &StateDir) -> anyhow::Result<File> {
 
 /// Makes the socket. The instance lock is held: a socket of an earlier life
 /// that nobody answers on is ours to replace.
-fn bind(path: &Path) -> anyhow::Result<UnixListener> {
+async fn bind(path: &Path) -> anyhow::Result<UnixListener> {
     let length = path.as_os_str().len();
     if length > MAX_SOCKET_PATH {
         bail!(
@@ -206,11 +221,20 @@ fn bind(path: &Path) -> anyhow::Result<UnixListener> {
         Ok(meta) if !meta.file_type().is_socket() => {
             bail!("{} is there and is no socket", path.display())
         }
-        Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => bail!("another program answers on {}", path.display()),
-            Err(_) => std::fs::remove_file(path)
-                .with_context(|| format!("cannot replace {}", path.display()))?,
-        },
+        Ok(_) => {
+            // A runner that an earlier life was about to start when it was
+            // killed may hold its socket open until its own program begins.
+            let mut looks = 0;
+            while UnixStream::connect(path).is_ok() {
+                looks += 1;
+                if looks > LOOKS {
+                    bail!("another program answers on {}", path.display());
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            std::fs::remove_file(path)
+                .with_context(|| format!("cannot replace {}", path.display()))?;
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => {
             return Err(error).with_context(|| format!("cannot look at {}", path.display()));

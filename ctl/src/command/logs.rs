@@ -52,6 +52,7 @@ impl Logs {
         let client = cx.client().await?;
         let task = resolve(&client, self.id.task).await?;
         let selection = Selection {
+            from_first: false,
             task,
             attempt: self.id.attempt,
             tail: self.tail.unwrap_or(0),

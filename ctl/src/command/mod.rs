@@ -4,6 +4,7 @@
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod pause;
+pub(crate) mod recover;
 pub(crate) mod rerun;
 pub(crate) mod run;
 pub(crate) mod show;

@@ -48,6 +48,7 @@ impl Run {
         let mut interrupts = interrupts()?;
         let selection = Selection {
             task: submitted.id,
+            from_first: true,
             ..Selection::default()
         };
         let ended = tokio::select! {

@@ -77,7 +77,12 @@ fn recovery_text(recovery: &v1::Recovery) -> String {
         (recovery.adopted, "adopted"),
         (recovery.finished, "finished"),
         (recovery.reaped, "reaped"),
+        (recovery.never_started, "not started yet"),
         (recovery.unknown, "unknown"),
+        (
+            recovery.held,
+            "look dead, too many to be believed: see agentctl recover",
+        ),
     ] {
         if count > 0 {
             text.push_str(&format!(", {count} {what}"));
@@ -162,6 +167,8 @@ struct RecoveryView {
     finished: u64,
     reaped: u64,
     unknown: u64,
+    never_started: u64,
+    held: u64,
 }
 
 impl From<v1::StatusResponse> for View {
@@ -211,6 +218,8 @@ impl From<v1::Recovery> for RecoveryView {
             finished: recovery.finished,
             reaped: recovery.reaped,
             unknown: recovery.unknown,
+            never_started: recovery.never_started,
+            held: recovery.held,
         }
     }
 }

@@ -340,6 +340,10 @@ impl Control for Canned {
         }))
     }
 
+    async fn recover(&self, _: Request<v1::RecoverRequest>) -> Reply<v1::RecoverResponse> {
+        not_here()
+    }
+
     async fn shutdown(&self, _: Request<v1::ShutdownRequest>) -> Reply<v1::ShutdownResponse> {
         not_here()
     }

@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use tokio::runtime;
 
-use super::engine::Act;
+use super::{LeftBehind, turn::Act};
 use crate::{
     agents,
     config::Config,
@@ -15,10 +15,9 @@ use crate::{
     store::{Store, StoreError},
     supervisor::{Plan, Supervisor},
     task::{
-        attempt::{Attempt, Workspace},
+        attempt::{Attempt, Phase, Workspace},
         effect::Effect,
         event::{AttemptRef, Event},
-        id::AttemptId,
         limits::{HEARTBEAT, TRANSCRIPT},
         reason::FailureReason,
         state::Task,
@@ -71,25 +70,35 @@ impl Actor {
         self.supervisor.examine(attempt);
     }
 
-    /// Puts files of ended attempts away.
-    pub(super) fn tidy(&self, ended: Vec<AttemptId>) {
+    /// Deals with the files that an earlier incarnation left: those of ended
+    /// attempts are put away, and what the store does not know is fenced off.
+    pub(super) fn tidy(&self, left: LeftBehind) {
         let _inside = self.runtime.enter();
-        self.supervisor.tidy(ended);
+        for attempt in left.ended {
+            self.supervisor.conclude(attempt);
+        }
+        for attempt in left.unknown {
+            self.supervisor.fence(attempt);
+        }
     }
 
     pub(super) fn act(&self, act: Act) {
         let _inside = self.runtime.enter();
         match act {
             Act::Reply(reply) => reply(),
-            Act::Dismiss {
+            Act::Connected {
                 attempt,
-                has_result,
-            } => self.supervisor.dismiss(attempt, has_result),
-            Act::Watch(attempt) => {
-                if let Some(runner) = &attempt.runner {
-                    self.supervisor.watch(reference(&attempt), runner.clone());
-                }
+                runner,
+                outbox,
+            } => self.supervisor.connected(attempt, runner, outbox),
+            Act::Dismiss { outbox, has_result } => outbox.dismiss(has_result),
+            Act::Acknowledge(attempt) => self.supervisor.acknowledge(attempt),
+            Act::Adopt(attempt) => {
+                let started = attempt.phase != Phase::Claimed;
+                let named = reference(&attempt);
+                self.supervisor.adopt(named, attempt.runner, started);
             }
+            Act::Reap(attempt, reason) => self.supervisor.reap(attempt, reason),
             Act::Effect(effect, task) => self.carry_out(effect, *task),
         }
     }
@@ -104,6 +113,7 @@ impl Actor {
                 reason,
                 grace,
             } => self.supervisor.stop(attempt, reason.as_str(), grace),
+            Effect::EndRunner(attempt) => self.supervisor.end_runner(attempt),
             Effect::Conclude(attempt) => self.supervisor.conclude(attempt),
         }
     }

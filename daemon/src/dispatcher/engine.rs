@@ -11,52 +11,27 @@ mod admission;
 mod reports;
 
 use super::{
-    handle::{Message, Reply, RerunOrder, SubmitError, Submitted},
+    handle::{Message, Reply, RerunOrder, Submitted},
     overview::{AgentOverview, Overview, Phase},
     recovery::Recovery,
     timers::Timers,
+    turn::{Act, Turn, Turned},
 };
 use crate::{
     clock,
     config::Config,
-    store::{Batch, Entry, Reader, Store, StoreError},
+    store::{Entry, Reader, Store, StoreError},
     task::{
         attempt::Attempt,
         effect::Effect,
-        event::{AttemptRef, Event, What},
+        event::{Event, What},
         id::{Incarnation, Nonce, Revision, TaskId, Timestamp},
+        limits::{KILL_LIMIT, STOP_SLACK},
         schedule::{Capacity, Schedule},
         state::{Hold, State, StopReason, Task},
         transition::{Change, Context, Decision, decide, reference},
     },
 };
-
-/// How long a start of the daemon waits for runners that live to register,
-/// before it dispatches anything new.
-const RECOVERY: Duration = Duration::from_secs(5);
-
-/// Something to do after the commit.
-#[must_use]
-pub(super) enum Act {
-    /// What a transition asks for, with the task as it is now.
-    Effect(Effect, Box<Task>),
-    /// A runner that was adopted is to be watched.
-    Watch(Box<Attempt>),
-    /// A runner whose attempt is not the current one.
-    Dismiss {
-        attempt: AttemptRef,
-        has_result: bool,
-    },
-    /// An answer.
-    Reply(Box<dyn FnOnce() + Send>),
-}
-
-/// What a turn has led to. It is durable.
-#[must_use]
-pub(super) struct Turned {
-    pub(super) acts: Vec<Act>,
-    pub(super) revision: Revision,
-}
 
 /// What the engine is made of.
 pub(super) struct Engines {
@@ -73,41 +48,11 @@ pub(super) struct Engine {
     schedule: Schedule,
     timers: Timers,
     recovery: Recovery,
-    recover_until: Option<Instant>,
     phase: Phase,
-    /// Who asked for the end of every task, and waits for it.
+    /// When the daemon ends though attempts are running.
+    drain_until: Option<Instant>,
+    /// Who asked for the daemon's end, and waits for it.
     until_end: Vec<Reply<u64>>,
-}
-
-/// One turn of the loop.
-struct Turn {
-    batch: Batch,
-    acts: Vec<Act>,
-    /// New tasks whose submitters are told at the end of the turn, when they
-    /// may have a slot already.
-    submitted: Vec<(Reply<Result<Submitted, SubmitError>>, Submitted)>,
-    now: Instant,
-    wall: Timestamp,
-}
-
-impl Turn {
-    fn reply<T: Send + 'static>(&mut self, to: Reply<T>, answer: T) {
-        self.acts.push(Act::Reply(Box::new(move || {
-            // Who asked may have gone; then nobody wants to know.
-            drop(to.send(answer));
-        })));
-    }
-
-    fn reply_submitted(
-        &mut self,
-        to: Reply<Result<Submitted, SubmitError>>,
-        answer: Result<Submitted, SubmitError>,
-    ) {
-        match answer {
-            Ok(submitted) => self.submitted.push((to, submitted)),
-            Err(_) => self.reply(to, answer),
-        }
-    }
 }
 
 impl Engine {
@@ -127,7 +72,7 @@ impl Engine {
             tasks.insert(task.id, task);
         }
         let live = tasks.values().filter_map(Task::live_attempt);
-        let recovery = Recovery::new(live.map(|attempt| attempt.id));
+        let recovery = Recovery::new(live.map(|attempt| attempt.id), now);
         let over = recovery.is_over();
         Ok(Self {
             parts,
@@ -135,12 +80,12 @@ impl Engine {
             schedule,
             timers,
             recovery,
-            recover_until: (!over).then(|| now + RECOVERY),
             phase: if over {
                 Phase::Ready
             } else {
                 Phase::Recovering
             },
+            drain_until: None,
             until_end: Vec::new(),
         })
     }
@@ -154,7 +99,9 @@ impl Engine {
     /// When the next turn is due, whatever happens.
     pub(super) fn next_timer(&self) -> Option<Instant> {
         let timer = self.timers.next();
-        timer.into_iter().chain(self.recover_until).min()
+        let recovery = self.recovery.next_timer();
+        let all = timer.into_iter().chain(recovery);
+        all.chain(self.drain_until).min()
     }
 
     /// The loop is to end.
@@ -192,7 +139,9 @@ impl Engine {
             let task = now.unwrap_or(submitted.task);
             turn.reply(reply, Ok(Submitted { task, ..submitted }));
         }
-        if self.phase == Phase::Draining && self.schedule.occupied() == 0 {
+        let drained = self.schedule.occupied() == 0
+            || self.drain_until.is_some_and(|until| until <= turn.now);
+        if self.phase == Phase::Draining && drained {
             self.phase = Phase::Stopping;
         }
         if self.phase == Phase::Stopping {
@@ -228,10 +177,10 @@ impl Engine {
             Message::Cancel {
                 id,
                 by,
-                forced,
+                order,
                 reply,
             } => {
-                let answer = self.cancel(turn, id, by, forced)?;
+                let answer = self.cancel(turn, id, by, order)?;
                 turn.reply(reply, answer);
             }
             Message::Pause {
@@ -250,18 +199,13 @@ impl Engine {
                 let overview = self.overview(turn.batch.revision());
                 turn.reply(reply, overview);
             }
-            Message::ShutDown { cancel_all, reply } => {
+            Message::Recover(reply) => {
+                let confirmed = self.recovery.confirm(turn.now);
+                turn.reply(reply, confirmed);
+            }
+            Message::ShutDown(how, reply) => {
                 self.until_end.push(reply);
-                if cancel_all {
-                    self.phase = Phase::Draining;
-                    let mut ids: Vec<_> = self.tasks.keys().copied().collect();
-                    ids.sort_unstable();
-                    for id in ids {
-                        self.cancel(turn, id, "shutdown".to_owned(), false)?.ok();
-                    }
-                } else {
-                    self.phase = Phase::Stopping;
-                }
+                self.shut_down(turn, how)?;
             }
             Message::Report(report) => self.hear(turn, report)?,
         }
@@ -348,10 +292,24 @@ impl Engine {
             }
             State::Starting => StopReason::StartTimeout,
             State::Running => StopReason::Timeout,
-            State::Stopping { .. } | State::Finished(_) => return Ok(()),
+            State::Stopping { .. } => return self.stop_is_overdue(turn, id),
+            State::Finished(_) => return Ok(()),
         };
         if let Some(attempt) = task.live_attempt().map(reference) {
             self.apply(turn, id, &Event::Deadline { attempt, limit })?;
+        }
+        Ok(())
+    }
+
+    fn stop_is_overdue(&mut self, turn: &mut Turn, id: TaskId) -> Result<(), StoreError> {
+        let Some(task) = self.tasks.get(&id) else {
+            return Ok(());
+        };
+        // Until it has come to its end.
+        let again = deadline(task, turn.now, turn.wall);
+        self.timers.set(id, again);
+        if let Some(attempt) = task.live_attempt().map(reference) {
+            self.apply(turn, id, &Event::StopOverdue { attempt })?;
         }
         Ok(())
     }
@@ -409,7 +367,12 @@ fn deadline(task: &Task, now: Instant, wall: Timestamp) -> Option<Instant> {
             let spent = started.map_or(0, |at| wall.millis_since(at));
             limits.timeout?.saturating_sub(spent)
         }
-        State::Queued(Hold::None) | State::Stopping { .. } | State::Finished(_) => return None,
+        // From now, also after a start of the daemon: its runner is told again.
+        State::Stopping { forced, .. } => {
+            let grace = if *forced { 0 } else { limits.kill_grace() };
+            grace.saturating_add(KILL_LIMIT + STOP_SLACK)
+        }
+        State::Queued(Hold::None) | State::Finished(_) => return None,
     };
     now.checked_add(Duration::from_millis(left))
 }
@@ -420,7 +383,9 @@ fn log(task: &Task, what: What, why: &str) {
     let state = task.state.kind().as_str();
     match what {
         What::Adopted => {
-            tracing::info!(task = %task.id, attempt, agent, state, "[recovery] adopted");
+            if let Some(attempt) = &task.attempt {
+                reports::log(attempt, "adopted", clock::now());
+            }
         }
         What::Retry => tracing::warn!(task = %task.id, attempt, agent, state, why, "retry"),
         What::Submitted

@@ -1,14 +1,13 @@
 //! How others speak to the dispatcher.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::overview::Overview;
 use crate::{
-    supervisor::{Report, Supervisor, ToRunner},
+    supervisor::{Report, Supervisor},
     task::{
-        event::AttemptRef,
         id::{Incarnation, Revision, TaskId},
         spec::{Payload, TaskSpec},
         state::Task,
@@ -55,6 +54,28 @@ pub struct Submitted {
     pub task: Task,
     /// An earlier request with the same id made it.
     pub existing: bool,
+}
+
+/// How a task is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CancelOrder {
+    /// Without grace.
+    pub forced: bool,
+    /// The same was asked before and its answer was lost: a stop that is under
+    /// way is not made stronger by it.
+    pub repeated: bool,
+}
+
+/// What is to happen before the daemon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShutDown {
+    /// Nothing: agents go on, the next incarnation adopts them.
+    Leave,
+    /// Nothing new is dispatched; running attempts come to their ends, or go
+    /// on after this time.
+    Drain(Option<Duration>),
+    /// Every task is cancelled and has ended.
+    CancelAll,
 }
 
 /// A cancel that was taken.
@@ -115,7 +136,7 @@ pub(super) enum Message {
     Cancel {
         id: TaskId,
         by: String,
-        forced: bool,
+        order: CancelOrder,
         reply: Reply<Result<Cancelled, CancelError>>,
     },
     Pause {
@@ -124,10 +145,8 @@ pub(super) enum Message {
         reply: Reply<bool>,
     },
     Overview(Reply<Overview>),
-    ShutDown {
-        cancel_all: bool,
-        reply: Reply<u64>,
-    },
+    Recover(Reply<u64>),
+    ShutDown(ShutDown, Reply<u64>),
     Report(Report),
 }
 
@@ -139,7 +158,8 @@ impl fmt::Debug for Message {
             Self::Cancel { .. } => "Cancel",
             Self::Pause { .. } => "Pause",
             Self::Overview(_) => "Overview",
-            Self::ShutDown { .. } => "ShutDown",
+            Self::Recover(_) => "Recover",
+            Self::ShutDown(..) => "ShutDown",
             Self::Report(_) => "Report",
         })
     }
@@ -208,12 +228,12 @@ impl Handle {
         &self,
         id: TaskId,
         by: String,
-        forced: bool,
+        order: CancelOrder,
     ) -> Result<Cancelled, CancelError> {
         self.ask(|reply| Message::Cancel {
             id,
             by,
-            forced,
+            order,
             reply,
         })
         .await?
@@ -245,20 +265,22 @@ impl Handle {
         self.ask(Message::Overview).await
     }
 
-    /// Stops dispatch and ends the loop; with `cancel_all` after every task
-    /// was cancelled and has ended. Returns how many agents go on.
+    /// Believes that the attempts are dead which recovery holds. Returns how
+    /// many those are.
+    ///
+    /// # Errors
+    /// If the daemon is stopping.
+    pub async fn recover(&self) -> Result<u64, Unavailable> {
+        self.ask(Message::Recover).await
+    }
+
+    /// Stops dispatch and, after what is to happen first, ends the loop.
+    /// Returns how many agents go on.
     ///
     /// # Errors
     /// If the daemon is stopping already.
-    pub async fn shut_down(&self, cancel_all: bool) -> Result<u64, Unavailable> {
-        self.ask(|reply| Message::ShutDown { cancel_all, reply })
-            .await
-    }
-
-    /// A runner has connected. Returns what is to be sent to it.
-    #[must_use]
-    pub fn attach(&self, attempt: AttemptRef) -> mpsc::Receiver<ToRunner> {
-        self.supervisor.connect(attempt)
+    pub async fn shut_down(&self, how: ShutDown) -> Result<u64, Unavailable> {
+        self.ask(|reply| Message::ShutDown(how, reply)).await
     }
 
     /// Hands on what a runner says.

@@ -24,6 +24,7 @@ mod handle;
 mod overview;
 mod recovery;
 mod timers;
+mod turn;
 
 use std::{sync::Arc, thread, time::Instant};
 
@@ -39,8 +40,8 @@ use self::{
 };
 pub use self::{
     handle::{
-        CancelError, Cancelled, Handle, OnBusy, RerunOrder, Submission, SubmitError, Submitted,
-        Unavailable,
+        CancelError, CancelOrder, Cancelled, Handle, OnBusy, RerunOrder, ShutDown, Submission,
+        SubmitError, Submitted, Unavailable,
     },
     overview::{AgentOverview, Overview, Phase},
     recovery::RecoveryCounts,
@@ -51,7 +52,9 @@ use crate::{
     supervisor::{Report, Supervisor},
     task::{
         attempt::Phase as AttemptPhase,
+        event::AttemptRef,
         id::{AttemptId, Incarnation, Revision},
+        transition::reference,
     },
 };
 
@@ -102,7 +105,7 @@ pub fn start(
         parts.supervisor.clone(),
         parts.incarnation,
     );
-    let ended = ended_attempts(&parts.supervisor, &reader)?;
+    let left = left_behind(&parts.supervisor, &reader)?;
     let actor = Actor::new(
         parts.supervisor,
         Arc::clone(&parts.config),
@@ -123,30 +126,38 @@ pub fn start(
     let thread = thread::Builder::new()
         .name("dispatcher".to_owned())
         .spawn(move || {
-            actor.tidy(ended);
+            actor.tidy(left);
             run(engine, &actor, inbox, &revision, &runtime)
         })
         .map_err(|error| StoreError::from(redb::StorageError::from(error)))?;
     Ok((handle, thread))
 }
 
-/// The attempts that have ended and whose files were not put away, because the
-/// daemon died before. Those that the store does not know are left alone.
-fn ended_attempts(supervisor: &Supervisor, reader: &Reader) -> Result<Vec<AttemptId>, StoreError> {
+/// Attempts that are not active and have files among those under way.
+#[derive(Debug, Default)]
+struct LeftBehind {
+    /// They have ended; the daemon died before their files were put away.
+    ended: Vec<AttemptRef>,
+    /// The store knows nothing of them.
+    unknown: Vec<AttemptId>,
+}
+
+fn left_behind(supervisor: &Supervisor, reader: &Reader) -> Result<LeftBehind, StoreError> {
     let present = supervisor.attempts_present().unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot look for files of ended attempts");
         Vec::new()
     });
-    let mut ended = Vec::new();
+    let mut left = LeftBehind::default();
     for id in present {
-        let known = reader.attempt(id)?;
-        ended.extend(
-            known
-                .filter(|a| a.phase == AttemptPhase::Ended)
-                .map(|a| a.id),
-        );
+        match reader.attempt(id)? {
+            Some(attempt) if attempt.phase == AttemptPhase::Ended => {
+                left.ended.push(reference(&attempt));
+            }
+            Some(_) => {}
+            None => left.unknown.push(id),
+        }
     }
-    Ok(ended)
+    Ok(left)
 }
 
 /// What waits for the loop: reports of processes go first.

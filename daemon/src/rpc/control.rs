@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    dispatcher::{Cancelled, RerunOrder, Submitted, Unavailable},
+    dispatcher::{CancelOrder, Cancelled, RerunOrder, Submitted, Unavailable},
     store::COUNT_BOUND,
     task::{
         id::{Revision, TaskId},
@@ -101,8 +101,13 @@ impl ControlService {
         forced: bool,
     ) -> Result<Response<v1::CancelResponse>, Status> {
         let user = self.user(&request);
-        let id = from_proto::task_id(request.into_inner().id)?;
-        let cancelled = self.shared.dispatcher.cancel(id, user, forced).await;
+        let request = request.into_inner();
+        let id = from_proto::task_id(request.id)?;
+        let order = CancelOrder {
+            forced,
+            repeated: request.repeated,
+        };
+        let cancelled = self.shared.dispatcher.cancel(id, user, order).await;
         let already_final = cancelled.map_err(Failure::from)? == Cancelled::AlreadyFinal;
         let (task, hold) = self.load(id).await?;
         Ok(Response::new(v1::CancelResponse {
@@ -417,12 +422,22 @@ impl v1::control_server::Control for ControlService {
         }))
     }
 
+    async fn recover(
+        &self,
+        _request: Request<v1::RecoverRequest>,
+    ) -> Result<Response<v1::RecoverResponse>, Status> {
+        let confirmed = self.shared.dispatcher.recover().await;
+        Ok(Response::new(v1::RecoverResponse {
+            confirmed: confirmed.map_err(Failure::from)?,
+        }))
+    }
+
     async fn shutdown(
         &self,
         request: Request<v1::ShutdownRequest>,
     ) -> Result<Response<v1::ShutdownResponse>, Status> {
-        let cancel_all = request.into_inner().cancel_all;
-        let running = self.shared.dispatcher.shut_down(cancel_all).await;
+        let how = from_proto::shut_down(&request.into_inner())?;
+        let running = self.shared.dispatcher.shut_down(how).await;
         Ok(Response::new(v1::ShutdownResponse {
             running: running.map_err(Failure::from)?,
         }))

@@ -1,6 +1,6 @@
 //! Errors on the wire: a gRPC status with a stable reason and a hint.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
 use agentd_proto::reason::{self, DOMAIN, META_FIELD, META_HINT, META_TASK};
 use tonic::{Code, Status};
@@ -49,6 +49,19 @@ impl Failure {
             .metadata
             .insert(META_FIELD.to_owned(), name.to_owned());
         failure
+    }
+
+    /// A runner of another daemon's. It goes on and asks again: its own daemon
+    /// may come back.
+    pub(super) fn other_state_dir(dir: &Path) -> Self {
+        Self::new(
+            Code::FailedPrecondition,
+            reason::NOT_PERMITTED,
+            format!(
+                "{} is not in the state directory of this daemon",
+                dir.display()
+            ),
+        )
     }
 
     pub(super) fn not_found(id: impl std::fmt::Display) -> Self {

@@ -5,6 +5,7 @@ mod runner;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use agentd_proto::{reason, v1};
@@ -16,7 +17,7 @@ use super::error::Failure;
 use crate::{
     clock,
     config::{self, Config},
-    dispatcher::{OnBusy, Submission},
+    dispatcher::{OnBusy, ShutDown, Submission},
     store::Filter,
     task::{
         id::{TaskId, Timestamp},
@@ -382,4 +383,17 @@ pub(super) fn filter(filter: v1::Filter) -> Result<Filter, Failure> {
         since: time(filter.since),
         until: time(filter.until),
     })
+}
+
+pub(super) fn shut_down(request: &v1::ShutdownRequest) -> Result<ShutDown, Failure> {
+    let limit = (request.timeout > 0).then(|| Duration::from_millis(request.timeout));
+    match (request.cancel_all, request.drain) {
+        (true, true) => Err(Failure::field(
+            "drain",
+            "tasks cannot be cancelled and waited for at once",
+        )),
+        (true, false) => Ok(ShutDown::CancelAll),
+        (false, true) => Ok(ShutDown::Drain(limit)),
+        (false, false) => Ok(ShutDown::Leave),
+    }
 }

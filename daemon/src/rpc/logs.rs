@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 
 use super::{Shared, error::Failure, from_proto, to_proto};
 use crate::{
+    dispatcher::Unavailable,
     task::{
         attempt::Phase,
         id::{AttemptId, Revision, TaskId},
@@ -62,7 +63,7 @@ async fn follow(
             return Ok(());
         }
         while task.attempts <= place.attempt {
-            if !task.state.is_active() || !next(&mut revisions, to).await {
+            if !task.state.is_active() || !next(&mut revisions, to).await? {
                 return Ok(());
             }
             task = load(shared, id).await?;
@@ -146,7 +147,7 @@ async fn read_attempt(
         };
         tokio::select! {
             changed = grown => changed.map_err(|error| unreadable(attempt, &error))?,
-            changed = revisions.changed() => if changed.is_err() { return Ok(false) },
+            changed = revisions.changed() => changed.map_err(|_| Unavailable)?,
             () = to.closed() => return Ok(false),
         }
     }
@@ -189,13 +190,16 @@ async fn has_ended(shared: &Arc<Shared>, id: AttemptId) -> Result<bool, Failure>
     Ok(attempt.is_none_or(|attempt| attempt.phase == Phase::Ended))
 }
 
-/// Waits for the next change of any task. Returns false if nobody listens or
-/// the daemon stops.
-async fn next(revisions: &mut tokio::sync::watch::Receiver<Revision>, to: &Sender) -> bool {
+/// Waits for the next change of any task. Returns false if nobody listens.
+async fn next(
+    revisions: &mut tokio::sync::watch::Receiver<Revision>,
+    to: &Sender,
+) -> Result<bool, Failure> {
     tokio::select! {
-        changed = revisions.changed() => changed.is_ok(),
-        () = to.closed() => false,
+        changed = revisions.changed() => changed.map_err(|_| Unavailable)?,
+        () = to.closed() => return Ok(false),
     }
+    Ok(true)
 }
 
 async fn blocking<T: Send + 'static>(

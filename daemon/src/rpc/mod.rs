@@ -82,6 +82,7 @@ pub async fn serve(shared: Arc<Shared>, listener: UnixListener) -> anyhow::Resul
     let tracker = TaskTracker::new();
     let runner = RunnerService {
         dispatcher: shared.dispatcher.clone(),
+        state: shared.state.clone(),
         tracker: tracker.clone(),
         stop: stop.clone(),
     };

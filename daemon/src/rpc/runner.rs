@@ -11,8 +11,9 @@ use super::{
     until::{Answers, until},
 };
 use crate::{
-    dispatcher::Handle,
-    supervisor::Report,
+    dispatcher::{Handle, Unavailable},
+    spool::StateDir,
+    supervisor::{Outbox, Report},
     task::event::{AttemptRef, Event},
 };
 
@@ -20,6 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct RunnerService {
     pub(super) dispatcher: Handle,
+    pub(super) state: StateDir,
     pub(super) tracker: TaskTracker,
     pub(super) stop: CancellationToken,
 }
@@ -39,11 +41,15 @@ impl v1::runner_server::Runner for RunnerService {
             return Err(Failure::field("message", "the first message is not Register").into());
         };
         let from_proto::Registration {
+            dir,
             attempt,
             runner,
             stage,
             result,
         } = from_proto::registration(register)?;
+        if dir != self.state.attempt(attempt.id).path() {
+            return Err(Failure::other_state_dir(&dir).into());
+        }
         if let Some(pid) = peer.and_then(|peer| peer.pid)
             && pid != runner.pid
         {
@@ -53,31 +59,43 @@ impl v1::runner_server::Runner for RunnerService {
             )
             .into());
         }
-        let outgoing = self.dispatcher.attach(attempt);
+        let (outbox, mut outgoing) = Outbox::new();
         let report = match result {
-            Some(result) => Report::Exited { attempt, result },
-            None => Report::Event(Event::Registered {
+            Some(result) => Report::Exited {
+                attempt,
+                result,
+                outbox: Some(outbox),
+            },
+            None => Report::Registered {
                 attempt,
                 runner,
                 stage,
-                adopted: false,
-            }),
+                outbox,
+            },
         };
         self.dispatcher
             .report(report)
             .await
             .map_err(Failure::from)?;
-        let dispatcher = self.dispatcher.clone();
-        let stop = self.stop.clone();
-        self.tracker.spawn(async move {
-            let listening = listen(&dispatcher, attempt, &mut incoming);
-            if let Some(Err(status)) = stop.run_until_cancelled(listening).await {
-                tracing::debug!(attempt = %attempt.id, %status, "runner disconnected");
-            }
-        });
-        let stop = self.stop.clone();
-        let messages = ReceiverStream::new(outgoing).map(|m| Ok(to_proto::to_runner(m)));
-        Ok(Response::new(until(stop, messages)))
+        // The answer says whether the registration was taken; only then is
+        // anything else of this connection listened to.
+        let Some(answer) = outgoing.recv().await else {
+            return Err(Failure::from(Unavailable).into());
+        };
+        if !answer.is_last() {
+            let dispatcher = self.dispatcher.clone();
+            let stop = self.stop.clone();
+            self.tracker.spawn(async move {
+                let listening = listen(&dispatcher, attempt, &mut incoming);
+                if let Some(Err(status)) = stop.run_until_cancelled(listening).await {
+                    tracing::debug!(attempt = %attempt.id, %status, "runner disconnected");
+                }
+            });
+        }
+        let messages = tokio_stream::once(answer)
+            .chain(ReceiverStream::new(outgoing))
+            .map(|message| Ok(to_proto::to_runner(message)));
+        Ok(Response::new(until(self.stop.clone(), messages)))
     }
 }
 
@@ -96,6 +114,7 @@ async fn listen(
             Some(Message::Exited(exited)) => Report::Exited {
                 attempt,
                 result: from_proto::exited(exited)?,
+                outbox: None,
             },
             // Heartbeats say that the connection lives; they change nothing.
             Some(Message::Heartbeat(_)) | None => continue,

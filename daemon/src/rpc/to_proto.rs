@@ -245,6 +245,8 @@ fn recovery(counts: RecoveryCounts) -> v1::Recovery {
         finished: counts.finished,
         reaped: counts.reaped + counts.never_started,
         unknown: counts.unknown,
+        never_started: counts.never_started,
+        held: counts.held,
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     machine::Order,
     wire::{self, Heartbeat, Registrant, Started},
 };
-use crate::task::attempt::RunResult;
+use crate::{spool::AttemptDir, task::attempt::RunResult};
 
 /// First pause before another try.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -52,11 +52,12 @@ struct News {
 }
 
 impl Link {
-    /// A connection to this socket; it is made when an order is waited for.
-    pub(super) fn new(who: Registrant, socket: PathBuf) -> Self {
+    /// A connection to the daemon of this directory, or, if it does not say
+    /// where it is, to this socket. It is made when an order is waited for.
+    pub(super) fn new(who: Registrant, dir: AttemptDir, socket: PathBuf) -> Self {
         let (order, orders) = mpsc::channel(8);
         let (news, read) = watch::channel(News::default());
-        let connection = keep_connected(who, socket, read, order);
+        let connection = keep_connected(who, (dir, socket), read, order);
         Self {
             connection: Box::pin(connection),
             orders,
@@ -101,13 +102,16 @@ enum Outcome {
 
 async fn keep_connected(
     who: Registrant,
-    socket: PathBuf,
+    (dir, launched_at): (AttemptDir, PathBuf),
     mut news: watch::Receiver<News>,
     orders: mpsc::Sender<Order>,
 ) -> Infallible {
     let mut pause = FIRST_PAUSE;
     loop {
-        let longest = match connection(&who, &socket, &mut news, &orders).await {
+        // It may have moved since.
+        let socket = dir.daemon_socket();
+        let socket = socket.as_ref().unwrap_or(&launched_at);
+        let longest = match connection(&who, socket, &mut news, &orders).await {
             Outcome::Away => LONGEST_AWAY,
             Outcome::Refused => LONGEST_REFUSED,
             Outcome::Heard => {

@@ -27,11 +27,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::task::attempt::Status;
+use crate::task::{attempt::Status, limits};
 
 /// How long the kill of a tree is tried; a process that outlives it hangs in
 /// the kernel.
-pub(super) const KILL_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const KILL_LIMIT: Duration = Duration::from_millis(limits::KILL_LIMIT);
 /// Time between two sweeps.
 const SWEEP_EVERY: Duration = Duration::from_millis(20);
 

@@ -60,13 +60,18 @@ pub(super) fn prepare(dir: &Path) -> Result<Ready, SetupError> {
     let dir = std::path::absolute(dir).map_err(SetupError::system("cannot find the directory"))?;
     let dir = AttemptDir::at(dir);
     let lock = dir.adopt_lock(io::stdin()).map_err(SetupError::Lock)?;
-    // Never closed: the kernel frees it when the process is gone, not before.
-    std::mem::forget(lock);
     let launch = dir.read_launch().map_err(SetupError::Launch)?;
     detach().map_err(SetupError::system("cannot detach from the daemon"))?;
     let identity = process::identity(std::process::id())
         .and_then(|found| found.ok_or_else(|| io::ErrorKind::NotFound.into()))
         .map_err(SetupError::system("cannot see the own process"))?;
+    // Only of use if we never come to register: a full disk is no reason to
+    // run nothing.
+    if let Err(error) = lock.sign(&identity) {
+        super::log("cannot sign the lock", &error);
+    }
+    // Never closed: the kernel frees it when the process is gone, not before.
+    std::mem::forget(lock);
     Ok(Ready {
         dir,
         launch,

@@ -87,6 +87,7 @@ pub(super) async fn supervise(ready: Ready) -> Result<Leave, SetupError> {
     let children = signal(SignalKind::child())
         .map_err(SetupError::system("cannot listen for ended children"))?;
     let registrant = Registrant {
+        dir: dir.path().to_owned(),
         attempt: launch.attempt,
         nonce: launch.nonce,
         runner: identity,
@@ -96,7 +97,7 @@ pub(super) async fn supervise(ready: Ready) -> Result<Leave, SetupError> {
     let kill_grace = Duration::from_millis(launch.kill_grace).min(LONGEST);
     let mut supervisor = Supervisor {
         machine: Machine::new(go_until, kill_grace),
-        link: Link::new(registrant, launch.socket.clone()),
+        link: Link::new(registrant, dir.clone(), launch.socket.clone()),
         output: Output::new(dir.transcript(), launch.transcript_limit),
         dir,
         launch,

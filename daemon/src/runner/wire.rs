@@ -1,7 +1,7 @@
 //! Between the runner's own types and the messages: the only place here that
 //! knows the latter.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use agentd_proto::v1;
 
@@ -20,6 +20,7 @@ const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Who registers.
 #[derive(Debug, Clone)]
 pub(super) struct Registrant {
+    pub(super) dir: PathBuf,
     pub(super) attempt: AttemptId,
     pub(super) nonce: Nonce,
     pub(super) runner: ProcessIdentity,
@@ -52,6 +53,7 @@ pub(super) fn register(
         attempt: who.attempt.number,
         nonce: who.nonce.0.to_vec(),
         runner: Some(identity(&who.runner)),
+        dir: who.dir.to_string_lossy().into_owned(),
         started: started.map(started_message),
         exited: result.map(exited_message),
     }))

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, io, path::PathBuf};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::task::{
-    attempt::RunResult,
+    attempt::{ProcessIdentity, RunResult},
     id::{AttemptId, Nonce},
 };
 
@@ -49,7 +49,7 @@ pub struct Launch {
     pub attempt: AttemptId,
     /// Its secret.
     pub nonce: Nonce,
-    /// The daemon's socket.
+    /// The daemon's socket when the attempt was launched.
     pub socket: PathBuf,
     /// Program and arguments; never empty.
     pub argv: Vec<String>,
@@ -121,6 +121,14 @@ pub(super) fn encode_launch(launch: &Launch) -> Vec<u8> {
 }
 
 pub(super) fn decode_launch(bytes: &[u8]) -> Result<Launch, FormatError> {
+    decode(bytes)
+}
+
+pub(super) fn encode_identity(runner: &ProcessIdentity) -> Vec<u8> {
+    encode(runner)
+}
+
+pub(super) fn decode_identity(bytes: &[u8]) -> Result<ProcessIdentity, FormatError> {
     decode(bytes)
 }
 

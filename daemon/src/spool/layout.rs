@@ -3,6 +3,7 @@
 //! ```text
 //! state/                0700
 //!   lock                locked by the daemon that owns the directory
+//!   socket              a link to where that daemon listens
 //!   agentd.redb         the store
 //!   backups/            copies of it
 //!   attempts/42.1/      attempts that are not concluded; see the parent module
@@ -17,7 +18,7 @@
 use std::{
     fs::{self, DirBuilder},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
 
@@ -26,6 +27,9 @@ use crate::task::id::AttemptId;
 
 /// Tasks whose transcripts share a directory.
 const SHARD: u64 = 1000;
+
+/// The name of the link to the daemon's socket.
+pub(super) const SOCKET: &str = "socket";
 
 /// The daemon's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +82,20 @@ impl StateDir {
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.0.join("lock")
+    }
+
+    /// Tells runners where the daemon listens from now on.
+    ///
+    /// # Errors
+    /// If the link cannot be made.
+    pub fn point_to_socket(&self, socket: &Path) -> io::Result<()> {
+        let beside = self.0.join("socket.new");
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        symlink(socket, &beside)?;
+        fs::rename(beside, self.0.join(SOCKET))
     }
 
     /// The directory of an attempt that is under way.

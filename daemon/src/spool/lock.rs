@@ -5,11 +5,14 @@ use std::{
     io,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+        unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::Path,
     process::Stdio,
 };
+
+use super::format;
+use crate::task::attempt::ProcessIdentity;
 
 /// Whether a runner lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,15 @@ impl RunnerLock {
             )),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    /// Writes into the file who holds it, for whoever finds it locked.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn sign(&self, runner: &ProcessIdentity) -> io::Result<()> {
+        self.0.set_len(0)?;
+        self.0.write_all_at(&format::encode_identity(runner), 0)
     }
 
     /// Hands the lock to a child as its standard input.

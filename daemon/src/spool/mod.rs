@@ -4,7 +4,7 @@
 //! attempts/42.1/            0700
 //!   launch                  what to run; written by the daemon before the runner (0600)
 //!   prompt                  the agent's standard input (0600)
-//!   runner.lock             locked for as long as the runner lives
+//!   runner.lock             locked for as long as the runner lives; says who it is
 //!   result                  how it ended; written by the runner, synced, renamed into place
 //!   runner.log              the runner's own messages
 //!   transcript/             see [`crate::transcript`]
@@ -38,7 +38,10 @@ pub use self::{
     layout::{StateDir, make_private},
     lock::{LockState, RunnerLock},
 };
-use crate::task::{attempt::RunResult, id::AttemptId, id::Nonce};
+use crate::task::{
+    attempt::{ProcessIdentity, RunResult},
+    id::{AttemptId, Nonce},
+};
 
 /// The directory of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +152,34 @@ impl AttemptDir {
     /// If the lock cannot be asked; the answer is then unknown.
     pub fn probe_lock(&self) -> io::Result<LockState> {
         lock::probe(&self.lock())
+    }
+
+    /// Who said last that it holds the lock; `None` if nobody did.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn read_identity(&self) -> io::Result<Option<ProcessIdentity>> {
+        match fs::read(self.lock()) {
+            Ok(bytes) => Ok(format::decode_identity(&bytes).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where the daemon of this state directory listens now; `None` if it
+    /// never said.
+    #[must_use]
+    pub fn daemon_socket(&self) -> Option<PathBuf> {
+        let state = self.0.parent()?.parent()?;
+        fs::read_link(state.join(layout::SOCKET)).ok()
+    }
+
+    /// Whether a result is in place, of whatever form.
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    pub fn has_result(&self) -> io::Result<bool> {
+        self.result().try_exists()
     }
 
     /// Puts the result in place so that it survives a power cut: written

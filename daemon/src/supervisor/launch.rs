@@ -10,7 +10,7 @@ use std::{
 
 use tokio::process::{Child, Command};
 
-use super::{Report, Supervisor};
+use super::{Supervisor, guard::Begin};
 use crate::{
     spool::{AttemptDir, Launch},
     task::{
@@ -39,13 +39,10 @@ impl Supervisor {
     /// Everything that comes of it is reported.
     pub fn launch(&self, attempt: AttemptRef, plan: Plan) {
         let this = self.clone();
-        self.shared.tracker.spawn(async move {
+        self.track(async move {
             let dir = this.shared.state.attempt(attempt.id);
             match spawn(&dir, &plan) {
-                Ok(mut child) => {
-                    let status = child.wait().await;
-                    this.runner_gone(attempt, status.ok()).await;
-                }
+                Ok(child) => this.begin_guard(attempt, Begin::Spawned(child)),
                 Err(error) => {
                     let message = format!("cannot start the runner: {error}");
                     this.start_failed(attempt, FailureReason::SpawnFailed, message)
@@ -55,16 +52,17 @@ impl Supervisor {
         });
     }
 
-    /// Reports that an attempt could not be started; nothing of it is left.
+    /// Reports that an attempt could not be started; nothing of it is left but
+    /// files.
     pub async fn start_failed(&self, attempt: AttemptRef, reason: FailureReason, message: String) {
         if let Some(entry) = self.entries().get_mut(&attempt) {
-            entry.watched = false;
+            entry.guarded = false;
         }
-        self.report(Report::Event(Event::StartFailed {
+        self.tell(Event::StartFailed {
             attempt,
             reason,
             message,
-        }))
+        })
         .await;
     }
 }

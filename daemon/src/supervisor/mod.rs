@@ -5,10 +5,16 @@
 //! what the dispatcher wants is a call. It keeps no state that matters: after
 //! a restart, [`Supervisor::examine`] finds out about each attempt anew.
 //!
-//! **Who is gone.** The runner is dead when its lock is free. A runner that we
-//! spawned is waited for; one that was adopted is watched through a pidfd.
-//! Either wakes us, and then the files are asked: a result, or none.
+//! **Guards.** From the moment at which it is begun or found until its files
+//! are put away, an attempt has one guard: an async task that waits for its
+//! runner's end, asks the files what came of it, reports that, and tidies up.
+//! A guard never gives up: what it cannot find out now it looks at again. See
+//! [`guard`].
+//!
+//! **Who is gone.** A runner is dead when its lock is free; everything else
+//! (a child that was waited for, a pidfd) only says when to look.
 
+mod guard;
 mod launch;
 mod outbox;
 mod resolve;
@@ -19,42 +25,55 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::{launch::Plan, outbox::ToRunner};
+use self::guard::Begin;
+pub use self::{
+    launch::Plan,
+    outbox::{Outbox, ToRunner},
+    resolve::Seen,
+};
 use crate::{
     spool::StateDir,
     task::{
-        attempt::RunResult,
-        event::{AttemptRef, Event},
+        attempt::{ProcessIdentity, RunResult},
+        event::{AttemptRef, Event, Stage},
         id::AttemptId,
-        recovery::Finding,
     },
 };
 
-/// Messages that may wait for one runner.
-const OUTBOX: usize = 16;
-
 /// What was found out about an attempt.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Report {
     /// Something that the core decides about as it is.
     Event(Event),
+    /// A runner has connected and says how far it is.
+    Registered {
+        /// For which attempt.
+        attempt: AttemptRef,
+        /// Who it is.
+        runner: ProcessIdentity,
+        /// How far it is.
+        stage: Stage,
+        /// The way to it.
+        outbox: Outbox,
+    },
     /// The runner is done; the verdict is still to be found.
     Exited {
         /// Whose.
         attempt: AttemptRef,
         /// What it saw.
         result: RunResult,
+        /// The way to a runner that says so as it connects.
+        outbox: Option<Outbox>,
     },
-    /// What a start of the daemon found of an attempt; what follows from it is
-    /// reported separately.
+    /// What a start of the daemon found of an attempt.
     Examined {
         /// Of which attempt.
-        attempt: AttemptId,
-        /// What was found; `None`: nothing could be.
-        finding: Option<Finding>,
+        attempt: AttemptRef,
+        /// What was found; `None`: nothing could be, in time.
+        seen: Option<Seen>,
     },
 }
 
@@ -66,15 +85,19 @@ pub struct Closed;
 #[derive(Debug, Default)]
 struct Entry {
     /// To its runner, while connected.
-    outbox: Option<mpsc::Sender<ToRunner>>,
-    /// Somebody waits for the runner's end and will act on it.
-    watched: bool,
+    outbox: Option<Outbox>,
+    /// Its runner, once known.
+    runner: Option<ProcessIdentity>,
+    /// It has a guard.
+    guarded: bool,
     /// The agent may have been started.
     started: bool,
     /// The attempt has ended in the store.
     concluded: bool,
     /// Ends a start that has not come to the runner yet.
     abort: CancellationToken,
+    /// Wakes the guard: something above has changed.
+    changed: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -85,6 +108,18 @@ struct Shared {
     reports: mpsc::Sender<Report>,
     entries: Mutex<HashMap<AttemptRef, Entry>>,
     tracker: TaskTracker,
+    end: CancellationToken,
+}
+
+/// Where a supervisor works.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The daemon's directory.
+    pub state: StateDir,
+    /// This boot of the machine.
+    pub boot_id: String,
+    /// Where runners find the daemon.
+    pub socket: PathBuf,
 }
 
 /// The handle; clones share one supervisor.
@@ -97,20 +132,16 @@ impl Supervisor {
     /// A supervisor that reports into `reports`. Calls that start something
     /// need a runtime.
     #[must_use]
-    pub fn new(
-        state: StateDir,
-        boot_id: String,
-        socket: PathBuf,
-        reports: mpsc::Sender<Report>,
-    ) -> Self {
+    pub fn new(place: Place, reports: mpsc::Sender<Report>) -> Self {
         Self {
             shared: Arc::new(Shared {
-                state,
-                boot_id,
-                socket,
+                state: place.state,
+                boot_id: place.boot_id,
+                socket: place.socket,
                 reports,
                 entries: Mutex::new(HashMap::new()),
                 tracker: TaskTracker::new(),
+                end: CancellationToken::new(),
             }),
         }
     }
@@ -127,9 +158,12 @@ impl Supervisor {
         self.shared.state.path()
     }
 
-    /// Runs something that belongs to an attempt, and is waited for at the end.
+    /// Runs something that belongs to an attempt; it ends with the supervisor.
     pub fn track(&self, act: impl Future<Output = ()> + Send + 'static) {
-        self.shared.tracker.spawn(act);
+        let end = self.shared.end.clone();
+        self.shared.tracker.spawn(async move {
+            end.run_until_cancelled(act).await;
+        });
     }
 
     /// Reports something that happened on the way to a runner.
@@ -143,33 +177,45 @@ impl Supervisor {
     pub fn begin(&self, attempt: AttemptRef) -> CancellationToken {
         let mut entries = self.entries();
         let entry = entries.entry(attempt).or_default();
-        entry.watched = true;
+        entry.guarded = true;
         entry.abort.clone()
     }
 
-    /// A runner has connected and named an attempt. Returns what is to be sent
-    /// to it; it takes the place of an earlier connection.
-    #[must_use]
-    pub fn connect(&self, attempt: AttemptRef) -> mpsc::Receiver<ToRunner> {
-        let (sender, receiver) = mpsc::channel(OUTBOX);
-        self.entries().entry(attempt).or_default().outbox = Some(sender);
-        receiver
+    /// Looks after a runner that this incarnation did not spawn. With
+    /// `started`, its agent may have been started.
+    pub fn adopt(&self, attempt: AttemptRef, runner: Option<ProcessIdentity>, started: bool) {
+        self.update(attempt, |entry| {
+            entry.runner = entry.runner.take().or(runner);
+            entry.started |= started;
+        });
+        self.guard(attempt, Begin::Found);
+    }
+
+    /// A runner's registration was taken: it is spoken to through `outbox`
+    /// from now on.
+    pub fn connected(&self, attempt: AttemptRef, runner: ProcessIdentity, outbox: Outbox) {
+        self.update(attempt, |entry| {
+            entry.runner = Some(runner);
+            entry.outbox = Some(outbox);
+        });
+        self.guard(attempt, Begin::Found);
     }
 
     /// Tells the runner to start the agent.
     pub fn go(&self, attempt: AttemptRef) {
-        if let Some(entry) = self.entries().get_mut(&attempt) {
-            entry.started = true;
-        }
-        self.send(attempt, ToRunner::Go);
+        self.start(attempt, ToRunner::Go);
     }
 
     /// Tells the runner that nothing has changed.
     pub fn carry_on(&self, attempt: AttemptRef) {
+        self.start(attempt, ToRunner::CarryOn);
+    }
+
+    fn start(&self, attempt: AttemptRef, message: ToRunner) {
         if let Some(entry) = self.entries().get_mut(&attempt) {
             entry.started = true;
         }
-        self.send(attempt, ToRunner::CarryOn);
+        self.send(attempt, message);
     }
 
     /// Ends the agent, or its start. A runner that is not connected is told
@@ -181,57 +227,33 @@ impl Supervisor {
         self.send(attempt, ToRunner::Stop { reason, grace });
     }
 
-    /// Answers a runner whose attempt is not the current one: its result is
-    /// known or of no use, or it is to end everything.
-    pub fn dismiss(&self, attempt: AttemptRef, has_result: bool) {
-        self.send(
-            attempt,
-            if has_result {
-                ToRunner::Ack
-            } else {
-                ToRunner::Fenced {
-                    why: "this attempt has ended or was replaced",
-                }
-            },
-        );
-        let mut entries = self.entries();
-        if entries.get(&attempt).is_some_and(|entry| !entry.watched) {
-            entries.remove(&attempt);
-        }
-    }
-
     /// The attempt has ended in the store: the runner may go, and once it is
     /// gone its files are put away.
     pub fn conclude(&self, attempt: AttemptRef) {
         self.send(attempt, ToRunner::Ack);
-        let watched = {
-            let mut entries = self.entries();
-            let entry = entries.entry(attempt).or_default();
-            entry.concluded = true;
-            entry.watched
-        };
-        if !watched {
-            self.put_away(attempt);
-        }
+        self.update(attempt, |entry| entry.concluded = true);
+        self.guard(attempt, Begin::Found);
+    }
+
+    /// Says again to a runner that its attempt has ended.
+    pub fn acknowledge(&self, attempt: AttemptRef) {
+        self.send(attempt, ToRunner::Ack);
     }
 
     /// Ends what belongs to this incarnation; runners and agents go on.
-    pub async fn shut_down(&self) {
+    pub fn shut_down(&self) {
         for (_, entry) in self.entries().drain() {
             entry.abort.cancel();
         }
+        self.shared.end.cancel();
         self.shared.tracker.close();
     }
 
-    /// Puts the files of an attempt away whose runner is gone.
-    fn put_away(&self, attempt: AttemptRef) {
-        self.entries().remove(&attempt);
-        let state = self.shared.state.clone();
-        self.shared.tracker.spawn_blocking(move || {
-            if let Err(error) = state.put_away(attempt.id) {
-                tracing::warn!(attempt = %attempt.id, %error, "cannot put the attempt's files away");
-            }
-        });
+    fn update(&self, attempt: AttemptRef, change: impl FnOnce(&mut Entry)) {
+        let mut entries = self.entries();
+        let entry = entries.entry(attempt).or_default();
+        change(entry);
+        entry.changed.notify_one();
     }
 
     fn send(&self, attempt: AttemptRef, message: ToRunner) {
@@ -240,7 +262,7 @@ impl Supervisor {
             return;
         };
         let Some(outbox) = &entry.outbox else { return };
-        if outbox.try_send(message).is_err() {
+        if !outbox.send(message) {
             // Gone, or it does not read: it will register again and ask.
             entry.outbox = None;
         }
@@ -267,5 +289,13 @@ impl Supervisor {
             .entries
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The attempts whose files are among those under way.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn attempts_present(&self) -> std::io::Result<Vec<AttemptId>> {
+        self.shared.state.attempts_present()
     }
 }

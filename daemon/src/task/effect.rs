@@ -20,6 +20,9 @@ pub enum Effect {
         /// Milliseconds between the polite signal and the kill.
         grace: u64,
     },
+    /// The runner did not end the attempt in the time that a stop may take:
+    /// kill it; its agent goes with it, and what is left is swept.
+    EndRunner(AttemptRef),
     /// The attempt has ended: tell its runner that the result is durable, if
     /// it is still there, and put the attempt's files away.
     Conclude(AttemptRef),

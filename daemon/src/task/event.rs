@@ -120,6 +120,11 @@ pub enum Event {
         /// Which limit.
         limit: StopReason,
     },
+    /// A stop has taken longer than it may.
+    StopOverdue {
+        /// Which attempt.
+        attempt: AttemptRef,
+    },
 }
 
 /// What the journal says happened. The numbers are those of the stored form.

@@ -23,6 +23,12 @@ pub const MAX_QUEUED: usize = 100_000;
 pub const START_TIMEOUT: u64 = 60_000;
 /// Time between the polite signal and the kill.
 pub const KILL_GRACE: u64 = 10_000;
+/// How long the kill of a tree may take once the grace is over; a process that
+/// outlives it hangs in the kernel.
+pub const KILL_LIMIT: u64 = 10_000;
+/// How much longer a stop may take than its grace and the kill, before its
+/// runner counts as hanging.
+pub const STOP_SLACK: u64 = 5_000;
 /// Attempts of one task.
 pub const MAX_ATTEMPTS: u32 = 3;
 /// `runner_lost` so often in a row ends a task: it kills its host.

@@ -57,9 +57,34 @@ pub fn judge(phase: Phase, seen: Sighting) -> Finding {
     }
 }
 
+/// Fewer dead attempts than this are believed at once.
+pub const MASS_DEATH: u64 = 5;
+
+/// Whether so many of `total` attempts look dead (`lost`, in the boot in which
+/// they were claimed) that it is rather the look that is wrong: the state
+/// directory of another machine, or a file system that forgets locks.
+#[must_use]
+pub fn mass_death(total: u64, lost: u64) -> bool {
+    lost >= MASS_DEATH && lost.saturating_mul(2) > total
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn most_of_many_is_mass_death() {
+        for (total, lost, mass) in [
+            (4, 4, false),
+            (5, 5, true),
+            (9, 5, true),
+            (10, 5, false),
+            (10, 6, true),
+            (100, 50, false),
+        ] {
+            assert_eq!(mass_death(total, lost), mass, "{lost} of {total}");
+        }
+    }
 
     #[test]
     fn every_row_of_the_table() {

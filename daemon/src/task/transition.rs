@@ -150,6 +150,12 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             cancel(task, context, reason, *forced, why)
         }
         Event::Deadline { limit, .. } => deadline(task, *limit),
+        Event::StopOverdue { attempt } => match task.state {
+            State::Stopping { .. } => Decision::Repeat(Effect::EndRunner(*attempt)),
+            State::Queued(_) | State::Starting | State::Running | State::Finished(_) => {
+                Decision::Ignore(Ignored::NotNow)
+            }
+        },
     }
 }
 
@@ -164,7 +170,8 @@ pub fn attempt_of(event: &Event) -> Option<AttemptRef> {
         | Event::Exited { attempt, .. }
         | Event::Lost { attempt, .. }
         | Event::NeverStarted { attempt }
-        | Event::Deadline { attempt, .. } => Some(*attempt),
+        | Event::Deadline { attempt, .. }
+        | Event::StopOverdue { attempt } => Some(*attempt),
         Event::Claim { .. } | Event::Cancel { .. } => None,
     }
 }

@@ -1,16 +1,20 @@
 //! What people ask for: new tasks, and the end of others.
 
-use super::{Engine, Turn};
+use super::Engine;
 use crate::{
     dispatcher::{
-        handle::{CancelError, Cancelled, OnBusy, Submission, SubmitError, Submitted, Unavailable},
+        handle::{
+            CancelError, CancelOrder, Cancelled, OnBusy, ShutDown, Submission, SubmitError,
+            Submitted, Unavailable,
+        },
         overview::Phase,
+        turn::Turn,
     },
     store::{Entry, StoreError},
     task::{
         event::{Event, What},
         id::TaskId,
-        state::{State, Task},
+        state::{State, StopReason, Task},
     },
 };
 
@@ -110,22 +114,55 @@ impl Engine {
         turn: &mut Turn,
         id: TaskId,
         by: String,
-        forced: bool,
+        order: CancelOrder,
     ) -> Result<Result<Cancelled, CancelError>, StoreError> {
-        if !self.tasks.contains_key(&id) {
+        let Some(task) = self.tasks.get(&id) else {
             let known = turn.batch.task(id)?.is_some();
             return Ok(if known {
                 Ok(Cancelled::AlreadyFinal)
             } else {
                 Err(CancelError::NotFound(id))
             });
+        };
+        if let State::Stopping { reason, forced } = task.state
+            && order.repeated
+            && reason == StopReason::Cancel
+            && forced >= order.forced
+        {
+            return Ok(Ok(Cancelled::Done));
         }
         let event = Event::Cancel {
             by,
-            forced,
+            forced: order.forced,
             superseded_by: None,
         };
         self.apply(turn, id, &event)?;
         Ok(Ok(Cancelled::Done))
+    }
+
+    /// Nothing new is dispatched from now on.
+    pub(super) fn shut_down(&mut self, turn: &mut Turn, how: ShutDown) -> Result<(), StoreError> {
+        match how {
+            ShutDown::Leave => self.phase = Phase::Stopping,
+            ShutDown::Drain(limit) => {
+                self.phase = Phase::Draining;
+                self.drain_until = limit.and_then(|limit| turn.now.checked_add(limit));
+            }
+            ShutDown::CancelAll => {
+                self.phase = Phase::Draining;
+                self.drain_until = None;
+                let mut ids: Vec<_> = self.tasks.keys().copied().collect();
+                ids.sort_unstable();
+                // One that is being stopped keeps its grace.
+                let order = CancelOrder {
+                    forced: false,
+                    repeated: true,
+                };
+                for id in ids {
+                    self.cancel(turn, id, "shutdown".to_owned(), order)?.ok();
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -1,59 +1,61 @@
 //! What processes report, and what a start of the daemon finds.
 
-use super::{Act, Engine, Turn};
+use super::Engine;
 use crate::{
     agents,
     config::ABORT_CODE,
-    dispatcher::overview::Phase,
+    dispatcher::{
+        overview::Phase,
+        recovery::Step,
+        turn::{Act, Turn},
+    },
     store::StoreError,
-    supervisor::Report,
-    task::{event::Event, id::TaskId, transition::attempt_of},
+    supervisor::{Outbox, Report, Seen},
+    task::{
+        attempt::{Attempt, RunResult},
+        event::{AttemptRef, Event},
+        id::{TaskId, Timestamp},
+        recovery::Finding,
+        transition::{attempt_of, reference},
+    },
 };
 
 impl Engine {
     pub(super) fn hear(&mut self, turn: &mut Turn, report: Report) -> Result<(), StoreError> {
         match report {
-            Report::Examined { attempt, finding } => {
-                tracing::info!(task = %attempt.task, attempt = attempt.number, ?finding, "[recovery] examined");
-                self.recovery.examined(attempt, finding);
-            }
-            Report::Exited { attempt, result } => {
-                let abort_code = self.abort_code(attempt.id.task);
-                let event = Event::Exited {
-                    attempt,
-                    verdict: agents::classify(abort_code, &result.run),
-                    result,
-                };
-                if !self.apply(turn, attempt.id.task, &event)? {
-                    turn.acts.push(Act::Dismiss {
-                        attempt,
-                        has_result: true,
-                    });
-                }
-            }
-            Report::Event(Event::Registered {
+            Report::Examined { attempt, seen } => self.examined(turn, attempt, seen)?,
+            Report::Exited {
+                attempt,
+                result,
+                outbox,
+            } => self.exited(turn, attempt, result, outbox)?,
+            Report::Registered {
                 attempt,
                 runner,
                 stage,
-                ..
-            }) => {
-                let adopted = self.recovery.awaits(attempt.id);
+                outbox,
+            } => {
                 let event = Event::Registered {
                     attempt,
-                    runner,
+                    runner: runner.clone(),
                     stage,
-                    adopted,
+                    adopted: self.recovery.awaits(attempt.id),
                 };
-                if !self.apply(turn, attempt.id.task, &event)? {
-                    turn.acts.push(Act::Dismiss {
+                let before = turn.acts.len();
+                if self.apply(turn, attempt.id.task, &event)? {
+                    self.recovery.adopted(attempt.id);
+                    // The answer goes the way that is made first.
+                    let connected = Act::Connected {
                         attempt,
+                        runner,
+                        outbox,
+                    };
+                    turn.acts.insert(before, connected);
+                } else {
+                    turn.acts.push(Act::Dismiss {
+                        outbox,
                         has_result: false,
                     });
-                } else if self.recovery.adopted(attempt.id)
-                    && let Some(task) = self.tasks.get(&attempt.id.task)
-                    && let Some(live) = task.live_attempt()
-                {
-                    turn.acts.push(Act::Watch(Box::new(live.clone())));
                 }
             }
             Report::Event(event) => {
@@ -71,30 +73,126 @@ impl Engine {
         agent.map_or(ABORT_CODE, |agent| agent.abort_code)
     }
 
-    pub(super) fn recover(&mut self, turn: &mut Turn) {
-        if self.phase != Phase::Recovering {
-            return;
+    fn exited(
+        &mut self,
+        turn: &mut Turn,
+        attempt: AttemptRef,
+        result: RunResult,
+        outbox: Option<Outbox>,
+    ) -> Result<(), StoreError> {
+        let abort_code = self.abort_code(attempt.id.task);
+        let event = Event::Exited {
+            attempt,
+            verdict: agents::classify(abort_code, &result.run),
+            result,
+        };
+        let taken = self.apply(turn, attempt.id.task, &event)?;
+        match outbox {
+            Some(outbox) => turn.acts.push(Act::Dismiss {
+                outbox,
+                has_result: true,
+            }),
+            None if !taken => turn.acts.push(Act::Acknowledge(attempt)),
+            None => {}
         }
-        if self.recover_until.is_some_and(|until| until <= turn.now) {
-            for attempt in self.recovery.give_up() {
-                tracing::warn!(
-                    task = %attempt.task, attempt = attempt.number,
-                    "[recovery] its runner seems alive but has not registered; left as it is"
-                );
-            }
-        } else if !self.recovery.is_over() {
-            return;
-        }
-        self.recover_until = None;
-        self.phase = Phase::Ready;
-        let counts = self.recovery.counts;
-        tracing::info!(
-            adopted = counts.adopted,
-            finished = counts.finished,
-            reaped = counts.reaped,
-            never_started = counts.never_started,
-            unknown = counts.unknown,
-            "[recovery] over"
-        );
+        Ok(())
     }
+
+    fn examined(
+        &mut self,
+        turn: &mut Turn,
+        attempt: AttemptRef,
+        seen: Option<Seen>,
+    ) -> Result<(), StoreError> {
+        let finding = seen.as_ref().map(|seen| seen.finding);
+        self.recovery.examined(attempt, finding);
+        let Some(live) = self.live(attempt).cloned() else {
+            return Ok(());
+        };
+        match (finding, seen.and_then(|seen| seen.result)) {
+            (Some(Finding::Finish), Some(result)) => {
+                log(&live, "finished with the result on disk", turn.wall);
+                self.exited(turn, attempt, result, None)?;
+            }
+            (Some(Finding::NeverStarted), _) => {
+                log(&live, "never started; queued again", turn.wall);
+                self.apply(turn, attempt.id.task, &Event::NeverStarted { attempt })?;
+            }
+            // The step that follows knows whether it is believed.
+            (Some(Finding::Reap(_)), _) => {}
+            (Some(Finding::Adopt | Finding::Finish) | None, _) => {
+                turn.acts.push(Act::Adopt(Box::new(live)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The attempt, if it is the live one of its task.
+    fn live(&self, attempt: AttemptRef) -> Option<&Attempt> {
+        let live = self.tasks.get(&attempt.id.task)?.live_attempt()?;
+        (reference(live) == attempt).then_some(live)
+    }
+
+    /// Goes on with the recovery as far as what was found allows.
+    pub(super) fn recover(&mut self, turn: &mut Turn) {
+        loop {
+            match self.recovery.step(turn.now) {
+                Step::Wait => return,
+                Step::Hold => {
+                    let counts = self.recovery.counts;
+                    tracing::error!(
+                        dead = counts.held,
+                        total = counts.total,
+                        "[recovery] most attempts look dead at once though the machine was not restarted; nothing is done about them: see that no agentd-runner of this state directory lives, then agentctl recover --confirm"
+                    );
+                    return;
+                }
+                Step::Reap(dead) => {
+                    for (attempt, reason) in dead {
+                        if let Some(live) = self.live(attempt) {
+                            log(live, "its runner is dead; ending what it left", turn.wall);
+                            turn.acts.push(Act::Reap(attempt, reason));
+                        }
+                    }
+                }
+                Step::Over(unknown) => {
+                    for attempt in unknown {
+                        tracing::warn!(
+                            "[recovery] task {} attempt {}: unknown: its runner seems alive but has not registered; left as it is",
+                            attempt.task,
+                            attempt.number
+                        );
+                    }
+                    if self.phase == Phase::Recovering {
+                        self.phase = Phase::Ready;
+                    }
+                    let counts = self.recovery.counts;
+                    tracing::info!(
+                        adopted = counts.adopted,
+                        finished = counts.finished,
+                        reaped = counts.reaped,
+                        never_started = counts.never_started,
+                        unknown = counts.unknown,
+                        "[recovery] over"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// A line of the recovery.
+pub(super) fn log(attempt: &Attempt, what: &str, now: Timestamp) {
+    let since = attempt.started_at.unwrap_or(attempt.claimed_at);
+    let minutes = now.millis_since(since) / 60_000;
+    tracing::info!(
+        "[recovery] task {} attempt {}: {what} ({} {minutes} min)",
+        attempt.id.task,
+        attempt.id.number,
+        if attempt.started_at.is_some() {
+            "started"
+        } else {
+            "claimed"
+        },
+    );
 }

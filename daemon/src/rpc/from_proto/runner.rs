@@ -1,5 +1,7 @@
 //! What runners say.
 
+use std::path::PathBuf;
+
 use agentd_proto::v1;
 
 use super::{Failure, task_id};
@@ -20,6 +22,7 @@ fn process(identity: Option<v1::ProcessIdentity>) -> Result<ProcessIdentity, Fai
 
 /// What a runner says when it registers.
 pub(in crate::rpc) struct Registration {
+    pub(in crate::rpc) dir: PathBuf,
     pub(in crate::rpc) attempt: AttemptRef,
     pub(in crate::rpc) runner: ProcessIdentity,
     pub(in crate::rpc) stage: Stage,
@@ -47,6 +50,7 @@ pub(in crate::rpc) fn registration(register: v1::Register) -> Result<Registratio
         None => Stage::Waiting,
     };
     Ok(Registration {
+        dir: register.dir.into(),
         attempt,
         runner: process(register.runner)?,
         stage,
