@@ -34,6 +34,8 @@ const SHOWN_LOG: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct TestDaemon {
     dir: TempDir,
+    state: &'static str,
+    socket: &'static str,
     process: Option<Child>,
 }
 
@@ -63,7 +65,12 @@ impl TestDaemon {
             .prefix("ad")
             .tempdir()
             .expect("a directory can be made");
-        let daemon = Self { dir, process: None };
+        let daemon = Self {
+            dir,
+            state: "state",
+            socket: "run/s",
+            process: None,
+        };
         fs::create_dir(daemon.home()).expect("a directory can be made");
         daemon.configure(config);
         daemon
@@ -222,13 +229,23 @@ impl TestDaemon {
     /// The daemon's directory.
     #[must_use]
     pub fn state(&self) -> PathBuf {
-        self.path("state")
+        self.path(self.state)
+    }
+
+    /// Has the next daemon use another directory for its files.
+    pub fn use_state(&mut self, name: &'static str) {
+        self.state = name;
+    }
+
+    /// Has the next daemon listen elsewhere.
+    pub fn use_socket(&mut self, name: &'static str) {
+        self.socket = name;
     }
 
     /// Where the daemon listens.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.path("run/s")
+        self.path(self.socket)
     }
 
     /// Everything that the daemon has logged.

@@ -1,6 +1,6 @@
 //! Errors on the wire: a gRPC status with a stable reason and a hint.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, fmt, path::Path};
 
 use agentd_proto::reason::{self, DOMAIN, META_FIELD, META_HINT, META_TASK};
 use tonic::{Code, Status};
@@ -64,7 +64,7 @@ impl Failure {
         )
     }
 
-    pub(super) fn not_found(id: impl std::fmt::Display) -> Self {
+    pub(super) fn not_found(id: impl fmt::Display) -> Self {
         Self::new(
             Code::NotFound,
             reason::TASK_NOT_FOUND,
@@ -84,6 +84,12 @@ impl Failure {
         .hint(format!(
             "agentctl wait {id}, or agentctl cancel {id}, then rerun it"
         ))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 

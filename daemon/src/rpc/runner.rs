@@ -48,7 +48,9 @@ impl v1::runner_server::Runner for RunnerService {
             result,
         } = from_proto::registration(register)?;
         if dir != self.state.attempt(attempt.id).path() {
-            return Err(Failure::other_state_dir(&dir).into());
+            let refused = Failure::other_state_dir(&dir);
+            tracing::debug!(attempt = %attempt.id, "a runner of another daemon: {refused}");
+            return Err(refused.into());
         }
         if let Some(pid) = peer.and_then(|peer| peer.pid)
             && pid != runner.pid

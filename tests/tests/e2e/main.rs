@@ -7,6 +7,7 @@ mod cancel;
 mod interface;
 mod list;
 mod output;
+mod recovery;
 mod refusal;
 mod rerun;
 mod restart;
