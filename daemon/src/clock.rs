@@ -5,6 +5,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::task::id::Timestamp;
 
+/// Microseconds on the clock that does not jump, as the kernel counts them:
+/// what sd_notify(3) wants beside `RELOADING=1`.
+#[must_use]
+pub fn monotonic_micros() -> i128 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000
+}
+
 /// The time now.
 #[expect(
     clippy::disallowed_methods,

@@ -14,23 +14,23 @@ use std::{
 
 use agentd_proto::endpoint::{Environment, MAX_SOCKET_PATH, SOCKET_NAME};
 use anyhow::{Context as _, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::{
     net::UnixListener,
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock,
     config::Config,
-    dispatcher::{self, Handle, INBOX, Parts, ShutDown},
+    dispatcher::{self, Handle, Parts, ShutDown},
     process,
     rpc::{self, Shared},
     spool::{StateDir, make_private},
     store::{Store, StoreError},
-    supervisor::{Place, Supervisor},
+    supervisor::Place,
 };
 
 /// How long the daemon lets what is under way end before it exits.
@@ -80,56 +80,44 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         .thread_name("agentd")
         .build()
         .context("cannot start the runtime")?;
-    let done = runtime.block_on(live(config, state, socket, store));
+    let done = runtime.block_on(live((config, options.config), state, socket, store));
     // Reading threads end with the process; nothing of theirs is unfinished.
     runtime.shutdown_timeout(Duration::from_millis(100));
     done
 }
 
 async fn live(
-    config: Config,
+    (config, named_config): (Config, Option<PathBuf>),
     state: StateDir,
     socket: PathBuf,
     store: Store,
 ) -> anyhow::Result<()> {
     let boot_id = process::boot_id().context("cannot read the boot id")?;
-    let incarnation = {
-        let mut batch = store.begin()?;
-        let incarnation = batch.next_incarnation()?;
-        batch.commit()?;
-        incarnation
-    };
     let listener = bind(&socket).await?;
     state
         .point_to_socket(&socket)
         .context("cannot tell runners where the socket is")?;
-    let (config, store) = (Arc::new(config), Arc::new(store));
-    let (reports, inbox) = mpsc::channel(INBOX);
-    let place = Place {
-        state: state.clone(),
-        boot_id: boot_id.clone(),
-        socket: socket.clone(),
-    };
-    let supervisor = Supervisor::new(place, reports);
+    let store = Arc::new(store);
     let (dispatcher, thread) = dispatcher::start(Parts {
         store: Arc::clone(&store),
-        config: Arc::clone(&config),
-        supervisor: supervisor.clone(),
-        reports: inbox,
-        incarnation,
-        boot_id,
+        config: Arc::new(config),
+        place: Place {
+            state: state.clone(),
+            boot_id,
+            socket: socket.clone(),
+            open_files: raise_open_files(),
+        },
         runtime: tokio::runtime::Handle::current(),
     })?;
     let stop = CancellationToken::new();
     tracing::info!(
-        %incarnation, version = env!("CARGO_PKG_VERSION"),
+        incarnation = %dispatcher.incarnation(), version = env!("CARGO_PKG_VERSION"),
         socket = %socket.display(), state = %state.path().display(), "agentd is up"
     );
     let shared = Arc::new(Shared {
         dispatcher: dispatcher.clone(),
         store,
         state,
-        config,
         socket: socket.clone(),
         started_at: clock::now(),
         stop: stop.clone(),
@@ -137,9 +125,7 @@ async fn live(
     let serving = rpc::serve(shared, listener);
     let loop_ended = tokio::task::spawn_blocking(move || thread.join());
     tell_service_manager(&[NotifyState::Ready]);
-    let ended = supervise(serving, loop_ended, dispatcher, stop).await;
-    supervisor.shut_down();
-    ended
+    supervise(serving, loop_ended, dispatcher, stop, named_config).await
 }
 
 /// Waits for a signal, or for the end of a part; then ends the others.
@@ -148,17 +134,20 @@ async fn supervise(
     loop_ended: tokio::task::JoinHandle<std::thread::Result<Result<(), StoreError>>>,
     dispatcher: Handle,
     stop: CancellationToken,
+    named_config: Option<PathBuf>,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // A closed terminal is no reason to end; there is nothing to read anew yet.
     let mut hang_up = signal(SignalKind::hangup())?;
+    let mut watched = dispatcher.clone();
+    tell_how_it_is(&watched);
     tokio::pin!(serving, loop_ended);
     let ended = loop {
         tokio::select! {
             _ = terminate.recv() => { dispatcher.shut_down(ShutDown::Leave).await.ok(); }
             _ = interrupt.recv() => { dispatcher.shut_down(ShutDown::Leave).await.ok(); }
-            _ = hang_up.recv() => {}
+            _ = hang_up.recv() => reload(&dispatcher, named_config.as_deref()).await,
+            Ok(()) = watched.changed() => tell_how_it_is(&watched),
             joined = &mut loop_ended => {
                 break joined;
             }
@@ -181,6 +170,51 @@ async fn supervise(
         Ok(Ok(Err(error))) => Err(error).context("the store failed"),
         Ok(Err(_)) | Err(_) => bail!("the dispatcher panicked"),
     }
+}
+
+/// Reads the configuration anew. One with a fault changes nothing.
+async fn reload(dispatcher: &Handle, named: Option<&Path>) {
+    let usec = clock::monotonic_micros();
+    tell_service_manager(&[NotifyState::Reloading, NotifyState::MonotonicUsec(usec)]);
+    match Config::load(named) {
+        Ok(config) => {
+            if config.cache_bytes != dispatcher.config().cache_bytes {
+                tracing::warn!("daemon.cache counts from the next start on");
+            }
+            match dispatcher.reload(Arc::new(config)).await {
+                Ok(()) => tracing::info!("the configuration was read anew"),
+                Err(error) => tracing::warn!(%error, "the configuration stays as it was"),
+            }
+        }
+        Err(error) => tracing::error!(%error, "the configuration stays as it was"),
+    }
+    tell_service_manager(&[NotifyState::Ready]);
+}
+
+/// Each runner has a connection: as many files as the system grants. Returns
+/// the limit before, for agents.
+fn raise_open_files() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.current,
+        Err(error) => {
+            tracing::warn!(%error, "cannot raise the limit of open files");
+            None
+        }
+    }
+}
+
+/// A line for `systemctl status`.
+fn tell_how_it_is(dispatcher: &Handle) {
+    let status = match dispatcher.trouble() {
+        Some(trouble) => trouble.to_string(),
+        None => dispatcher.phase().as_str().to_owned(),
+    };
+    tell_service_manager(&[NotifyState::Status(&status)]);
 }
 
 /// Takes the state directory for this process, for as long as the file is open.

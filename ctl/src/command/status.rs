@@ -42,6 +42,7 @@ fn show(out: &mut Output, status: &v1::StatusResponse) -> Result<(), Error> {
         "agentd",
         &format!("{} ({}{paused})", status.version, status.phase),
     );
+    page.field("trouble", &status.trouble);
     page.field("pid", &status.pid.to_string());
     page.field("incarnation", &status.incarnation.to_string());
     page.time("started", status.started_at);
@@ -147,6 +148,7 @@ struct View {
     config: Option<String>,
     store_bytes: u64,
     revision: u64,
+    trouble: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -192,6 +194,7 @@ impl From<v1::StatusResponse> for View {
             config: (!status.config.is_empty()).then_some(status.config),
             store_bytes: status.store_bytes,
             revision: status.revision,
+            trouble: (!status.trouble.is_empty()).then_some(status.trouble),
         }
     }
 }

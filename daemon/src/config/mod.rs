@@ -51,6 +51,9 @@ pub const ABORT_CODE: i32 = 79;
 /// Cache of the store, bytes.
 pub const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Free space below which nothing is started, bytes.
+pub const MIN_FREE_DISK: u64 = 256 * 1024 * 1024;
+
 /// Largest configuration file, bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
@@ -67,6 +70,9 @@ pub struct Config {
     pub default_agent: Option<String>,
     /// Cache of the store, bytes.
     pub cache_bytes: u64,
+    /// Nothing is started while less is free where the state directory is,
+    /// bytes; 0: whatever is free.
+    pub min_free_disk: u64,
     /// For tasks and agents that set none.
     pub limits: Limits,
     /// By name; `shell` is always among them.
@@ -272,6 +278,7 @@ impl Default for Config {
             max_queued: MAX_QUEUED,
             default_agent: None,
             cache_bytes: CACHE_BYTES,
+            min_free_disk: MIN_FREE_DISK,
             limits: Limits::default(),
             agents: BTreeMap::from([(SHELL.to_owned(), shell)]),
             repos: BTreeMap::new(),

@@ -19,7 +19,13 @@ use crate::task::{
 };
 
 pub(super) const TOP: &[&str] = &["daemon", "defaults", "agents", "repos"];
-pub(super) const DAEMON: &[&str] = &["max_running", "max_queued", "default_agent", "cache"];
+pub(super) const DAEMON: &[&str] = &[
+    "max_running",
+    "max_queued",
+    "default_agent",
+    "cache",
+    "min_free_disk",
+];
 pub(super) const LIMITS: &[&str] = &["start_timeout", "timeout", "kill_grace", "max_attempts"];
 /// Besides these, an agent takes all of [`LIMITS`].
 pub(super) const AGENT: &[&str] = &[
@@ -174,6 +180,9 @@ impl Reader {
                     .reject(section, "cache", "less than 1MiB is not possible");
             }
             config.cache_bytes = size;
+        }
+        if let Some(size) = self.problems.word(section, "min_free_disk", value::size) {
+            config.min_free_disk = size;
         }
     }
 

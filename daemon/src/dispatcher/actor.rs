@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use tokio::runtime;
 
-use super::{LeftBehind, turn::Act};
+use super::{life::LeftBehind, turn::Act};
 use crate::{
     agents,
     config::Config,
@@ -82,10 +82,11 @@ impl Actor {
         }
     }
 
-    pub(super) fn act(&self, act: Act) {
+    pub(super) fn act(&mut self, act: Act) {
         let _inside = self.runtime.enter();
         match act {
             Act::Reply(reply) => reply(),
+            Act::Reconfigure(config) => self.config = config,
             Act::Connected {
                 attempt,
                 runner,
@@ -210,6 +211,7 @@ fn prepare(
         kill_grace: spec.limits.kill_grace(),
         heartbeat: HEARTBEAT,
         transcript_limit: TRANSCRIPT,
+        open_files: supervisor.open_files(),
     };
     let plan = Plan {
         launch,

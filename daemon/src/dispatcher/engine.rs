@@ -7,11 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::mpsc;
+
 mod admission;
 mod reports;
+mod space;
 
+use self::space::Space;
 use super::{
-    handle::{Message, Reply, RerunOrder, Submitted},
+    handle::{Message, Now, Reply, RerunOrder, Submitted, Trouble},
     overview::{AgentOverview, Overview, Phase},
     recovery::Recovery,
     timers::Timers,
@@ -20,7 +24,9 @@ use super::{
 use crate::{
     clock,
     config::Config,
+    spool::StateDir,
     store::{Entry, Reader, Store, StoreError},
+    supervisor::Report,
     task::{
         attempt::Attempt,
         effect::Effect,
@@ -36,6 +42,7 @@ use crate::{
 /// What the engine is made of.
 pub(super) struct Engines {
     pub(super) store: Arc<Store>,
+    pub(super) state: StateDir,
     pub(super) config: Arc<Config>,
     pub(super) incarnation: Incarnation,
     pub(super) boot_id: String,
@@ -49,6 +56,8 @@ pub(super) struct Engine {
     timers: Timers,
     recovery: Recovery,
     phase: Phase,
+    /// Too little of it was free at the last look.
+    space: Option<Space>,
     /// When the daemon ends though attempts are running.
     drain_until: Option<Instant>,
     /// Who asked for the daemon's end, and waits for it.
@@ -85,6 +94,7 @@ impl Engine {
             } else {
                 Phase::Recovering
             },
+            space: None,
             drain_until: None,
             until_end: Vec::new(),
         })
@@ -101,7 +111,9 @@ impl Engine {
         let timer = self.timers.next();
         let recovery = self.recovery.next_timer();
         let all = timer.into_iter().chain(recovery);
-        all.chain(self.drain_until).min()
+        let space = self.space.as_ref().map(|space| space.again);
+        let space = space.filter(|_| self.phase == Phase::Ready);
+        all.chain(self.drain_until).chain(space).min()
     }
 
     /// The loop is to end.
@@ -129,7 +141,8 @@ impl Engine {
             self.time_is_up(&mut turn, id)?;
         }
         self.recover(&mut turn);
-        if self.phase == Phase::Ready {
+        let wants_space = self.space.is_some() || self.schedule.pick().is_some();
+        if self.phase == Phase::Ready && wants_space && self.has_space(now) {
             while let Some(id) = self.schedule.pick() {
                 self.claim(&mut turn, id)?;
             }
@@ -203,6 +216,12 @@ impl Engine {
                 let confirmed = self.recovery.confirm(turn.now);
                 turn.reply(reply, confirmed);
             }
+            Message::Reload(config, reply) => {
+                self.schedule.set_capacity(capacity(&config));
+                self.parts.config = Arc::clone(&config);
+                turn.acts.push(Act::Reconfigure(config));
+                turn.reply(reply, ());
+            }
             Message::ShutDown(how, reply) => {
                 self.until_end.push(reply);
                 self.shut_down(turn, how)?;
@@ -271,6 +290,17 @@ impl Engine {
         Ok(())
     }
 
+    /// How the dispatcher is, for everybody.
+    pub(super) fn now(&self, reports: mpsc::Sender<Report>) -> Now {
+        Now {
+            incarnation: self.parts.incarnation,
+            config: Arc::clone(&self.parts.config),
+            reports,
+            phase: self.phase,
+            trouble: self.space.as_ref().map(|space| space.trouble.clone()),
+        }
+    }
+
     fn claim(&mut self, turn: &mut Turn, id: TaskId) -> Result<(), StoreError> {
         let event = Event::Claim {
             nonce: nonce(),
@@ -314,7 +344,7 @@ impl Engine {
         Ok(())
     }
 
-    fn overview(&self, revision: Revision) -> Overview {
+    pub(super) fn overview(&self, revision: Revision) -> Overview {
         let mut states = BTreeMap::new();
         let mut agents: BTreeMap<String, AgentOverview> = BTreeMap::new();
         for task in self.tasks.values() {

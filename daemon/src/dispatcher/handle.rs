@@ -1,12 +1,13 @@
 //! How others speak to the dispatcher.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::overview::Overview;
+use super::overview::{Overview, Phase};
 use crate::{
-    supervisor::{Report, Supervisor},
+    config::Config,
+    supervisor::Report,
     task::{
         id::{Incarnation, Revision, TaskId},
         spec::{Payload, TaskSpec},
@@ -87,11 +88,47 @@ pub enum Cancelled {
     AlreadyFinal,
 }
 
-/// The daemon is about to exit: it was told to, or its store failed. What was
-/// asked for is not known to have happened.
+/// Why the dispatcher does not answer. What was asked for is not known to have
+/// happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the daemon is stopping")]
-pub struct Unavailable;
+pub enum Unavailable {
+    /// The daemon is about to exit.
+    #[error("the daemon is stopping")]
+    Stopping,
+    /// The store failed. It is opened again until it works.
+    #[error("the store failed, and nothing changes until it works again")]
+    Store,
+}
+
+/// What is wrong, beyond any one task.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// The store cannot be written.
+    #[error("the store failed ({0}): nothing changes until it works again; agents go on")]
+    Store(String),
+    /// Less space is free than is to be.
+    #[error(
+        "{} MiB are free where the state directory is, less than daemon.min_free_disk ({} MiB): nothing is started",
+        .free >> 20, .needed >> 20
+    )]
+    Disk {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are to be.
+        needed: u64,
+    },
+}
+
+/// How the dispatcher is at present.
+#[derive(Debug, Clone)]
+pub(super) struct Now {
+    pub(super) incarnation: Incarnation,
+    pub(super) config: Arc<Config>,
+    /// To the supervisor's listener.
+    pub(super) reports: mpsc::Sender<Report>,
+    pub(super) phase: Phase,
+    pub(super) trouble: Option<Trouble>,
+}
 
 /// A task that was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -146,6 +183,7 @@ pub(super) enum Message {
     },
     Overview(Reply<Overview>),
     Recover(Reply<u64>),
+    Reload(Arc<Config>, Reply<()>),
     ShutDown(ShutDown, Reply<u64>),
     Report(Report),
 }
@@ -159,6 +197,7 @@ impl fmt::Debug for Message {
             Self::Pause { .. } => "Pause",
             Self::Overview(_) => "Overview",
             Self::Recover(_) => "Recover",
+            Self::Reload(..) => "Reload",
             Self::ShutDown(..) => "ShutDown",
             Self::Report(_) => "Report",
         })
@@ -170,29 +209,52 @@ impl fmt::Debug for Message {
 pub struct Handle {
     messages: mpsc::Sender<Message>,
     revisions: watch::Receiver<Revision>,
-    supervisor: Supervisor,
-    incarnation: Incarnation,
+    now: watch::Receiver<Now>,
 }
 
 impl Handle {
     pub(super) fn new(
         messages: mpsc::Sender<Message>,
         revisions: watch::Receiver<Revision>,
-        supervisor: Supervisor,
-        incarnation: Incarnation,
+        now: watch::Receiver<Now>,
     ) -> Self {
         Self {
             messages,
             revisions,
-            supervisor,
-            incarnation,
+            now,
         }
     }
 
     /// This life of the daemon.
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
-        self.incarnation
+        self.now.borrow().incarnation
+    }
+
+    /// What the operator set.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.now.borrow().config)
+    }
+
+    /// What it is doing as a whole.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.now.borrow().phase
+    }
+
+    /// What is wrong, beyond any one task.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.now.borrow().trouble.clone()
+    }
+
+    /// Waits until the phase or the trouble may be another.
+    ///
+    /// # Errors
+    /// If the loop has ended.
+    pub async fn changed(&mut self) -> Result<(), Unavailable> {
+        self.now.changed().await.map_err(|_| Unavailable::Stopping)
     }
 
     /// The newest durable revision, and its changes.
@@ -288,10 +350,23 @@ impl Handle {
     /// # Errors
     /// If the daemon is stopping.
     pub async fn report(&self, report: Report) -> Result<(), Unavailable> {
-        self.supervisor
-            .hand_on(report)
-            .await
-            .map_err(|_| Unavailable)
+        let reports = self.now.borrow().reports.clone();
+        reports.send(report).await.map_err(|_| self.why())
+    }
+
+    /// Takes what the operator has set anew.
+    ///
+    /// # Errors
+    /// If the daemon is stopping or its store has failed.
+    pub async fn reload(&self, config: Arc<Config>) -> Result<(), Unavailable> {
+        self.ask(|reply| Message::Reload(config, reply)).await
+    }
+
+    fn why(&self) -> Unavailable {
+        match self.now.borrow().trouble {
+            Some(Trouble::Store(_)) => Unavailable::Store,
+            Some(Trouble::Disk { .. }) | None => Unavailable::Stopping,
+        }
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, Unavailable> {
@@ -299,7 +374,7 @@ impl Handle {
         self.messages
             .send(message(reply))
             .await
-            .map_err(|_| Unavailable)?;
-        answer.await.map_err(|_| Unavailable)
+            .map_err(|_| Unavailable::Stopping)?;
+        answer.await.map_err(|_| self.why())
     }
 }

@@ -16,6 +16,8 @@ pub enum Phase {
     Draining,
     /// It is about to exit.
     Stopping,
+    /// Its store has failed; it is opened again until it works.
+    StoreFailed,
 }
 
 impl Phase {
@@ -27,6 +29,7 @@ impl Phase {
             Self::Ready => "ready",
             Self::Draining => "draining",
             Self::Stopping => "stopping",
+            Self::StoreFailed => "store_failed",
         }
     }
 }

@@ -1,9 +1,10 @@
 //! One turn of the loop: what it gathers, and what it leads to.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use super::handle::{Reply, SubmitError, Submitted};
 use crate::{
+    config::Config,
     store::Batch,
     supervisor::Outbox,
     task::{
@@ -35,6 +36,8 @@ pub(super) enum Act {
     Adopt(Box<Attempt>),
     /// A dead runner's tree is to be ended.
     Reap(AttemptRef, FailureReason),
+    /// The operator has set something anew.
+    Reconfigure(Arc<Config>),
     /// An answer.
     Reply(Box<dyn FnOnce() + Send>),
 }

@@ -60,7 +60,7 @@ impl ControlService {
         &self,
         act: impl FnOnce(&Config) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let config = Arc::clone(&self.shared.config);
+        let config = self.shared.dispatcher.config();
         let acting = tokio::task::spawn_blocking(move || act(&config));
         acting.await.unwrap_or_else(|error| {
             let message = error.to_string();
@@ -73,9 +73,10 @@ impl ControlService {
     }
 
     async fn load(&self, id: TaskId) -> Result<(Task, ShownHold), Failure> {
+        let around = self.shared.around();
         let found = self.shared.read(move |reader| {
             let task = reader.task(id)?;
-            task.map(|task| shown(reader, task)).transpose()
+            task.map(|task| shown(reader, task, around)).transpose()
         });
         found.await?.ok_or_else(|| Failure::not_found(id))
     }
@@ -123,15 +124,11 @@ impl ControlService {
     ) -> Result<Response<v1::PauseResponse>, Status> {
         let agent = request.into_inner().agent;
         let agent = (!agent.is_empty()).then_some(agent);
+        let config = self.shared.dispatcher.config();
         if let Some(name) = &agent
-            && self.shared.config.agent(name).is_none()
+            && config.agent(name).is_none()
         {
-            return Err(from_proto::unknown_agent(
-                name,
-                &self.shared.config,
-                Code::InvalidArgument,
-            )
-            .into());
+            return Err(from_proto::unknown_agent(name, &config, Code::InvalidArgument).into());
         }
         let changed = self.shared.dispatcher.set_paused(agent, paused).await;
         Ok(Response::new(v1::PauseResponse {
@@ -174,13 +171,14 @@ impl v1::control_server::Control for ControlService {
         request: Request<v1::GetRequest>,
     ) -> Result<Response<v1::GetResponse>, Status> {
         let id = from_proto::task_id(request.into_inner().id)?;
+        let around = self.shared.around();
         let found = self.shared.read(move |reader| {
             let Some(task) = reader.task(id)? else {
                 return Ok(None);
             };
             let payload = reader.payload(id)?.unwrap_or_default();
             let attempts = reader.attempts(id)?;
-            let (task, hold) = shown(reader, task)?;
+            let (task, hold) = shown(reader, task, around)?;
             Ok(Some(v1::GetResponse {
                 task: Some(to_proto::whole_task(&task, hold, payload)),
                 attempts: attempts.iter().map(to_proto::attempt).collect(),
@@ -201,9 +199,10 @@ impl v1::control_server::Control for ControlService {
             0 => PAGE.0,
             size => size.min(PAGE.1),
         };
+        let around = self.shared.around();
         let listed = self
             .shared
-            .read(move |reader| list(reader, &filter, before, limit));
+            .read(move |reader| list(reader, &filter, before, limit, around));
         let (tasks, more) = listed.await?;
         let next_page_token = match tasks.last() {
             Some(last) if more > 0 => last.id.to_string(),
@@ -356,11 +355,11 @@ impl v1::control_server::Control for ControlService {
             }
             tokio::select! {
                 changed = revisions.changed() => if changed.is_err() {
-                    return Err(Failure::from(Unavailable).into());
+                    return Err(Failure::from(Unavailable::Stopping).into());
                 },
                 () = &mut over => timed_out = true,
                 () = self.shared.stop.cancelled() => {
-                    return Err(Failure::from(Unavailable).into());
+                    return Err(Failure::from(Unavailable::Stopping).into());
                 }
             }
         }
@@ -386,8 +385,9 @@ impl v1::control_server::Control for ControlService {
     ) -> Result<Response<v1::StatusResponse>, Status> {
         let shared = &self.shared;
         let overview = shared.dispatcher.overview().await.map_err(Failure::from)?;
+        let config = shared.dispatcher.config();
         let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
-        let agents = shared.config.agents.values().map(|agent| {
+        let agents = config.agents.values().map(|agent| {
             let now = overview
                 .agents
                 .get(&agent.name)
@@ -397,7 +397,7 @@ impl v1::control_server::Control for ControlService {
                 name: agent.name.clone(),
                 r#type: agent.agent_type.as_str().to_owned(),
                 paused: now.paused,
-                slots: agent.max_running.unwrap_or(shared.config.max_running),
+                slots: agent.max_running.unwrap_or(config.max_running),
                 running: now.occupied,
                 queued: now.queued,
             }
@@ -407,17 +407,17 @@ impl v1::control_server::Control for ControlService {
             pid: std::process::id(),
             incarnation: shared.dispatcher.incarnation().0,
             started_at: shared.started_at.0,
-            slots: shared.config.max_running,
+            slots: config.max_running,
             agents: agents.collect(),
             state_dir: path(shared.state.path()),
             socket: path(&shared.socket),
-            config: shared
-                .config
-                .source
-                .as_deref()
-                .map(path)
-                .unwrap_or_default(),
+            config: config.source.as_deref().map(path).unwrap_or_default(),
             store_bytes: shared.store.size(),
+            trouble: shared
+                .dispatcher
+                .trouble()
+                .map(|trouble| trouble.to_string())
+                .unwrap_or_default(),
             ..to_proto::status(&overview)
         }))
     }

@@ -102,11 +102,19 @@ impl From<Failure> for Status {
 
 impl From<Unavailable> for Failure {
     fn from(error: Unavailable) -> Self {
-        Self::new(
-            Code::Unavailable,
-            reason::DAEMON_STOPPING,
-            error.to_string(),
-        )
+        match error {
+            Unavailable::Stopping => Self::new(
+                Code::Unavailable,
+                reason::DAEMON_STOPPING,
+                error.to_string(),
+            ),
+            Unavailable::Store => Self::new(
+                Code::Unavailable,
+                reason::STORE_UNAVAILABLE,
+                error.to_string(),
+            )
+            .hint("agentctl status says why; running agents go on"),
+        }
     }
 }
 

@@ -147,7 +147,7 @@ async fn read_attempt(
         };
         tokio::select! {
             changed = grown => changed.map_err(|error| unreadable(attempt, &error))?,
-            changed = revisions.changed() => changed.map_err(|_| Unavailable)?,
+            changed = revisions.changed() => changed.map_err(|_| Unavailable::Stopping)?,
             () = to.closed() => return Ok(false),
         }
     }
@@ -196,7 +196,7 @@ async fn next(
     to: &Sender,
 ) -> Result<bool, Failure> {
     tokio::select! {
-        changed = revisions.changed() => changed.map_err(|_| Unavailable)?,
+        changed = revisions.changed() => changed.map_err(|_| Unavailable::Stopping)?,
         () = to.closed() => return Ok(false),
     }
     Ok(true)

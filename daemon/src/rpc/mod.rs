@@ -4,6 +4,7 @@
 //! of the store, off the async threads; changes go to the dispatcher. Proto
 //! types end here.
 
+mod accept;
 mod control;
 mod error;
 mod from_proto;
@@ -21,19 +22,21 @@ use agentd_proto::{
     MAX_MESSAGE,
     v1::{self, control_server::ControlServer, runner_server::RunnerServer},
 };
-use tokio::net::UnixListener;
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio::{net::UnixListener, sync::mpsc};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{service::interceptor::InterceptedService, transport::Server};
 
-use self::{control::ControlService, error::Failure, runner::RunnerService};
+use self::{control::ControlService, error::Failure, query::Around, runner::RunnerService};
 use crate::{
-    config::Config,
-    dispatcher::Handle,
+    dispatcher::{Handle, Phase, Trouble},
     spool::StateDir,
     store::{Reader, Store, StoreError},
     task::id::Timestamp,
 };
+
+/// Connections that may wait to be served.
+const WAITING: usize = 64;
 
 /// What the services work with.
 #[derive(Debug)]
@@ -44,8 +47,6 @@ pub struct Shared {
     pub store: Arc<Store>,
     /// Where transcripts are.
     pub state: StateDir,
-    /// What the operator set.
-    pub config: Arc<Config>,
     /// Where we listen.
     pub socket: PathBuf,
     /// When this incarnation began.
@@ -55,6 +56,14 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// What holds every queued task.
+    fn around(&self) -> Around {
+        Around {
+            disk_full: matches!(self.dispatcher.trouble(), Some(Trouble::Disk { .. })),
+            draining: self.dispatcher.phase() == Phase::Draining,
+        }
+    }
+
     /// Reads from a snapshot, off the async threads.
     async fn read<T: Send + 'static>(
         &self,
@@ -86,6 +95,10 @@ pub async fn serve(shared: Arc<Shared>, listener: UnixListener) -> anyhow::Resul
         tracker: tracker.clone(),
         stop: stop.clone(),
     };
+    let (accepted, connections) = mpsc::channel(WAITING);
+    let accepting = accept::accept(listener, accepted);
+    let until = stop.clone();
+    tracker.spawn(async move { until.run_until_cancelled(accepting).await });
     let control = ControlService::new(shared, tracker.clone());
     let control = ControlServer::new(control)
         .max_decoding_message_size(MAX_MESSAGE)
@@ -102,7 +115,7 @@ pub async fn serve(shared: Arc<Shared>, listener: UnixListener) -> anyhow::Resul
         .add_service(InterceptedService::new(runner, peer::check))
         .add_service(InterceptedService::new(health_service, peer::check))
         .add_service(InterceptedService::new(reflection, peer::check))
-        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled())
+        .serve_with_incoming_shutdown(ReceiverStream::new(connections), stop.cancelled())
         .await?;
     tracker.close();
     tracker.wait().await;

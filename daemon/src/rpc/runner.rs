@@ -82,7 +82,7 @@ impl v1::runner_server::Runner for RunnerService {
         // The answer says whether the registration was taken; only then is
         // anything else of this connection listened to.
         let Some(answer) = outgoing.recv().await else {
-            return Err(Failure::from(Unavailable).into());
+            return Err(Failure::from(Unavailable::Stopping).into());
         };
         if !answer.is_last() {
             let dispatcher = self.dispatcher.clone();

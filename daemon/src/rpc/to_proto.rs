@@ -27,6 +27,10 @@ pub(super) enum ShownHold {
     AgentPaused,
     /// Everything is.
     Paused,
+    /// The daemon is to end.
+    Draining,
+    /// Too little space is free.
+    DiskFull,
     /// Another task has its key.
     KeyBusy(TaskId),
 }
@@ -38,6 +42,8 @@ impl From<ShownHold> for v1::Hold {
             ShownHold::Backoff(until) => ("backoff", until.0, 0),
             ShownHold::AgentPaused => ("agent_paused", 0, 0),
             ShownHold::Paused => ("paused", 0, 0),
+            ShownHold::Draining => ("daemon_draining", 0, 0),
+            ShownHold::DiskFull => ("disk_full", 0, 0),
             ShownHold::KeyBusy(task) => ("key_busy", 0, task.get()),
         };
         Self {

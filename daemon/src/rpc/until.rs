@@ -49,7 +49,7 @@ impl<T, S: Stream<Item = Result<T, Status>>> Stream for Until<S> {
             return Poll::Pending;
         }
         self.ended = true;
-        let stopping = Failure::from(Unavailable);
+        let stopping = Failure::from(Unavailable::Stopping);
         Poll::Ready(Some(Err(stopping.into())))
     }
 }

@@ -24,7 +24,8 @@ pub(super) async fn send_rows(
 ) {
     loop {
         let filter = filter.clone();
-        let listed = shared.read(move |reader| list(reader, &filter, before, CHUNK));
+        let around = shared.around();
+        let listed = shared.read(move |reader| list(reader, &filter, before, CHUNK, around));
         let (rows, more) = match listed.await {
             Ok(listed) => listed,
             Err(failure) => {

@@ -6,6 +6,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
 use crate::{
@@ -61,6 +62,9 @@ pub(super) fn prepare(dir: &Path) -> Result<Ready, SetupError> {
     let dir = AttemptDir::at(dir);
     let lock = dir.adopt_lock(io::stdin()).map_err(SetupError::Lock)?;
     let launch = dir.read_launch().map_err(SetupError::Launch)?;
+    if let Some(files) = launch.open_files {
+        limit_open_files(files);
+    }
     detach().map_err(SetupError::system("cannot detach from the daemon"))?;
     let identity = process::identity(std::process::id())
         .and_then(|found| found.ok_or_else(|| io::ErrorKind::NotFound.into()))
@@ -77,6 +81,16 @@ pub(super) fn prepare(dir: &Path) -> Result<Ready, SetupError> {
         launch,
         identity,
     })
+}
+
+/// The daemon's own limit is higher than programs expect: some of them look
+/// at every file that they could have open.
+fn limit_open_files(files: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    let current = Some(files);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current, ..limit }) {
+        super::log("cannot limit open files", &error);
+    }
 }
 
 fn ignore_signals() -> io::Result<()> {

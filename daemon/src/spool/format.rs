@@ -69,6 +69,10 @@ pub struct Launch {
     pub heartbeat: u64,
     /// Bytes of transcript that are kept.
     pub transcript_limit: u64,
+    /// Files that the agent may have open unless it asks for more; the
+    /// daemon's own limit is higher. None: as it is.
+    #[serde(default)]
+    pub open_files: Option<u64>,
 }
 
 impl std::fmt::Debug for Launch {

@@ -84,6 +84,15 @@ impl StateDir {
         self.0.join("lock")
     }
 
+    /// Bytes that are free for us on its file system.
+    ///
+    /// # Errors
+    /// If the file system does not say.
+    pub fn free_space(&self) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(&self.0)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
     /// Tells runners where the daemon listens from now on.
     ///
     /// # Errors

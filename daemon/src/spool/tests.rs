@@ -26,6 +26,7 @@ fn launch() -> Launch {
         kill_grace: 2,
         heartbeat: 3,
         transcript_limit: 4,
+        open_files: Some(1024),
     }
 }
 

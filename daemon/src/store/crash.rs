@@ -165,8 +165,9 @@ fn open(disk: &Disk) -> Result<Store, StoreError> {
         .create_with_backend(disk.clone())?;
     migrate::format(&db)?;
     Ok(Store {
-        db,
+        db: std::sync::RwLock::new(Some(db)),
         path: "on a disk of the test".into(),
+        cache: 1 << 20,
     })
 }
 

@@ -23,6 +23,7 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
 };
 
 use redb::{Database, ReadableDatabase as _};
@@ -76,6 +77,24 @@ pub enum StoreError {
     /// A row cannot be understood.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// It failed and could not be opened again until now.
+    #[error("it is closed after an error")]
+    Closed,
+}
+
+impl StoreError {
+    /// The file system refused (it is full, for example), and may not do so
+    /// later: what was committed is whole, and the store can be opened again.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Redb(error) => {
+                matches!(**error, redb::Error::Io(_) | redb::Error::PreviousIo)
+            }
+            Self::Record(_) => false,
+            Self::Closed => true,
+        }
+    }
 }
 
 macro_rules! from_redb {
@@ -98,8 +117,10 @@ from_redb!(
 /// The store. Cheap to share behind an `Arc`.
 #[derive(Debug)]
 pub struct Store {
-    db: Database,
+    /// `None` while it cannot be opened again after a failure.
+    db: RwLock<Option<Database>>,
     path: PathBuf,
+    cache: u64,
 }
 
 impl Store {
@@ -126,18 +147,44 @@ impl Store {
         let db = open_database(path, cache)?;
         let found = migrate::format(&db).map_err(|e| damaged(path, e))?;
         refuse(path, found)?;
-        let store = Self {
-            db,
-            path: path.to_owned(),
-        };
         if found < FORMAT {
             let copy = backups.join(format!("agentd-format-{found}.redb"));
             fs::copy(path, &copy)
                 .and_then(|_| File::open(&copy)?.sync_all())
                 .map_err(|source| io_error(&copy, source))?;
-            migrate::migrate(&store.db, found).map_err(|e| damaged(path, e))?;
+            migrate::migrate(&db, found).map_err(|e| damaged(path, e))?;
         }
-        Ok(store)
+        Ok(Self {
+            db: RwLock::new(Some(db)),
+            path: path.to_owned(),
+            cache,
+        })
+    }
+
+    /// Closes the file and opens it again: after an error of the file system
+    /// redb answers nothing else any more, also when the cause is gone. What
+    /// was committed is there; of a commit that failed, all or nothing.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; the store is then closed.
+    pub fn reopen(&self) -> Result<(), OpenError> {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // Closed before it is opened: the file has one owner.
+        *db = None;
+        if fs::metadata(&self.path).is_ok_and(|meta| meta.len() == 0) {
+            let source = redb::StorageError::Corrupted("the file is empty".to_owned());
+            return Err(damaged(&self.path, source));
+        }
+        *db = Some(open_database(&self.path, self.cache)?);
+        Ok(())
+    }
+
+    fn with_db<T>(
+        &self,
+        act: impl FnOnce(&Database) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        act(db.as_ref().ok_or(StoreError::Closed)?)
     }
 
     /// Begins the next write. Waits for one that is open.
@@ -145,7 +192,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub fn begin(&self) -> Result<Batch, StoreError> {
-        let mut transaction = self.db.begin_write()?;
+        let mut transaction = self.with_db(|db| Ok(db.begin_write()?))?;
         // The allocator's state is saved with each commit, so that a start
         // after a crash takes no walk over the file.
         transaction.set_quick_repair(true);
@@ -157,7 +204,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub fn reader(&self) -> Result<Reader, StoreError> {
-        Reader::new(self.db.begin_read()?)
+        Reader::new(self.with_db(|db| Ok(db.begin_read()?))?)
     }
 
     /// The size of the file, bytes; 0 if it cannot be asked.

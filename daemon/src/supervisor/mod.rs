@@ -105,6 +105,7 @@ struct Shared {
     state: StateDir,
     boot_id: String,
     socket: PathBuf,
+    open_files: Option<u64>,
     reports: mpsc::Sender<Report>,
     entries: Mutex<HashMap<AttemptRef, Entry>>,
     tracker: TaskTracker,
@@ -120,6 +121,8 @@ pub struct Place {
     pub boot_id: String,
     /// Where runners find the daemon.
     pub socket: PathBuf,
+    /// How many files an agent may have open unless it asks for more.
+    pub open_files: Option<u64>,
 }
 
 /// The handle; clones share one supervisor.
@@ -138,6 +141,7 @@ impl Supervisor {
                 state: place.state,
                 boot_id: place.boot_id,
                 socket: place.socket,
+                open_files: place.open_files,
                 reports,
                 entries: Mutex::new(HashMap::new()),
                 tracker: TaskTracker::new(),
@@ -156,6 +160,12 @@ impl Supervisor {
     #[must_use]
     pub fn state_dir(&self) -> &std::path::Path {
         self.shared.state.path()
+    }
+
+    /// How many files an agent may have open unless it asks for more.
+    #[must_use]
+    pub fn open_files(&self) -> Option<u64> {
+        self.shared.open_files
     }
 
     /// Runs something that belongs to an attempt; it ends with the supervisor.

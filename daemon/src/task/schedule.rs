@@ -97,6 +97,11 @@ impl Schedule {
         }
     }
 
+    /// Has other numbers count from now on. What runs beyond them goes on.
+    pub fn set_capacity(&mut self, capacity: Capacity) {
+        self.capacity = capacity;
+    }
+
     /// Takes note of a task's present state. A task whose backoff is not over
     /// is left out until [`Schedule::release`].
     pub fn update(&mut self, task: &Task, now: Timestamp) {

@@ -223,6 +223,7 @@ impl Case {
             kill_grace: 60_000,
             heartbeat: 50,
             transcript_limit: 8 << 20,
+            open_files: None,
         };
         let dir = AttemptDir::of(base.path(), attempt);
         dir.create().unwrap();

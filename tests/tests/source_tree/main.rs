@@ -70,7 +70,7 @@ const WIRING: &[&str] = &["cli", "lib", "lifecycle", "main", "telemetry"];
 
 /// Of some rooms only a part may be used: who, of whom, what.
 const PARTS: &[(&str, &str, &[&str])] = &[
-    ("rpc", "supervisor", &["Report", "ToRunner"]),
+    ("rpc", "supervisor", &["Outbox", "Report", "ToRunner"]),
     ("rpc", "spool", &["StateDir"]),
     ("rpc", "workspace", &["locate_repo"]),
     (

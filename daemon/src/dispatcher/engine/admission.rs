@@ -41,7 +41,7 @@ impl Engine {
             }));
         }
         if matches!(self.phase, Phase::Draining | Phase::Stopping) {
-            return Ok(Err(Unavailable.into()));
+            return Ok(Err(Unavailable::Stopping.into()));
         }
         if let Some(of) = rerun_of.filter(|of| self.tasks.contains_key(of)) {
             return Ok(Err(SubmitError::Active(of)));
