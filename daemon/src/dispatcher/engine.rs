@@ -15,7 +15,7 @@ mod space;
 
 use self::space::Space;
 use super::{
-    handle::{Message, Now, Reply, RerunOrder, Submitted, Trouble},
+    handle::{Message, Now, Reply, RerunOrder, Submitted},
     overview::{AgentOverview, Overview, Phase},
     recovery::Recovery,
     timers::Timers,

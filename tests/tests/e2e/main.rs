@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod cancel;
+mod faults;
 mod interface;
 mod list;
 mod output;
