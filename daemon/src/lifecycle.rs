@@ -29,7 +29,7 @@ use crate::{
     process,
     rpc::{self, Shared},
     spool::{StateDir, make_private},
-    store::{Store, StoreError},
+    store::{OpenError, Store, StoreError},
     supervisor::Place,
 };
 
@@ -74,7 +74,8 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         .context("no runtime directory: set XDG_RUNTIME_DIR, or name a socket with --socket")?;
     // Runners and agents work elsewhere.
     let socket = std::path::absolute(socket).context("cannot find the current directory")?;
-    let store = Store::open(&state.store(), &state.backups(), config.cache_bytes)?;
+    let store = Store::open(&state.store(), &state.backups(), config.cache_bytes)
+        .map_err(|error| advise(error, &state))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("agentd")
@@ -215,6 +216,35 @@ fn tell_how_it_is(dispatcher: &Handle) {
         None => dispatcher.phase().as_str().to_owned(),
     };
     tell_service_manager(&[NotifyState::Status(&status)]);
+}
+
+/// What to do about a store that cannot be opened. Nothing is done about it
+/// here: an empty one in its place would be the loss of every task.
+fn advise(error: OpenError, state: &StateDir) -> anyhow::Error {
+    let hint = match &error {
+        OpenError::Damaged { path, .. } => match newest_copy(&state.backups()) {
+            Some(copy) => format!(
+                "put the newest copy, {}, in its place, or move {} away to begin anew",
+                copy.display(),
+                path.display()
+            ),
+            None => format!(
+                "there is no copy in {}: put one of your own in its place, or move it away to begin anew",
+                state.backups().display()
+            ),
+        },
+        OpenError::Newer { .. } => "use the agentd that wrote it, or a newer one".to_owned(),
+        OpenError::Io { .. } => return error.into(),
+    };
+    let error = anyhow::Error::new(error);
+    anyhow::anyhow!("{error:#}\nhint: {hint}")
+}
+
+fn newest_copy(backups: &Path) -> Option<PathBuf> {
+    let copies = std::fs::read_dir(backups).ok()?.filter_map(Result::ok);
+    let dated =
+        copies.filter_map(|copy| Some((copy.metadata().ok()?.modified().ok()?, copy.path())));
+    dated.max().map(|(_, path)| path)
 }
 
 /// Takes the state directory for this process, for as long as the file is open.

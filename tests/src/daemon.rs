@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -17,6 +16,7 @@ use tempfile::TempDir;
 use crate::{
     cli::Ctl,
     gate::Gate,
+    notices::Notices,
     process::{Marked, exists, of_socket, runners_of},
     program::{command, program},
     repo::Repo,
@@ -37,7 +37,7 @@ pub struct TestDaemon {
     state: &'static str,
     socket: &'static str,
     /// What runs the daemon's command line instead of running it at once.
-    through: Vec<String>,
+    pub(crate) through: Vec<String>,
     process: Option<Child>,
 }
 
@@ -243,46 +243,6 @@ impl TestDaemon {
         self.path(self.state)
     }
 
-    /// Has the next daemon started by this program, which is to become it
-    /// (exec): its name, and arguments that come before the daemon's program.
-    pub fn start_through<S: AsRef<str>>(&mut self, line: &[S]) {
-        self.through = line.iter().map(|word| word.as_ref().to_owned()).collect();
-    }
-
-    /// Has the next daemon started after these lines of a shell.
-    pub fn start_after(&mut self, script: &str) {
-        self.start_through(&["sh", "-c", &format!("{script}\nexec \"$@\""), "sh"]);
-    }
-
-    /// Has the next daemon keep its files on a disk of its own of this size.
-    /// Only it and what it starts see that disk; see [`TestDaemon::disk`].
-    ///
-    /// # Panics
-    /// If the directory cannot be made.
-    pub fn use_disk(&mut self, mib: u32) {
-        let state = self.state();
-        fs::create_dir_all(&state).expect("a directory can be made");
-        let mount = format!(
-            "mount -t tmpfs -o size={mib}m,mode=700 tmpfs '{0}' || exit 99\nexec \"$@\"",
-            state.display()
-        );
-        // Whoever is not root is it in a namespace of users.
-        let how = if nix::unistd::geteuid().is_root() {
-            "-m"
-        } else {
-            "-rm"
-        };
-        self.start_through(&["unshare", how, "sh", "-c", &mount, "sh"]);
-    }
-
-    /// The daemon's directory as the daemon sees it.
-    #[must_use]
-    pub fn disk(&self) -> PathBuf {
-        let root = PathBuf::from(format!("/proc/{}/root", self.pid()));
-        let state = self.state();
-        root.join(state.strip_prefix("/").unwrap_or(&state))
-    }
-
     /// Has the next daemon use another directory for its files.
     pub fn use_state(&mut self, name: &'static str) {
         self.state = name;
@@ -391,40 +351,6 @@ impl TestDaemon {
                 kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
             }
         }
-    }
-}
-
-/// What a daemon tells its service manager: here, the test.
-#[derive(Debug)]
-struct Notices {
-    socket: UnixDatagram,
-    path: PathBuf,
-}
-
-impl Notices {
-    /// Takes the place of the ones before.
-    fn new(path: &Path) -> Self {
-        fs::remove_file(path).ok();
-        let socket = UnixDatagram::bind(path).expect("a socket can be bound");
-        socket
-            .set_nonblocking(true)
-            .expect("a socket need not block");
-        Self {
-            socket,
-            path: path.to_owned(),
-        }
-    }
-
-    /// A notice has come with this line; the ones before it are forgotten.
-    fn has(&self, line: &str) -> bool {
-        let mut notice = [0; 4096];
-        while let Ok(length) = self.socket.recv(&mut notice) {
-            let text = String::from_utf8_lossy(&notice[..length]);
-            if text.lines().any(|l| l == line) {
-                return true;
-            }
-        }
-        false
     }
 }
 

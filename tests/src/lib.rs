@@ -10,9 +10,11 @@ mod ask;
 mod cli;
 mod daemon;
 mod gate;
+mod notices;
 mod process;
 mod program;
 mod repo;
+mod through;
 mod wait;
 
 pub use self::{

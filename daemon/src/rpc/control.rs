@@ -1,6 +1,6 @@
 //! The service that people and scripts use.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use agentd_proto::{reason, v1};
 use tokio::sync::mpsc;
@@ -16,11 +16,12 @@ use super::{
     query::{list, shown},
     to_proto::{self, ShownHold},
     until::{Answers, until},
+    wait,
     watch::{self, CHUNK},
 };
 use crate::{
     config::Config,
-    dispatcher::{CancelOrder, Cancelled, RerunOrder, Submitted, Unavailable},
+    dispatcher::{CancelOrder, Cancelled, RerunOrder, Submitted},
     store::COUNT_BOUND,
     task::{
         id::{Revision, TaskId},
@@ -73,12 +74,7 @@ impl ControlService {
     }
 
     async fn load(&self, id: TaskId) -> Result<(Task, ShownHold), Failure> {
-        let around = self.shared.around();
-        let found = self.shared.read(move |reader| {
-            let task = reader.task(id)?;
-            task.map(|task| shown(reader, task, around)).transpose()
-        });
-        found.await?.ok_or_else(|| Failure::not_found(id))
+        self.shared.load(id).await
     }
 
     async fn submitted(&self, submitted: Submitted) -> Result<v1::SubmitResponse, Failure> {
@@ -321,48 +317,8 @@ impl v1::control_server::Control for ControlService {
         &self,
         request: Request<v1::WaitRequest>,
     ) -> Result<Response<v1::WaitResponse>, Status> {
-        let request = request.into_inner();
-        let ids = request.ids.iter().map(|id| from_proto::task_id(*id));
-        let ids: Vec<TaskId> = ids.collect::<Result<_, _>>()?;
-        let mut revisions = self.shared.dispatcher.revisions();
-        let limit = (request.timeout > 0).then(|| Duration::from_millis(request.timeout));
-        let over = async {
-            match limit {
-                Some(limit) => tokio::time::sleep(limit).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::pin!(over);
-        let mut timed_out = false;
-        loop {
-            revisions.borrow_and_update();
-            let mut tasks = Vec::with_capacity(ids.len());
-            for id in &ids {
-                tasks.push(self.load(*id).await?);
-            }
-            let mut done = tasks.iter().map(|(task, _)| !task.state.is_active());
-            let enough = if request.any {
-                done.any(|done| done)
-            } else {
-                done.all(|done| done)
-            };
-            if enough || timed_out {
-                let rows = tasks.iter().map(|(task, hold)| to_proto::task(task, *hold));
-                return Ok(Response::new(v1::WaitResponse {
-                    tasks: rows.collect(),
-                    timed_out: !enough,
-                }));
-            }
-            tokio::select! {
-                changed = revisions.changed() => if changed.is_err() {
-                    return Err(Failure::from(Unavailable::Stopping).into());
-                },
-                () = &mut over => timed_out = true,
-                () = self.shared.stop.cancelled() => {
-                    return Err(Failure::from(Unavailable::Stopping).into());
-                }
-            }
-        }
+        let answer = wait::wait(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(answer))
     }
 
     async fn pause(

@@ -14,6 +14,7 @@ mod query;
 mod runner;
 mod to_proto;
 mod until;
+mod wait;
 mod watch;
 
 use std::{path::PathBuf, sync::Arc};
@@ -27,12 +28,21 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{service::interceptor::InterceptedService, transport::Server};
 
-use self::{control::ControlService, error::Failure, query::Around, runner::RunnerService};
+use self::{
+    control::ControlService,
+    error::Failure,
+    query::{Around, shown},
+    runner::RunnerService,
+    to_proto::ShownHold,
+};
 use crate::{
     dispatcher::{Handle, Phase, Trouble},
     spool::StateDir,
     store::{Reader, Store, StoreError},
-    task::id::Timestamp,
+    task::{
+        id::{TaskId, Timestamp},
+        state::Task,
+    },
 };
 
 /// Connections that may wait to be served.
@@ -62,6 +72,16 @@ impl Shared {
             disk_full: matches!(self.dispatcher.trouble(), Some(Trouble::Disk { .. })),
             draining: self.dispatcher.phase() == Phase::Draining,
         }
+    }
+
+    /// A task, with what holds it.
+    async fn load(&self, id: TaskId) -> Result<(Task, ShownHold), Failure> {
+        let around = self.around();
+        let found = self.read(move |reader| {
+            let task = reader.task(id)?;
+            task.map(|task| shown(reader, task, around)).transpose()
+        });
+        found.await?.ok_or_else(|| Failure::not_found(id))
     }
 
     /// Reads from a snapshot, off the async threads.

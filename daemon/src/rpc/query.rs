@@ -1,6 +1,7 @@
 //! Tasks as people see them: with what holds them.
 
-use agentd_proto::v1;
+use agentd_proto::{MAX_MESSAGE, v1};
+use prost::Message as _;
 
 use super::to_proto::{self, ShownHold};
 use crate::{
@@ -11,6 +12,11 @@ use crate::{
         state::{Hold, State, Task},
     },
 };
+
+/// Rows of a page, bytes: well below the limit of a message.
+const PAGE_SIZE: usize = MAX_MESSAGE / 2;
+/// Tag and length of a row in its message, bytes at the most.
+const ROW_OVERHEAD: usize = 8;
 
 /// What holds every queued task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,10 +71,19 @@ pub(super) fn list(
     around: Around,
 ) -> Result<(Vec<v1::Task>, u64), StoreError> {
     let listing = reader.list(filter, before, limit)?;
-    let mut rows = Vec::with_capacity(listing.tasks.len());
+    let found = listing.tasks.len();
+    let mut rows = Vec::with_capacity(found);
+    let mut size = 0;
     for task in listing.tasks {
         let (task, hold) = shown(reader, task, around)?;
-        rows.push(to_proto::task(&task, hold));
+        let row = to_proto::task(&task, hold);
+        size += row.encoded_len() + ROW_OVERHEAD;
+        // The rest is on the next page.
+        if size > PAGE_SIZE && !rows.is_empty() {
+            break;
+        }
+        rows.push(row);
     }
-    Ok((rows, listing.more))
+    let left = u64::try_from(found - rows.len()).unwrap_or(u64::MAX);
+    Ok((rows, listing.more.saturating_add(left)))
 }

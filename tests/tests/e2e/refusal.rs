@@ -59,12 +59,20 @@ fn a_store_that_is_none_is_not_replaced() {
     for content in [&b"no store at all"[..], &[0; 65536], b""] {
         fs::write(&file, content).unwrap();
         let (code, said) = daemon.refuse();
-        told(code, &said, &["agentd.redb"]);
+        told(code, &said, &["agentd.redb", "hint: there is no copy"]);
         assert!(
             fs::read(&file).unwrap() == content,
             "it was written to: {said}"
         );
     }
+    let copy = daemon.state().join("backups/agentd-format-0.redb");
+    fs::write(&copy, "a copy").unwrap();
+    let (code, said) = daemon.refuse();
+    told(
+        code,
+        &said,
+        &["hint: put the newest copy", "agentd-format-0.redb"],
+    );
 }
 
 #[test]
