@@ -186,13 +186,13 @@ pub(super) fn log(attempt: &Attempt, what: &str, now: Timestamp) {
     let since = attempt.started_at.unwrap_or(attempt.claimed_at);
     let minutes = now.millis_since(since) / 60_000;
     tracing::info!(
-        "[recovery] task {} attempt {}: {what} ({} {minutes} min)",
+        "[recovery] task {} attempt {}: {what} ({} for {minutes} min)",
         attempt.id.task,
         attempt.id.number,
         if attempt.started_at.is_some() {
-            "started"
+            "running"
         } else {
-            "claimed"
+            "starting"
         },
     );
 }
