@@ -132,7 +132,8 @@ impl Context {
 }
 
 /// Parses the arguments, runs the command, says what went wrong.
-pub(crate) fn main() -> ExitCode {
+#[must_use]
+pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Also --help and --version, to stdout.

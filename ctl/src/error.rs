@@ -7,6 +7,8 @@ use agentd_proto::reason;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use crate::output::table::one_line;
+
 /// Everything went well.
 pub(crate) const EXIT_OK: u8 = 0;
 /// The task did not succeed (`run`, `wait`), or an error without a code of its own.
@@ -226,16 +228,19 @@ impl From<Status> for Error {
             return Self::without_info(&status);
         };
         let kind = Kind::of_reason(&info.reason).unwrap_or_else(|| Kind::of_code(status.code()));
-        let meta = |key: &str| info.metadata.get(key).filter(|v| !v.is_empty());
-        let what = match meta(reason::META_FIELD) {
-            Some(field) if !status.message().contains(field.as_str()) => {
-                format!("{field}: {}", status.message())
-            }
-            Some(_) | None => message_or_code(&status),
+        let meta = |key: &str| {
+            let value = info.metadata.get(key).map(|value| one_line(value));
+            value.filter(|value| !value.is_empty())
         };
-        let hint = meta(reason::META_HINT)
-            .cloned()
-            .or_else(|| own_hint(&info.reason, meta(reason::META_TASK).map(String::as_str)));
+        let message = message_or_code(&status);
+        let what = match meta(reason::META_FIELD) {
+            Some(field) if !message.contains(&field) => format!("{field}: {message}"),
+            Some(_) | None => message,
+        };
+        let hint = meta(reason::META_HINT).or_else(|| {
+            let task = meta(reason::META_TASK);
+            own_hint(&info.reason, task.as_deref())
+        });
         Self {
             hint,
             ..Self::new(kind, what)
@@ -277,10 +282,9 @@ pub(crate) fn is_lost(status: &Status) -> bool {
 }
 
 fn message_or_code(status: &Status) -> String {
-    if status.message().is_empty() {
-        status.code().description().to_owned()
-    } else {
-        status.message().to_owned()
+    match one_line(status.message()) {
+        message if message.is_empty() => status.code().description().to_owned(),
+        message => message,
     }
 }
 
@@ -289,7 +293,7 @@ fn root_cause(status: &Status) -> Option<String> {
     while let Some(next) = cause.source() {
         cause = next;
     }
-    Some(cause.to_string())
+    Some(one_line(&cause.to_string()))
 }
 
 /// What to do, where the daemon did not say it.

@@ -1,29 +1,7 @@
-//! `agentctl`, the command line of agentd: it parses what a person or script
-//! wants, asks the daemon over its socket, and prints the answer.
-//!
-//! - `cli` is the tree of commands, `command/<verb>` one file a command: its
-//!   arguments, whose doc comments are the help, and what it does with them.
-//! - `client` speaks to the daemon, `socket` finds it, `autostart` starts it.
-//! - `view` is what JSON output looks like, `output` writes it and everything
-//!   else; nothing is printed past it.
-//! - `error` is the one error type, with its exit codes.
-//!
-//! It keeps no state, reads no file of the daemon and links none of its code:
-//! all it knows comes through the interface in `agentd-proto`.
+//! The command line's program; see the library for everything.
 
-mod autostart;
-mod cli;
-mod client;
-mod command;
-mod error;
-mod follow;
-mod id;
-mod output;
-mod reconnect;
-mod socket;
-mod view;
-mod when;
+use std::process::ExitCode;
 
-fn main() -> std::process::ExitCode {
-    cli::main()
+fn main() -> ExitCode {
+    agentctl::main()
 }

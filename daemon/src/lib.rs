@@ -25,6 +25,9 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dispatcher;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod lifecycle;
 pub mod process;
 pub mod rpc;

@@ -7,7 +7,8 @@
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
@@ -55,14 +56,14 @@ impl Environment {
     }
 
     /// The directory for the daemon's files, if the environment names one:
-    /// `$XDG_STATE_HOME/agentd`, else `~/.local/state/agentd`.
+    /// `$XDG_STATE_HOME/agentd`, else `~/.local/state/agentd`. A path that is
+    /// not absolute counts as unset, here and below, as the specification of
+    /// these variables wants it.
     #[must_use]
     pub fn state_dir(&self) -> Option<PathBuf> {
-        let base = match (&self.xdg_state_home, &self.home) {
-            (Some(state), _) => PathBuf::from(state),
-            (None, Some(home)) => Path::new(home).join(".local/state"),
-            (None, None) => return None,
-        };
+        let state = absolute(self.xdg_state_home.as_deref());
+        let home = || absolute(self.home.as_deref());
+        let base = state.or_else(|| Some(home()?.join(".local/state")))?;
         Some(base.join("agentd"))
     }
 
@@ -73,17 +74,14 @@ impl Environment {
     /// the state directory: never a predictable name in `/tmp`.
     #[must_use]
     pub fn runtime_dir(&self) -> Option<PathBuf> {
-        if let Some(given) = &self.runtime_directory {
-            let given = given.to_string_lossy();
-            let first = given.split(':').next().unwrap_or_default();
-            return Some(PathBuf::from(first));
-        }
-        self.user_runtime_dir()
+        let given = self.runtime_directory.as_deref().unwrap_or_default();
+        let first = given.as_bytes().split(|byte| *byte == b':').next();
+        absolute(first.map(OsStr::from_bytes)).or_else(|| self.user_runtime_dir())
     }
 
     fn user_runtime_dir(&self) -> Option<PathBuf> {
-        if let Some(xdg) = &self.xdg_runtime_dir {
-            return Some(Path::new(xdg).join("agentd"));
+        if let Some(xdg) = absolute(self.xdg_runtime_dir.as_deref()) {
+            return Some(xdg.join("agentd"));
         }
         if self.root {
             return Path::new(SYSTEM_SOCKET).parent().map(Path::to_path_buf);
@@ -107,6 +105,10 @@ impl Environment {
         }
         paths
     }
+}
+
+fn absolute(path: Option<&OsStr>) -> Option<PathBuf> {
+    path.map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
 #[cfg(test)]
@@ -157,6 +159,20 @@ mod tests {
         };
         assert_eq!(root.runtime_dir(), Some(PathBuf::from("/run/agentd")));
         assert_eq!(root.candidates(), [PathBuf::from(SYSTEM_SOCKET)]);
+    }
+
+    #[test]
+    fn what_is_not_absolute_counts_as_unset() {
+        let env = Environment {
+            runtime_directory: Some(":run".into()),
+            xdg_runtime_dir: Some("run".into()),
+            xdg_state_home: Some("state".into()),
+            ..user()
+        };
+        let state = PathBuf::from("/home/ann/.local/state/agentd");
+        assert_eq!(env.runtime_dir(), Some(state.join("run")));
+        assert_eq!(env.candidates()[0], state.join("run/agentd.sock"));
+        assert_eq!(env.state_dir(), Some(state));
     }
 
     #[test]

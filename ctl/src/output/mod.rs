@@ -11,6 +11,8 @@ pub(crate) mod tasks;
 mod tests;
 
 use std::{
+    borrow::Cow,
+    fmt::Write as _,
     io::{self, BufWriter, IsTerminal as _, Write},
     process::ExitCode,
 };
@@ -77,7 +79,7 @@ impl Output {
     }
 
     /// Into memory.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn into(stdout: Box<dyn Write>, stderr: Box<dyn Write>, now: Timestamp) -> Self {
         Self {
             stdout,
@@ -108,8 +110,8 @@ impl Output {
 
     /// One JSON value on a line of its own.
     pub(crate) fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Error> {
-        serde_json::to_writer(&mut self.stdout, value).map_err(io::Error::from)?;
-        Ok(self.stdout.write_all(b"\n")?)
+        let text = serde_json::to_string(value).map_err(io::Error::from)?;
+        self.line(&without_controls(&text))
     }
 
     /// Makes what was written seen.
@@ -170,6 +172,24 @@ impl Output {
         let said = writeln!(self.stderr, "{text}");
         drop((flushed, said));
     }
+}
+
+/// JSON has to escape the control characters below the space only; the others
+/// steer terminals too. They can be in strings only.
+fn without_controls(json: &str) -> Cow<'_, str> {
+    if !json.contains(char::is_control) {
+        return Cow::Borrowed(json);
+    }
+    let escaped = json.chars().fold(String::new(), |mut escaped, c| {
+        if c.is_control() {
+            // Writing to a String cannot fail.
+            write!(escaped, "\\u{:04x}", u32::from(c)).unwrap_or_default();
+        } else {
+            escaped.push(c);
+        }
+        escaped
+    });
+    Cow::Owned(escaped)
 }
 
 /// Nobody reads stderr: not a reason to stop.

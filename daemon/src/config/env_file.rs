@@ -73,7 +73,7 @@ fn check_metadata(metadata: &Metadata) -> Result<(), EnvFileError> {
     Ok(())
 }
 
-fn parse(text: &str) -> Result<Vec<(String, String)>, EnvFileError> {
+pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, EnvFileError> {
     let mut variables = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let trimmed = line.trim_start();

@@ -16,6 +16,8 @@
 mod document;
 mod env_file;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod read;
 mod value;
 

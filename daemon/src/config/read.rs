@@ -79,8 +79,8 @@ pub(super) fn read(
     for err in &errors {
         let span = err.span().unwrap_or_default();
         let words = match (err.message(), text.get(span.clone())) {
-            (words @ "duplicate key", Some(key)) => format!("{words} {key}"),
-            (words, _) => words.replace('\n', ", "),
+            (words @ "duplicate key", Some(key)) => format!("{words} {}", key.escape_debug()),
+            (words, _) => words.replace('\n', ", ").escape_debug().to_string(),
         };
         reader.problems.problem(span.start, words);
     }

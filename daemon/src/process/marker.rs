@@ -48,7 +48,7 @@ impl Marker {
         &self.0
     }
 
-    fn is_in(&self, environment: &[u8]) -> bool {
+    pub(super) fn is_in(&self, environment: &[u8]) -> bool {
         let entry = format!("{}={}", Self::VARIABLE, self.0);
         let mut entries = environment.split(|byte| *byte == 0);
         entries.any(|found| found == entry.as_bytes())

@@ -11,6 +11,8 @@
 //! it blocks, for as long as reading `/proc` takes; only
 //! [`sweep_marked`] waits.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod identity;
 mod marker;
 mod stat;

@@ -43,7 +43,7 @@ impl Stat {
         }
     }
 
-    fn parse(line: &[u8]) -> Option<Self> {
+    pub(super) fn parse(line: &[u8]) -> Option<Self> {
         // The name may hold spaces, parentheses and any byte: the last
         // parenthesis ends it.
         let close = line.iter().rposition(|byte| *byte == b')')?;
@@ -55,13 +55,14 @@ impl Stat {
         let number = |n: usize| field(n)?.parse::<u64>().ok();
         // The times of waited-for children are signed there.
         let ticks = |n: usize| Some(field(n)?.parse::<i64>().ok()?.max(0).unsigned_abs());
+        let times = [ticks(14)?, ticks(15)?, ticks(16)?, ticks(17)?];
         Some(Self {
             pid: str::from_utf8(pid).ok()?.parse().ok()?,
             parent: field(4)?.parse().ok()?,
             alive: !matches!(field(3)?, "Z" | "X" | "x"),
             threads: number(20)?,
             start_ticks: number(22)?,
-            cpu_ticks: ticks(14)? + ticks(15)? + ticks(16)? + ticks(17)?,
+            cpu_ticks: times.into_iter().fold(0, u64::saturating_add),
             resident: number(24)?,
         })
     }

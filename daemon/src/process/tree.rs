@@ -50,8 +50,10 @@ pub fn figures(root: u32) -> io::Result<Figures> {
     let page = rustix::param::page_size() as u64;
     let mut sum = Figures::default();
     for stat in living(root)? {
-        sum.cpu += stat.cpu_ticks * tick;
-        sum.memory += stat.resident * page;
+        let cpu = stat.cpu_ticks.saturating_mul(tick);
+        sum.cpu = sum.cpu.saturating_add(cpu);
+        let memory = stat.resident.saturating_mul(page);
+        sum.memory = sum.memory.saturating_add(memory);
         sum.processes += 1;
     }
     Ok(sum)

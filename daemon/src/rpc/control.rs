@@ -133,7 +133,7 @@ impl ControlService {
     }
 }
 
-fn page_token(token: &str) -> Result<Option<TaskId>, Failure> {
+pub(super) fn page_token(token: &str) -> Result<Option<TaskId>, Failure> {
     if token.is_empty() {
         return Ok(None);
     }

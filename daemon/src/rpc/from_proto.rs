@@ -180,7 +180,8 @@ pub(super) fn unknown_agent(name: &str, config: &Config, code: Code) -> Failure 
     Failure::new(
         code,
         reason::AGENT_UNKNOWN,
-        format!("there is no agent {name:?}"),
+        // No agent has a longer name, and the answer has to fit a header.
+        format!("there is no agent {:?}", clip(name, MAX_LABEL)),
     )
     .hint(hint)
 }

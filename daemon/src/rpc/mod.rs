@@ -8,6 +8,8 @@ mod accept;
 mod control;
 mod error;
 mod from_proto;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod logs;
 mod peer;
 mod query;

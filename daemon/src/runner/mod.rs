@@ -18,6 +18,8 @@
 //! the agent writes.
 
 mod agent;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod link;
 mod machine;
 mod output;

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A year is as good as for ever, and can be added to any time.
-const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(super) const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Who registers.
 #[derive(Debug, Clone)]

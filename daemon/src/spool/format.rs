@@ -1,7 +1,12 @@
 //! The formats of the spool's files: JSON behind a version, apart from the
 //! types that the program works with.
 
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -12,6 +17,9 @@ use crate::task::{
 
 /// The version that this program writes and the newest that it reads.
 const VERSION: u32 = 1;
+/// Largest file, bytes: more than a command line and an environment can need if
+/// every byte of them is escaped.
+const MAX_FILE: u64 = 32 * 1024 * 1024;
 
 /// A file of the spool that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +39,9 @@ pub enum FormatError {
     /// It was written for another runner.
     #[error("belongs to another runner")]
     Nonce,
+    /// It does not say what to run.
+    #[error("names no program")]
+    Program,
 }
 
 /// What the agent reads from its standard input.
@@ -86,9 +97,9 @@ impl std::fmt::Debug for Launch {
 }
 
 #[derive(Serialize, Deserialize)]
-struct ResultFile {
-    nonce: Nonce,
-    result: RunResult,
+pub(super) struct ResultFile {
+    pub(super) nonce: Nonce,
+    pub(super) result: RunResult,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -103,15 +114,14 @@ struct OnlyVersion {
     version: u32,
 }
 
-fn encode<T: Serialize>(body: T) -> Vec<u8> {
-    let file = Versioned {
+fn encode<T: Serialize>(body: T) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(&Versioned {
         version: VERSION,
         body,
-    };
-    serde_json::to_vec(&file).expect("these types have string keys and no failing serializer")
+    })
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FormatError> {
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FormatError> {
     let OnlyVersion { version } = serde_json::from_slice(bytes)?;
     if version > VERSION {
         return Err(FormatError::Version { found: version });
@@ -120,16 +130,33 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FormatError> {
     Ok(file.body)
 }
 
-pub(super) fn encode_launch(launch: &Launch) -> Vec<u8> {
+/// Fails for a path that is not UTF-8: JSON cannot hold it.
+pub(super) fn encode_launch(launch: &Launch) -> serde_json::Result<Vec<u8>> {
     encode(launch)
 }
 
 pub(super) fn decode_launch(bytes: &[u8]) -> Result<Launch, FormatError> {
-    decode(bytes)
+    let launch: Launch = decode(bytes)?;
+    if launch.argv.first().is_none_or(String::is_empty) {
+        return Err(FormatError::Program);
+    }
+    Ok(launch)
+}
+
+/// Reads a whole file, unless a foreign one is in its place that would not fit
+/// into memory.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = File::open(path)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
 }
 
 pub(super) fn encode_identity(runner: &ProcessIdentity) -> Vec<u8> {
-    encode(runner)
+    encode(runner).expect("numbers and a string, which JSON can hold")
 }
 
 pub(super) fn decode_identity(bytes: &[u8]) -> Result<ProcessIdentity, FormatError> {
@@ -141,6 +168,7 @@ pub(super) fn encode_result(nonce: Nonce, result: &RunResult) -> Vec<u8> {
         nonce,
         result: result.clone(),
     })
+    .expect("numbers and strings, which JSON can hold")
 }
 
 pub(super) fn decode_result(bytes: &[u8], nonce: Nonce) -> Result<RunResult, FormatError> {

@@ -20,6 +20,8 @@
 //! file is an error of its own and is never mistaken for absence.
 
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod layout;
 mod lock;
 
@@ -113,12 +115,12 @@ impl AttemptDir {
     /// therefore not synced.
     ///
     /// # Errors
-    /// If a file cannot be written.
+    /// If a file cannot be written, or a path in it is not UTF-8.
     pub fn write_launch(&self, launch: &Launch, prompt: &str) -> io::Result<()> {
         if launch.stdin == Stdin::Prompt {
             write_private(&self.prompt(), prompt.as_bytes())?;
         }
-        write_private(&self.launch(), &format::encode_launch(launch))
+        write_private(&self.launch(), &format::encode_launch(launch)?)
     }
 
     /// What to run.
@@ -126,7 +128,7 @@ impl AttemptDir {
     /// # Errors
     /// If the file cannot be read or is not a launch file of a known version.
     pub fn read_launch(&self) -> Result<Launch, FormatError> {
-        format::decode_launch(&fs::read(self.launch())?)
+        format::decode_launch(&format::read(&self.launch())?)
     }
 
     /// Locks `runner.lock` for a runner that is about to be spawned.
@@ -159,7 +161,7 @@ impl AttemptDir {
     /// # Errors
     /// If the file cannot be read.
     pub fn read_identity(&self) -> io::Result<Option<ProcessIdentity>> {
-        match fs::read(self.lock()) {
+        match format::read(&self.lock()) {
             Ok(bytes) => Ok(format::decode_identity(&bytes).ok()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -201,7 +203,7 @@ impl AttemptDir {
     /// # Errors
     /// If the file cannot be read, is torn, or belongs to another nonce.
     pub fn read_result(&self, nonce: Nonce) -> Result<Option<RunResult>, FormatError> {
-        match fs::read(self.result()) {
+        match format::read(&self.result()) {
             Ok(bytes) => format::decode_result(&bytes, nonce).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),

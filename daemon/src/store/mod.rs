@@ -13,6 +13,8 @@
 //! written to.
 
 mod batch;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod migrate;
 mod reader;
 mod record;

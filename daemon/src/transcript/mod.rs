@@ -27,6 +27,8 @@
 //! caller.
 
 mod follower;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod reader;
 mod record;
 mod segment;

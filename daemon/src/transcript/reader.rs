@@ -14,7 +14,7 @@ use super::{
 use crate::task::id::Timestamp;
 
 /// Bytes that are read at once; more than the longest record.
-const BLOCK: usize = 64 * 1024;
+pub(super) const BLOCK: usize = 64 * 1024;
 const _: () = assert!(BLOCK > HEADER + MAX_DATA + 1);
 /// How often a read starts again because the writer dropped the segment that
 /// it wanted.

@@ -276,7 +276,7 @@ impl Capture {
 }
 
 /// Git's own words in one line: its errors, else all it said, else its exit.
-fn words(stderr: &[u8], status: ExitStatus) -> String {
+pub(super) fn words(stderr: &[u8], status: ExitStatus) -> String {
     let text = String::from_utf8_lossy(stderr);
     let said = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     let is_error = |line: &&str| line.starts_with("fatal: ") || line.starts_with("error: ");

@@ -21,6 +21,8 @@
 //! is deleted or overwritten. No text of a task reaches a path, a ref or a
 //! command line unchecked, and no shell is used.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod git;
 mod leftover;
 mod lock;

@@ -40,7 +40,7 @@ pub(super) struct Place<'a> {
 
 /// One worktree in git's list.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Entry {
+pub(super) struct Entry {
     path: PathBuf,
     /// The reason, if it is locked.
     locked: Option<Vec<u8>>,
@@ -330,7 +330,7 @@ fn only_git_file(path: &Path) -> io::Result<bool> {
 
 /// The paragraphs of `git worktree list --porcelain`. A path with an end of
 /// line in it is not understood, and so is not found.
-fn parse_list(list: &[u8]) -> Vec<Entry> {
+pub(super) fn parse_list(list: &[u8]) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     for line in list.split(|byte| *byte == b'\n') {
         let (word, rest) = match line.iter().position(|byte| *byte == b' ') {

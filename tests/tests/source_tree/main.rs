@@ -66,7 +66,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Files of the crate's root that only wire rooms together.
-const WIRING: &[&str] = &["cli", "lib", "lifecycle", "main", "telemetry"];
+const WIRING: &[&str] = &["cli", "fuzz", "lib", "lifecycle", "main", "telemetry"];
 
 /// Of some rooms only a part may be used: who, of whom, what.
 const PARTS: &[(&str, &str, &[&str])] = &[
@@ -256,6 +256,25 @@ fn files_are_short_and_tests_do_not_sleep() {
             text.lines().count() > LINES,
             "{path} needs no exception any more"
         );
+    }
+}
+
+#[test]
+fn every_fuzz_target_is_built_and_has_seeds() {
+    let place = root().join("tests/fuzz");
+    let names = |dir: &str| -> BTreeSet<String> {
+        let entries = fs::read_dir(place.join(dir)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names
+            .map(|name| name.trim_end_matches(".rs").to_owned())
+            .collect()
+    };
+    let targets = names("targets");
+    assert_eq!(targets, names("seeds"));
+    let manifest = fs::read_to_string(place.join("Cargo.toml")).unwrap();
+    for target in targets {
+        let program = format!("name = \"fuzz-{}\"", target.replace('_', "-"));
+        assert!(manifest.contains(&program), "{target} is not built");
     }
 }
 

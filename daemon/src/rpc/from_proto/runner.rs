@@ -9,10 +9,21 @@ use crate::task::{
     attempt::{Exit, ProcessIdentity, Run, RunResult, Status},
     event::{AttemptRef, Stage},
     id::{AttemptId, Nonce, Timestamp},
+    limits::{MAX_MESSAGE, clip},
 };
+
+/// Longest name of a boot, bytes; the kernel's have 36.
+const MAX_BOOT_ID: usize = 64;
 
 fn process(identity: Option<v1::ProcessIdentity>) -> Result<ProcessIdentity, Failure> {
     let identity = identity.ok_or_else(|| Failure::field("runner", "no identity"))?;
+    if identity.pid == 0 {
+        return Err(Failure::field("pid", "0 is no process"));
+    }
+    let boot_id = &identity.boot_id;
+    if boot_id.len() > MAX_BOOT_ID || boot_id.contains(char::is_control) {
+        return Err(Failure::field("boot_id", "not the name of a boot"));
+    }
     Ok(ProcessIdentity {
         pid: identity.pid,
         start_ticks: identity.start_ticks,
@@ -72,7 +83,7 @@ pub(in crate::rpc) fn exited(exited: v1::Exited) -> Result<RunResult, Failure> {
         },
         None if exited.spawn_error.is_empty() => Run::NotStarted,
         None => Run::SpawnFailed {
-            message: exited.spawn_error,
+            message: line(&exited.spawn_error),
             missing: exited.agent_missing,
         },
     };
@@ -81,6 +92,11 @@ pub(in crate::rpc) fn exited(exited: v1::Exited) -> Result<RunResult, Failure> {
         ended_at: Timestamp(exited.ended_at),
         left_over: exited.left_over,
     })
+}
+
+/// One line that fits into a task's message.
+fn line(text: &str) -> String {
+    clip(&text.replace(char::is_control, " "), MAX_MESSAGE)
 }
 
 fn exit(exit: v1::Exit) -> Result<Exit, Failure> {

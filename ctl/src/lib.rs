@@ -1,0 +1,30 @@
+//! `agentctl`, the command line of agentd: it parses what a person or script
+//! wants, asks the daemon over its socket, and prints the answer.
+//!
+//! - `cli` is the tree of commands, `command/<verb>` one file a command: its
+//!   arguments, whose doc comments are the help, and what it does with them.
+//! - `client` speaks to the daemon, `socket` finds it, `autostart` starts it.
+//! - `view` is what JSON output looks like, `output` writes it and everything
+//!   else; nothing is printed past it.
+//! - `error` is the one error type, with its exit codes.
+//!
+//! It keeps no state, reads no file of the daemon and links none of its code:
+//! all it knows comes through the interface in `agentd-proto`.
+
+mod autostart;
+mod cli;
+mod client;
+mod command;
+mod error;
+mod follow;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
+mod id;
+mod output;
+mod reconnect;
+mod socket;
+mod view;
+mod when;
+
+pub use cli::main;
