@@ -134,6 +134,9 @@ struct LimitsView {
     timeout_ms: Option<u64>,
     kill_grace_ms: Option<u64>,
     max_attempts: Option<u32>,
+    queue_ttl_ms: Option<u64>,
+    /// 0: none.
+    idle_timeout_ms: Option<u64>,
 }
 
 /// A task with all that only `show` asks for.
@@ -167,6 +170,26 @@ pub(crate) struct AttemptView {
     /// From the start to the end; `null` before it.
     duration_ms: Option<u64>,
     epoch: u64,
+    /// The runner's last sign of life; `null` unless it is under way.
+    last_heartbeat_at: Option<String>,
+    /// It has given none for longer than it should; `null` unless it is under
+    /// way.
+    suspect: Option<bool>,
+    /// What a look at a suspect runner found.
+    probe: Option<String>,
+    /// Of its last heartbeat.
+    figures: Option<FiguresView>,
+}
+
+/// What the agent's processes used at the last heartbeat.
+#[derive(Debug, Serialize)]
+struct FiguresView {
+    output_bytes: u64,
+    cpu_ms: u64,
+    memory_bytes: u64,
+    processes: u32,
+    /// Without output, CPU time, or a process that came or went.
+    idle_ms: u64,
 }
 
 /// What the kernel said of the agent's process.
@@ -257,12 +280,15 @@ impl From<v1::Limits> for LimitsView {
             timeout_ms: limits.timeout.and_then(nonzero),
             kill_grace_ms: limits.kill_grace.and_then(nonzero),
             max_attempts: limits.max_attempts.and_then(nonzero),
+            queue_ttl_ms: limits.queue_ttl.and_then(nonzero),
+            idle_timeout_ms: limits.idle_timeout,
         }
     }
 }
 
 impl From<v1::Attempt> for AttemptView {
     fn from(attempt: v1::Attempt) -> Self {
+        let vitals = attempt.vitals;
         Self {
             task: attempt.task,
             number: attempt.number,
@@ -281,6 +307,22 @@ impl From<v1::Attempt> for AttemptView {
             duration_ms: between(attempt.started_at, attempt.ended_at)
                 .and_then(|took| u64::try_from(took.as_millis()).ok()),
             epoch: attempt.epoch,
+            last_heartbeat_at: vitals.as_ref().and_then(|v| rfc3339(v.last_heartbeat_at)),
+            suspect: vitals.as_ref().map(|v| v.suspect),
+            probe: vitals.as_ref().and_then(|v| text(v.probe.clone())),
+            figures: vitals.filter(|v| v.processes > 0).map(FiguresView::from),
+        }
+    }
+}
+
+impl From<v1::Vitals> for FiguresView {
+    fn from(vitals: v1::Vitals) -> Self {
+        Self {
+            output_bytes: vitals.output,
+            cpu_ms: vitals.cpu,
+            memory_bytes: vitals.memory,
+            processes: vitals.processes,
+            idle_ms: vitals.idle,
         }
     }
 }

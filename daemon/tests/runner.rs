@@ -443,6 +443,52 @@ fn heartbeats_tell_of_the_tree() {
     assert!(exited.exit.unwrap().user_cpu > 0);
 }
 
+/// The heartbeats of an agent that does nothing come with its limit, though the
+/// next one were due long after.
+#[test]
+fn idleness_is_told_when_its_limit_is_reached() {
+    let mut case = Case::new("read _ <gate; echo on; sleep 600");
+    case.launch.heartbeat = 600_000;
+    case.launch.idle_timeout = Some(300);
+    let gate = case.path("gate");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let daemon = case.daemon();
+    let _runner = case.runner();
+    let connection = daemon.connection();
+    connection.go();
+    let idle = wait_until("idleness", || {
+        let beat = connection.heartbeat();
+        (beat.idle >= 300).then_some(beat)
+    });
+    assert!(idle.processes > 0, "{idle:?}");
+    // Output is a sign, and so is the process that comes with it.
+    fs::write(&gate, "go\n").unwrap();
+    wait_until("a sign", || {
+        let beat = connection.heartbeat();
+        (beat.idle < 300 && beat.output > idle.output).then_some(())
+    });
+    connection.stop(Duration::ZERO);
+    assert!(!connection.exited().by_itself);
+}
+
+#[test]
+fn a_stop_that_comes_after_the_end_is_not_its_cause() {
+    // Its child holds the end back, and the stop meets that child only.
+    let case = Case::new("trap '' TERM; sleep 600 & echo up; exit 3");
+    let daemon = case.daemon();
+    let _runner = case.runner();
+    let connection = daemon.connection();
+    connection.go();
+    wait_until("the agent is gone, its child is not", || {
+        let beat = connection.heartbeat();
+        (beat.output > 0 && beat.processes == 1).then_some(())
+    });
+    connection.stop(Duration::ZERO);
+    let exited = connection.exited();
+    assert_eq!(exited.exit.unwrap().code, Some(3));
+    assert!(exited.by_itself);
+}
+
 #[test]
 fn a_result_that_the_disk_refuses_is_told_and_tried_again() {
     let case = Case::new("exit 4");

@@ -83,6 +83,15 @@ pub(crate) struct TaskArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_limit)]
     start_timeout: Option<Span>,
 
+    /// How long an agent may do nothing (no output, CPU time or new process)
+    /// before it is stopped; off for as long as it likes [default: 30m].
+    #[arg(long, value_name = "TIME|off", value_parser = parse_idle)]
+    idle_timeout: Option<Idle>,
+
+    /// How long it may wait for its first start before it fails.
+    #[arg(long, value_name = "TIME", value_parser = parse_limit)]
+    queue_ttl: Option<Span>,
+
     /// How long an agent that is to stop has before it is killed.
     #[arg(long, value_name = "TIME", value_parser = parse_limit)]
     kill_grace: Option<Span>,
@@ -185,6 +194,8 @@ impl TaskArgs {
                 timeout: self.timeout.map(Span::as_millis),
                 kill_grace: self.kill_grace.map(Span::as_millis),
                 max_attempts: self.max_attempts,
+                queue_ttl: self.queue_ttl.map(Span::as_millis),
+                idle_timeout: self.idle_timeout.map(|idle| idle.0),
             }),
             workspace_mode: mode.into(),
             on_busy: self.busy.on_busy().into(),
@@ -300,6 +311,18 @@ pub(crate) fn unique_labels(
         unique.insert(key, value);
     }
     Ok(unique)
+}
+
+/// How long an agent may do nothing, milliseconds; 0 is for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Idle(u64);
+
+/// A duration, or `off`.
+fn parse_idle(text: &str) -> Result<Idle, String> {
+    match text {
+        "off" => Ok(Idle(0)),
+        text => parse_limit(text).map(|span| Idle(span.as_millis())),
+    }
 }
 
 /// A duration that is not zero: in the interface that means the default.

@@ -199,11 +199,37 @@ impl Page {
                 .map(|(who, pid)| format!("{who} {pid}"));
             self.field("pids", &pids.collect::<Vec<_>>().join(", "));
         }
+        if let Some(vitals) = &attempt.vitals {
+            self.vitals(vitals);
+        }
         self.time("claimed", attempt.claimed_at);
         self.time("started", attempt.started_at);
         self.time("ended", attempt.ended_at);
         let took = between(attempt.started_at, attempt.ended_at);
         self.field("took", &took.map(human).unwrap_or_default());
+    }
+
+    /// What the runner of an attempt that is under way said last.
+    fn vitals(&mut self, vitals: &v1::Vitals) {
+        if vitals.suspect {
+            let probe = match vitals.probe.as_str() {
+                "" => String::new(),
+                found => format!(", a look at it found: {found}"),
+            };
+            self.field("suspect", &format!("its runner is silent{probe}"));
+        }
+        self.time("heard of", vitals.last_heartbeat_at);
+        if vitals.processes > 0 {
+            let time = |millis| human(std::time::Duration::from_millis(millis));
+            let uses = format!(
+                "{} processes, {} of memory, {} of CPU time",
+                vitals.processes,
+                bytes(vitals.memory),
+                time(vitals.cpu)
+            );
+            self.field("uses", &uses);
+            self.field("idle for", &time(vitals.idle));
+        }
     }
 }
 
@@ -216,6 +242,10 @@ fn limits(limits: Option<&v1::Limits>) -> String {
             .filter(|&millis| millis != 0)
             .map(|millis| format!("{name} {}", human(std::time::Duration::from_millis(millis))))
     };
+    let idle = match limits.idle_timeout {
+        Some(0) => Some("idle off".to_owned()),
+        millis => time("idle", millis),
+    };
     let attempts = limits
         .max_attempts
         .filter(|&most| most != 0)
@@ -224,6 +254,8 @@ fn limits(limits: Option<&v1::Limits>) -> String {
         time("start timeout", limits.start_timeout),
         time("timeout", limits.timeout),
         time("kill grace", limits.kill_grace),
+        time("queue", limits.queue_ttl),
+        idle,
         attempts,
     ]
     .into_iter()

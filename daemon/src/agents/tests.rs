@@ -12,6 +12,7 @@ use crate::{
         attempt::Phase,
         id::{AttemptId, Incarnation, Nonce, TaskId, Timestamp},
         limits::Limits,
+        moment::Moment,
         spec::{TaskSpec, Trigger, WorkspaceMode},
     },
 };
@@ -34,6 +35,7 @@ fn task() -> Task {
         limits: Limits::default(),
         workspace_mode: WorkspaceMode::Worktree,
         created_at: Timestamp(0),
+        created_steady: None,
     };
     Task::submitted(TaskId::FIRST, spec)
 }
@@ -51,7 +53,7 @@ fn attempt() -> Attempt {
         workspace: None,
         runner: None,
         agent: None,
-        claimed_at: Timestamp(0),
+        claimed_at: Moment::of_wall(Timestamp(0)),
         started_at: None,
         exit: None,
         ending: None,

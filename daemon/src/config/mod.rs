@@ -40,7 +40,7 @@ pub use self::{
     value::{is_name, is_variable, nearest},
 };
 use crate::task::{
-    limits::{Limits, MAX_QUEUED},
+    limits::{HEARTBEAT, Limits, MAX_QUEUED, SUSPECT_AFTER},
     spec::AgentType,
 };
 
@@ -55,6 +55,10 @@ pub const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Free space below which nothing is started, bytes.
 pub const MIN_FREE_DISK: u64 = 256 * 1024 * 1024;
+
+/// After how many heartbeats' time a runner may be suspect, at the least: a quiet
+/// one leaves two of three out, and one may be late.
+pub const MIN_BEATS: u64 = 6;
 
 /// Largest configuration file, bytes.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -75,6 +79,11 @@ pub struct Config {
     /// Nothing is started while less is free where the state directory is,
     /// bytes; 0: whatever is free.
     pub min_free_disk: u64,
+    /// Between two heartbeats of a runner, milliseconds.
+    pub heartbeat: u64,
+    /// Without a sign of life for so long a runner is looked at, milliseconds;
+    /// at least [`MIN_BEATS`] heartbeats.
+    pub suspect_after: u64,
     /// For tasks and agents that set none.
     pub limits: Limits,
     /// By name; `shell` is always among them.
@@ -281,6 +290,8 @@ impl Default for Config {
             default_agent: None,
             cache_bytes: CACHE_BYTES,
             min_free_disk: MIN_FREE_DISK,
+            heartbeat: HEARTBEAT,
+            suspect_after: SUSPECT_AFTER,
             limits: Limits::default(),
             agents: BTreeMap::from([(SHELL.to_owned(), shell)]),
             repos: BTreeMap::new(),

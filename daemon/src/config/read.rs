@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeMap,
     fs,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
 use toml::de::DeTable;
 
 use super::{
-    Agent, Config, ConfigError, Environment, Repo, SHELL,
+    Agent, Config, ConfigError, Environment, MIN_BEATS, Repo, SHELL,
     document::{Problems, Section},
     env_file, value,
 };
@@ -25,8 +26,17 @@ pub(super) const DAEMON: &[&str] = &[
     "default_agent",
     "cache",
     "min_free_disk",
+    "heartbeat",
+    "suspect_after",
 ];
-pub(super) const LIMITS: &[&str] = &["start_timeout", "timeout", "kill_grace", "max_attempts"];
+pub(super) const LIMITS: &[&str] = &[
+    "start_timeout",
+    "timeout",
+    "kill_grace",
+    "max_attempts",
+    "queue_ttl",
+    "idle_timeout",
+];
 /// Besides these, an agent takes all of [`LIMITS`].
 pub(super) const AGENT: &[&str] = &[
     "type",
@@ -48,6 +58,8 @@ const TYPES: &[AgentType] = &[AgentType::Command];
 const MAX_RUNNING: u64 = 10_000;
 /// Most attempts of one task.
 const MAX_ATTEMPTS: u64 = 1000;
+/// Between two heartbeats, milliseconds.
+const HEARTBEATS: RangeInclusive<u64> = 100..=60_000;
 /// A store needs some cache, bytes.
 const MIN_CACHE: u64 = 1024 * 1024;
 
@@ -184,6 +196,21 @@ impl Reader {
         if let Some(size) = self.problems.word(section, "min_free_disk", value::size) {
             config.min_free_disk = size;
         }
+        if let Some(time) = self.problems.word(section, "heartbeat", value::duration) {
+            if !HEARTBEATS.contains(&time) {
+                self.problems
+                    .reject(section, "heartbeat", "expected 100ms to 1m");
+            }
+            config.heartbeat = time;
+        }
+        let suspect = self
+            .problems
+            .word(section, "suspect_after", value::duration);
+        config.suspect_after = suspect.unwrap_or(config.suspect_after);
+        if config.suspect_after < config.heartbeat.saturating_mul(MIN_BEATS) {
+            let wrong = format!("less than {MIN_BEATS} heartbeats");
+            self.problems.reject(section, "suspect_after", &wrong);
+        }
     }
 
     fn limits(&mut self, section: &Section<'_>) -> Limits {
@@ -196,6 +223,10 @@ impl Reader {
             max_attempts: self
                 .problems
                 .count(section, "max_attempts", 1..=MAX_ATTEMPTS),
+            queue_ttl: self.problems.word(section, "queue_ttl", value::duration),
+            idle_timeout: self
+                .problems
+                .word(section, "idle_timeout", value::duration_or_off),
         }
     }
 

@@ -275,10 +275,14 @@ fn the_example_names_every_key() {
         timeout: config.limits.timeout,
         kill_grace: Some(Limits::default().kill_grace()),
         max_attempts: Some(Limits::default().max_attempts()),
+        queue_ttl: config.limits.queue_ttl,
+        idle_timeout: Limits::default().idle_timeout(),
     };
     assert_eq!(config.limits, limits, "it shows the defaults");
     assert_eq!(config.cache_bytes, CACHE_BYTES);
     assert_eq!(config.max_queued, MAX_QUEUED);
+    assert_eq!(config.heartbeat, HEARTBEAT);
+    assert_eq!(config.suspect_after, SUSPECT_AFTER);
 
     let document = toml::de::DeTable::parse(&text).unwrap();
     let document = document.get_ref();

@@ -85,6 +85,14 @@ pub(super) fn duration(text: &str) -> Result<u64, String> {
     }
 }
 
+/// As [`duration`], or `off`: 0.
+pub(super) fn duration_or_off(text: &str) -> Result<u64, String> {
+    match text {
+        "off" => Ok(0),
+        text => duration(text).map_err(|wrong| format!("{wrong}, or \"off\"")),
+    }
+}
+
 /// `64MiB`: bytes.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let digits = prefix(text, |c| c.is_ascii_digit());

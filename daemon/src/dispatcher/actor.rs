@@ -13,12 +13,12 @@ use crate::{
     config::Config,
     spool::Launch,
     store::{Store, StoreError},
-    supervisor::{Plan, Supervisor},
+    supervisor::{Expected, Plan, Supervisor},
     task::{
         attempt::{Attempt, Phase, Workspace},
         effect::Effect,
         event::{AttemptRef, Event},
-        limits::{HEARTBEAT, TRANSCRIPT},
+        limits::{Limits, TRANSCRIPT},
         reason::FailureReason,
         state::Task,
         transition::reference,
@@ -65,8 +65,9 @@ impl Actor {
     }
 
     /// Finds out about an attempt of an earlier incarnation.
-    pub(super) fn examine(&self, attempt: Attempt) {
+    pub(super) fn examine(&self, attempt: Attempt, limits: Limits) {
         let _inside = self.runtime.enter();
+        self.supervisor.expect(expected(&attempt, limits));
         self.supervisor.examine(attempt);
     }
 
@@ -80,6 +81,12 @@ impl Actor {
         for attempt in left.unknown {
             self.supervisor.fence(attempt);
         }
+    }
+
+    /// Watches over the signs of life of runners.
+    pub(super) fn watch_pulses(&self) {
+        let _inside = self.runtime.enter();
+        self.supervisor.watch_pulses();
     }
 
     pub(super) fn act(&mut self, act: Act) {
@@ -107,7 +114,12 @@ impl Actor {
     fn carry_out(&self, effect: Effect, task: Task) {
         match effect {
             Effect::Launch(attempt) => self.launch(attempt, task),
-            Effect::Go(attempt) => self.supervisor.go(attempt),
+            Effect::Go(attempt) => {
+                if let Some(live) = task.live_attempt() {
+                    self.supervisor.expect(expected(live, task.spec.limits));
+                }
+                self.supervisor.go(attempt);
+            }
             Effect::CarryOn(attempt) => self.supervisor.carry_on(attempt),
             Effect::Stop {
                 attempt,
@@ -115,7 +127,10 @@ impl Actor {
                 grace,
             } => self.supervisor.stop(attempt, reason.as_str(), grace),
             Effect::EndRunner(attempt) => self.supervisor.end_runner(attempt),
-            Effect::Conclude(attempt) => self.supervisor.conclude(attempt),
+            Effect::Conclude(attempt) => {
+                self.supervisor.expect_no_more(attempt);
+                self.supervisor.conclude(attempt);
+            }
         }
     }
 
@@ -152,6 +167,15 @@ impl Actor {
                 }
             }
         });
+    }
+}
+
+/// The runner of an attempt, as one that signs of life are expected of.
+fn expected(attempt: &Attempt, limits: Limits) -> Expected {
+    Expected {
+        attempt: reference(attempt),
+        runner: attempt.runner.clone(),
+        idle_timeout: limits.idle_timeout(),
     }
 }
 
@@ -209,7 +233,8 @@ fn prepare(
         polite_signal: invocation.polite_signal,
         start_timeout: spec.limits.start_timeout(),
         kill_grace: spec.limits.kill_grace(),
-        heartbeat: HEARTBEAT,
+        heartbeat: config.heartbeat,
+        idle_timeout: spec.limits.idle_timeout(),
         transcript_limit: TRANSCRIPT,
         open_files: supervisor.open_files(),
     };

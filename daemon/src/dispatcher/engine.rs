@@ -4,16 +4,17 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tokio::sync::mpsc;
 
 mod admission;
+mod deadlines;
 mod reports;
 mod space;
 
-use self::space::Space;
+use self::{deadlines::waits, space::Space};
 use super::{
     handle::{Message, Now, Reply, RerunOrder, Submitted},
     overview::{AgentOverview, Overview, Phase},
@@ -22,20 +23,21 @@ use super::{
     turn::{Act, Turn, Turned},
 };
 use crate::{
-    clock,
+    clock::Reading,
     config::Config,
     spool::StateDir,
     store::{Entry, Reader, Store, StoreError},
-    supervisor::Report,
+    supervisor::{Report, Supervisor},
     task::{
         attempt::Attempt,
         effect::Effect,
         event::{Event, What},
-        id::{Incarnation, Nonce, Revision, TaskId, Timestamp},
-        limits::{KILL_LIMIT, STOP_SLACK},
+        id::{Incarnation, Nonce, Revision, TaskId},
+        limits::Limits,
+        moment::Moment,
         schedule::{Capacity, Schedule},
-        state::{Hold, State, StopReason, Task},
-        transition::{Change, Context, Decision, decide, reference},
+        state::Task,
+        transition::{Change, Context, Decision, decide},
     },
 };
 
@@ -66,8 +68,7 @@ pub(super) struct Engine {
 
 impl Engine {
     /// Takes up what the store holds.
-    pub(super) fn load(parts: Engines, reader: &Reader, now: Instant) -> Result<Self, StoreError> {
-        let wall = clock::now();
+    pub(super) fn load(parts: Engines, reader: &Reader, now: Reading) -> Result<Self, StoreError> {
         let mut schedule = Schedule::new(capacity(&parts.config));
         for name in reader.paused()? {
             let agent = Some(name.as_str()).filter(|name| !name.is_empty());
@@ -76,12 +77,15 @@ impl Engine {
         let mut tasks = HashMap::new();
         let mut timers = Timers::default();
         for task in reader.active()? {
-            schedule.update(&task, wall);
-            timers.set(task.id, deadline(&task, now, wall));
+            schedule.update(&task, now.moment);
+            // What an attempt has done meanwhile counts before its limits do.
+            if task.live_attempt().is_none() {
+                timers.set(task.id, waits(&task, now.instant, now.moment));
+            }
             tasks.insert(task.id, task);
         }
         let live = tasks.values().filter_map(Task::live_attempt);
-        let recovery = Recovery::new(live.map(|attempt| attempt.id), now);
+        let recovery = Recovery::new(live.map(|attempt| attempt.id), now.instant);
         let over = recovery.is_over();
         Ok(Self {
             parts,
@@ -101,9 +105,10 @@ impl Engine {
     }
 
     /// The attempts that this incarnation found under way.
-    pub(super) fn unresolved(&self) -> Vec<Attempt> {
-        let live = self.tasks.values().filter_map(Task::live_attempt);
-        live.cloned().collect()
+    pub(super) fn unresolved(&self) -> Vec<(Attempt, Limits)> {
+        let tasks = self.tasks.values();
+        let live = tasks.filter_map(|task| Some((task.live_attempt()?.clone(), task.spec.limits)));
+        live.collect()
     }
 
     /// When the next turn is due, whatever happens.
@@ -125,24 +130,25 @@ impl Engine {
     pub(super) fn turn(
         &mut self,
         messages: impl Iterator<Item = Message>,
-        now: Instant,
+        now: Reading,
     ) -> Result<Turned, StoreError> {
         let mut turn = Turn {
             batch: self.parts.store.begin()?,
             acts: Vec::new(),
             submitted: Vec::new(),
-            now,
-            wall: clock::now(),
+            now: now.instant,
+            wall: now.moment.wall,
+            moment: now.moment,
         };
         for message in messages {
             self.take(&mut turn, message)?;
         }
-        while let Some(id) = self.timers.pop_due(now) {
-            self.time_is_up(&mut turn, id)?;
-        }
         self.recover(&mut turn);
+        while let Some((id, ends)) = self.timers.pop_due(now.instant) {
+            self.time_is_up(&mut turn, id, ends)?;
+        }
         let wants_space = self.space.is_some() || self.schedule.pick().is_some();
-        if self.phase == Phase::Ready && wants_space && self.has_space(now) {
+        if self.phase == Phase::Ready && wants_space && self.has_space(now.instant) {
             while let Some(id) = self.schedule.pick() {
                 self.claim(&mut turn, id)?;
             }
@@ -238,7 +244,7 @@ impl Engine {
             return Ok(false);
         };
         let context = Context {
-            now: turn.wall,
+            now: turn.moment,
             random: random(),
         };
         match decide(task, event, context) {
@@ -272,10 +278,10 @@ impl Engine {
             why: &why,
         };
         turn.batch.put(before, &mut next, &entry)?;
-        log(&next, what, &why);
-        self.schedule.update(&next, turn.wall);
+        log(&next, what, &why, turn.moment);
+        self.schedule.update(&next, turn.moment);
         self.timers
-            .set(next.id, deadline(&next, turn.now, turn.wall));
+            .set(next.id, waits(&next, turn.now, turn.moment));
         if let Some(effect) = effect {
             turn.acts.push(Act::Effect(effect, Box::new(next.clone())));
             if let Effect::Conclude(attempt) = effect {
@@ -291,11 +297,12 @@ impl Engine {
     }
 
     /// How the dispatcher is, for everybody.
-    pub(super) fn now(&self, reports: mpsc::Sender<Report>) -> Now {
+    pub(super) fn now(&self, reports: mpsc::Sender<Report>, supervisor: Supervisor) -> Now {
         Now {
             incarnation: self.parts.incarnation,
             config: Arc::clone(&self.parts.config),
             reports,
+            supervisor,
             phase: self.phase,
             trouble: self.space.as_ref().map(|space| space.trouble.clone()),
         }
@@ -308,39 +315,6 @@ impl Engine {
             boot_id: self.parts.boot_id.clone(),
         };
         self.apply(turn, id, &event)?;
-        Ok(())
-    }
-
-    fn time_is_up(&mut self, turn: &mut Turn, id: TaskId) -> Result<(), StoreError> {
-        let Some(task) = self.tasks.get(&id) else {
-            return Ok(());
-        };
-        let limit = match task.state {
-            State::Queued(_) => {
-                self.schedule.release(id);
-                return Ok(());
-            }
-            State::Starting => StopReason::StartTimeout,
-            State::Running => StopReason::Timeout,
-            State::Stopping { .. } => return self.stop_is_overdue(turn, id),
-            State::Finished(_) => return Ok(()),
-        };
-        if let Some(attempt) = task.live_attempt().map(reference) {
-            self.apply(turn, id, &Event::Deadline { attempt, limit })?;
-        }
-        Ok(())
-    }
-
-    fn stop_is_overdue(&mut self, turn: &mut Turn, id: TaskId) -> Result<(), StoreError> {
-        let Some(task) = self.tasks.get(&id) else {
-            return Ok(());
-        };
-        // Until it has come to its end.
-        let again = deadline(task, turn.now, turn.wall);
-        self.timers.set(id, again);
-        if let Some(attempt) = task.live_attempt().map(reference) {
-            self.apply(turn, id, &Event::StopOverdue { attempt })?;
-        }
         Ok(())
     }
 
@@ -385,36 +359,14 @@ fn capacity(config: &Config) -> Capacity {
     }
 }
 
-/// When the state of a task ends by itself. What is left of a wait that began
-/// in an earlier life of the daemon is found by the wall clock.
-fn deadline(task: &Task, now: Instant, wall: Timestamp) -> Option<Instant> {
-    let limits = &task.spec.limits;
-    let left = match &task.state {
-        State::Queued(Hold::Backoff { until }) => until.millis_since(wall),
-        State::Starting => limits.start_timeout(),
-        State::Running => {
-            let started = task.live_attempt().and_then(|a| a.started_at);
-            let spent = started.map_or(0, |at| wall.millis_since(at));
-            limits.timeout?.saturating_sub(spent)
-        }
-        // From now, also after a start of the daemon: its runner is told again.
-        State::Stopping { forced, .. } => {
-            let grace = if *forced { 0 } else { limits.kill_grace() };
-            grace.saturating_add(KILL_LIMIT + STOP_SLACK)
-        }
-        State::Queued(Hold::None) | State::Finished(_) => return None,
-    };
-    now.checked_add(Duration::from_millis(left))
-}
-
-fn log(task: &Task, what: What, why: &str) {
+fn log(task: &Task, what: What, why: &str, now: Moment) {
     let attempt = task.attempt.as_ref().map_or(0, |attempt| attempt.id.number);
     let agent = &task.spec.agent;
     let state = task.state.kind().as_str();
     match what {
         What::Adopted => {
             if let Some(attempt) = &task.attempt {
-                reports::log(attempt, "adopted", clock::now());
+                reports::log(attempt, "adopted", now);
             }
         }
         What::Retry => tracing::warn!(task = %task.id, attempt, agent, state, why, "retry"),
@@ -443,3 +395,6 @@ fn random() -> u64 {
 fn nonce() -> Nonce {
     Nonce(random_bytes())
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,10 +6,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::overview::{Overview, Phase};
 use crate::{
+    clock,
     config::Config,
-    supervisor::Report,
+    supervisor::{Beat, Report, Supervisor, Vitals},
     task::{
+        event::AttemptRef,
         id::{Incarnation, Revision, TaskId},
+        moment::{Boot, Moment},
         spec::{Payload, TaskSpec},
         state::Task,
     },
@@ -126,6 +129,8 @@ pub(super) struct Now {
     pub(super) config: Arc<Config>,
     /// To the supervisor's listener.
     pub(super) reports: mpsc::Sender<Report>,
+    /// Who knows how runners are.
+    pub(super) supervisor: Supervisor,
     pub(super) phase: Phase,
     pub(super) trouble: Option<Trouble>,
 }
@@ -210,6 +215,7 @@ pub struct Handle {
     messages: mpsc::Sender<Message>,
     revisions: watch::Receiver<Revision>,
     now: watch::Receiver<Now>,
+    boot: Boot,
 }
 
 impl Handle {
@@ -217,11 +223,13 @@ impl Handle {
         messages: mpsc::Sender<Message>,
         revisions: watch::Receiver<Revision>,
         now: watch::Receiver<Now>,
+        boot: Boot,
     ) -> Self {
         Self {
             messages,
             revisions,
             now,
+            boot,
         }
     }
 
@@ -255,6 +263,12 @@ impl Handle {
     /// If the loop has ended.
     pub async fn changed(&mut self) -> Result<(), Unavailable> {
         self.now.changed().await.map_err(|_| Unavailable::Stopping)
+    }
+
+    /// What the clocks show, as tasks are held against it.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        clock::moment(self.boot)
     }
 
     /// The newest durable revision, and its changes.
@@ -367,6 +381,30 @@ impl Handle {
             Some(Trouble::Store(_)) => Unavailable::Store,
             Some(Trouble::Disk { .. }) | None => Unavailable::Stopping,
         }
+    }
+
+    /// A runner has given a sign of life. Changes no task.
+    pub fn heard(&self, attempt: AttemptRef) {
+        self.now.borrow().supervisor.heard(attempt, clock::now());
+    }
+
+    /// A runner has told its figures. The dispatcher hears of it only if the
+    /// agent has been idle for as long as it may.
+    ///
+    /// # Errors
+    /// If the daemon is stopping.
+    pub async fn beat(&self, attempt: AttemptRef, beat: Beat) -> Result<(), Unavailable> {
+        let follows = self.now.borrow().supervisor.beat(attempt, beat);
+        match follows {
+            Some(report) => self.report(report).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What is known of a runner that is under way.
+    #[must_use]
+    pub fn vitals(&self, attempt: AttemptRef) -> Option<Vitals> {
+        self.now.borrow().supervisor.vitals(attempt)
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, Unavailable> {

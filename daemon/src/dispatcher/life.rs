@@ -26,6 +26,7 @@ use super::{
     overview::{Overview, Phase},
 };
 use crate::{
+    clock,
     config::Config,
     store::{OpenError, Reader, StoreError},
     supervisor::{Report, Supervisor},
@@ -33,6 +34,7 @@ use crate::{
         attempt::Phase as AttemptPhase,
         event::AttemptRef,
         id::{AttemptId, Revision},
+        moment::Boot,
         transition::reference,
     },
 };
@@ -75,6 +77,7 @@ fn left_behind(supervisor: &Supervisor, reader: &Reader) -> Result<LeftBehind, S
 /// One life: an incarnation and what it works with.
 pub(super) struct Life {
     engine: Engine,
+    boot: Boot,
     actor: Actor,
     supervisor: Supervisor,
     reports: mpsc::Receiver<Report>,
@@ -93,7 +96,8 @@ impl Life {
             incarnation
         };
         let (sender, reports) = mpsc::channel(REPORTS);
-        let supervisor = Supervisor::new(parts.place.clone(), sender.clone());
+        let suspect_after = Duration::from_millis(config.suspect_after);
+        let supervisor = Supervisor::new(parts.place.clone(), sender.clone(), suspect_after);
         let reader = parts.store.reader()?;
         let left = left_behind(&supervisor, &reader)?;
         let actor = Actor::new(
@@ -102,6 +106,7 @@ impl Life {
             Arc::clone(&parts.store),
             parts.runtime.clone(),
         );
+        let boot = Boot::of(&parts.place.boot_id);
         let engine = Engine::load(
             Engines {
                 store: Arc::clone(&parts.store),
@@ -111,10 +116,11 @@ impl Life {
                 boot_id: parts.place.boot_id.clone(),
             },
             &reader,
-            Instant::now(),
+            clock::reading(boot),
         )?;
         Ok(Self {
             engine,
+            boot,
             actor,
             supervisor,
             reports,
@@ -129,29 +135,32 @@ impl Life {
     }
 
     pub(super) fn now(&self) -> Now {
-        self.engine.now(self.sender.clone())
+        let supervisor = self.supervisor.clone();
+        self.engine.now(self.sender.clone(), supervisor)
     }
 
     /// Turns until the daemon is told to stop, or the store fails.
     fn run(&mut self, lives: &mut Lives) -> Result<(), StoreError> {
         self.actor.tidy(std::mem::take(&mut self.left));
-        for attempt in self.engine.unresolved() {
-            self.actor.examine(attempt);
+        for (attempt, limits) in self.engine.unresolved() {
+            self.actor.examine(attempt, limits);
         }
+        self.actor.watch_pulses();
         let mut reports = Vec::with_capacity(TURN);
         let mut requests = Vec::with_capacity(TURN);
         loop {
             let messages = reports.drain(..).map(Message::Report);
-            let turn = self
-                .engine
-                .turn(messages.chain(requests.drain(..)), Instant::now())?;
+            let turn = self.engine.turn(
+                messages.chain(requests.drain(..)),
+                clock::reading(self.boot),
+            )?;
             lives
                 .revision
                 .send_if_modified(|known| std::mem::replace(known, turn.revision) != turn.revision);
             for act in turn.acts {
                 self.actor.act(act);
             }
-            lives.tell(self.engine.now(self.sender.clone()));
+            lives.tell(self.now());
             if self.engine.is_done() {
                 return Ok(());
             }

@@ -47,6 +47,7 @@ use crate::{
     config::Config,
     store::{Store, StoreError},
     supervisor::Place,
+    task::moment::Boot,
 };
 
 /// Requests and reports that may wait; those who send more wait, too.
@@ -78,7 +79,8 @@ pub fn start(parts: Parts) -> Result<(Handle, Thread), StoreError> {
     let life = Life::begin(&parts, Arc::clone(&parts.config))?;
     let (revision, revisions) = watch::channel(life.revision());
     let (now, watched) = watch::channel(life.now());
-    let handle = Handle::new(sender, revisions, watched);
+    let boot = Boot::of(&parts.place.boot_id);
+    let handle = Handle::new(sender, revisions, watched, boot);
     let lives = Lives {
         parts,
         requests,

@@ -1,42 +1,54 @@
-//! One deadline a task, on the clock that does not jump.
+//! The waits of all tasks, on the clock that does not jump.
 
 use std::{
     collections::{BTreeSet, HashMap},
     time::Instant,
 };
 
-use crate::task::id::TaskId;
+use crate::task::{deadline::Ends, id::TaskId};
 
-/// The deadlines of all tasks. Setting one replaces the task's former one.
+/// A task's waits; it has no more than two at a time.
+type Waits = [Option<(Instant, Ends)>; 2];
+
+/// What every task waits for. Setting a task's waits replaces its former ones.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    queue: BTreeSet<(Instant, TaskId)>,
-    of_task: HashMap<TaskId, Instant>,
+    queue: BTreeSet<(Instant, TaskId, Ends)>,
+    of_task: HashMap<TaskId, Waits>,
 }
 
 impl Timers {
-    /// Sets, moves or, with `None`, removes a task's deadline.
-    pub(super) fn set(&mut self, task: TaskId, at: Option<Instant>) {
-        if let Some(before) = self.of_task.remove(&task) {
-            self.queue.remove(&(before, task));
+    /// Sets, moves or removes a task's waits.
+    pub(super) fn set(&mut self, task: TaskId, waits: Waits) {
+        for (at, ends) in self.of_task.remove(&task).into_iter().flatten().flatten() {
+            self.queue.remove(&(at, task, ends));
         }
-        if let Some(at) = at {
-            self.of_task.insert(task, at);
-            self.queue.insert((at, task));
+        if waits.iter().any(Option::is_some) {
+            self.of_task.insert(task, waits);
         }
+        let waits = waits.into_iter().flatten();
+        self.queue.extend(waits.map(|(at, ends)| (at, task, ends)));
     }
 
-    /// The next deadline.
+    /// When the next wait is over.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.queue.first().map(|(at, _)| *at)
+        self.queue.first().map(|(at, _, _)| *at)
     }
 
-    /// Takes one task whose deadline has passed.
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<TaskId> {
-        let (at, task) = self.queue.first().copied().filter(|(at, _)| *at <= now)?;
-        self.queue.remove(&(at, task));
-        self.of_task.remove(&task);
-        Some(task)
+    /// Takes one wait that is over. The task's other one goes on.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<(TaskId, Ends)> {
+        let first = self.queue.first().copied();
+        let (at, task, ends) = first.filter(|(at, _, _)| *at <= now)?;
+        self.queue.remove(&(at, task, ends));
+        if let Some(waits) = self.of_task.get_mut(&task) {
+            for wait in waits.iter_mut() {
+                wait.take_if(|wait| *wait == (at, ends));
+            }
+            if waits.iter().all(Option::is_none) {
+                self.of_task.remove(&task);
+            }
+        }
+        Some((task, ends))
     }
 }
 
@@ -51,16 +63,36 @@ mod tests {
     fn the_last_setting_counts() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
+        let one = |seconds| [Some((at(seconds), Ends::Timeout)), None];
         let mut timers = Timers::default();
-        timers.set(id(1), Some(at(5)));
-        timers.set(id(2), Some(at(1)));
-        timers.set(id(1), Some(at(2)));
-        timers.set(id(3), Some(at(1)));
-        timers.set(id(3), None);
+        timers.set(id(1), one(5));
+        timers.set(id(2), one(1));
+        timers.set(id(1), one(2));
+        timers.set(id(3), one(1));
+        timers.set(id(3), [None, None]);
         assert_eq!(timers.next(), Some(at(1)));
         assert_eq!(timers.pop_due(start), None);
-        assert_eq!(timers.pop_due(at(9)), Some(id(2)));
-        assert_eq!(timers.pop_due(at(9)), Some(id(1)));
+        assert_eq!(timers.pop_due(at(9)), Some((id(2), Ends::Timeout)));
+        assert_eq!(timers.pop_due(at(9)), Some((id(1), Ends::Timeout)));
         assert_eq!((timers.pop_due(at(9)), timers.next()), (None, None));
+        assert!(timers.of_task.is_empty());
+    }
+
+    #[test]
+    fn of_two_waits_the_second_goes_on() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let both = [Some((at(3), Ends::Backoff)), Some((at(5), Ends::QueueTtl))];
+        let mut timers = Timers::default();
+        timers.set(id(1), both);
+        assert_eq!(timers.pop_due(at(3)), Some((id(1), Ends::Backoff)));
+        assert_eq!(timers.pop_due(at(4)), None);
+        assert_eq!(timers.next(), Some(at(5)));
+        timers.set(id(1), [None, None]);
+        assert_eq!(timers.next(), None);
+        timers.set(id(1), both);
+        assert_eq!(timers.pop_due(at(9)), Some((id(1), Ends::Backoff)));
+        assert_eq!(timers.pop_due(at(9)), Some((id(1), Ends::QueueTtl)));
+        assert!(timers.of_task.is_empty() && timers.queue.is_empty());
     }
 }

@@ -12,6 +12,7 @@ use crate::{
         effect::Effect,
         event::AttemptRef,
         id::{Revision, Timestamp},
+        moment::Moment,
         reason::FailureReason,
         state::Task,
     },
@@ -58,6 +59,7 @@ pub(super) struct Turn {
     pub(super) submitted: Vec<(Reply<Result<Submitted, SubmitError>>, Submitted)>,
     pub(super) now: Instant,
     pub(super) wall: Timestamp,
+    pub(super) moment: Moment,
 }
 
 impl Turn {

@@ -28,6 +28,8 @@ pub struct Figures {
     pub memory: u64,
     /// Living processes.
     pub processes: u32,
+    /// Which processes these are: another number, if one came or went.
+    pub set: u64,
 }
 
 /// The pids of the living processes below `root`, without itself.
@@ -55,6 +57,11 @@ pub fn figures(root: u32) -> io::Result<Figures> {
         let memory = stat.resident.saturating_mul(page);
         sum.memory = sum.memory.saturating_add(memory);
         sum.processes += 1;
+        // In whatever order they are met; spread, so that sums differ.
+        let name = u64::from(stat.pid) << 32 ^ stat.start_ticks;
+        sum.set = sum
+            .set
+            .wrapping_add(name.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     }
     Ok(sum)
 }

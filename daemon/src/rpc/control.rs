@@ -13,7 +13,7 @@ use super::{
     error::Failure,
     from_proto, logs,
     peer::{self, Names},
-    query::{list, shown},
+    query::{list, whole},
     to_proto::{self, ShownHold},
     until::{Answers, until},
     wait,
@@ -168,18 +168,10 @@ impl v1::control_server::Control for ControlService {
     ) -> Result<Response<v1::GetResponse>, Status> {
         let id = from_proto::task_id(request.into_inner().id)?;
         let around = self.shared.around();
-        let found = self.shared.read(move |reader| {
-            let Some(task) = reader.task(id)? else {
-                return Ok(None);
-            };
-            let payload = reader.payload(id)?.unwrap_or_default();
-            let attempts = reader.attempts(id)?;
-            let (task, hold) = shown(reader, task, around)?;
-            Ok(Some(v1::GetResponse {
-                task: Some(to_proto::whole_task(&task, hold, payload)),
-                attempts: attempts.iter().map(to_proto::attempt).collect(),
-            }))
-        });
+        let dispatcher = self.shared.dispatcher.clone();
+        let found = self
+            .shared
+            .read(move |reader| whole(reader, id, around, &dispatcher));
         let answer = found.await?.ok_or_else(|| Failure::not_found(id))?;
         Ok(Response::new(answer))
     }
@@ -196,9 +188,10 @@ impl v1::control_server::Control for ControlService {
             size => size.min(PAGE.1),
         };
         let around = self.shared.around();
+        let dispatcher = self.shared.dispatcher.clone();
         let listed = self
             .shared
-            .read(move |reader| list(reader, &filter, before, limit, around));
+            .read(move |reader| list(reader, &filter, before, limit, around, &dispatcher));
         let (tasks, more) = listed.await?;
         let next_page_token = match tasks.last() {
             Some(last) if more > 0 => last.id.to_string(),

@@ -12,7 +12,7 @@ use agentd_proto::{reason, v1};
 use sha2::{Digest as _, Sha256};
 use tonic::Code;
 
-pub(super) use self::runner::{Registration, exited, registration, started};
+pub(super) use self::runner::{Registration, beat, exited, registration, started};
 use super::error::Failure;
 use crate::{
     clock,
@@ -83,6 +83,7 @@ pub(super) fn submission(
         limits: limits.or(agent.limits).or(config.limits),
         workspace_mode: mode,
         created_at: clock::now(),
+        created_steady: None,
     };
     Ok(Submission {
         spec,
@@ -127,6 +128,7 @@ pub(super) fn rerun(
         model: text("model", &request.model)?.or_else(|| of.spec.model.clone()),
         user,
         created_at: clock::now(),
+        created_steady: None,
         ..of.spec.clone()
     };
     let mut hash = Sha256::new();
@@ -284,6 +286,7 @@ fn request_limits(limits: Option<&v1::Limits>) -> Result<Limits, Failure> {
     for (field, value) in [
         ("limits.start_timeout", limits.start_timeout),
         ("limits.timeout", limits.timeout),
+        ("limits.queue_ttl", limits.queue_ttl),
         ("limits.max_attempts", limits.max_attempts.map(u64::from)),
     ] {
         if value == Some(0) {
@@ -295,6 +298,8 @@ fn request_limits(limits: Option<&v1::Limits>) -> Result<Limits, Failure> {
         timeout: limits.timeout,
         kill_grace: limits.kill_grace,
         max_attempts: limits.max_attempts,
+        queue_ttl: limits.queue_ttl,
+        idle_timeout: limits.idle_timeout,
     })
 }
 

@@ -73,6 +73,7 @@ impl Shared {
         Around {
             disk_full: matches!(self.dispatcher.trouble(), Some(Trouble::Disk { .. })),
             draining: self.dispatcher.phase() == Phase::Draining,
+            now: self.dispatcher.moment(),
         }
     }
 

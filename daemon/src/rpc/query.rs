@@ -5,11 +5,15 @@ use prost::Message as _;
 
 use super::to_proto::{self, ShownHold};
 use crate::{
-    clock,
+    dispatcher::Handle,
     store::{Filter, Reader, StoreError},
     task::{
+        attempt::Attempt,
         id::TaskId,
+        moment::Moment,
+        retry,
         state::{Hold, State, Task},
+        transition::reference,
     },
 };
 
@@ -25,6 +29,8 @@ pub(super) struct Around {
     pub(super) disk_full: bool,
     /// The daemon starts nothing new, for it is to end.
     pub(super) draining: bool,
+    /// What the clocks show.
+    pub(super) now: Moment,
 }
 
 /// A task with what holds it: what it says itself, else what is around it.
@@ -33,9 +39,11 @@ pub(super) fn shown(
     task: Task,
     around: Around,
 ) -> Result<(Task, ShownHold), StoreError> {
+    let now = around.now;
+    let left = |until| retry::left(until, now);
     let hold = match &task.state {
-        State::Queued(Hold::Backoff { until }) if *until > clock::now() => {
-            ShownHold::Backoff(*until)
+        State::Queued(Hold::Backoff { until }) if left(*until) > 0 => {
+            ShownHold::Backoff(now.wall.plus_millis(left(*until)))
         }
         State::Queued(_) => {
             let paused = reader.paused()?;
@@ -69,6 +77,7 @@ pub(super) fn list(
     before: Option<TaskId>,
     limit: usize,
     around: Around,
+    dispatcher: &Handle,
 ) -> Result<(Vec<v1::Task>, u64), StoreError> {
     let listing = reader.list(filter, before, limit)?;
     let found = listing.tasks.len();
@@ -76,7 +85,8 @@ pub(super) fn list(
     let mut size = 0;
     for task in listing.tasks {
         let (task, hold) = shown(reader, task, around)?;
-        let row = to_proto::task(&task, hold);
+        let mut row = to_proto::task(&task, hold);
+        add_vitals(row.attempt.as_mut(), task.live_attempt(), dispatcher);
         size += row.encoded_len() + ROW_OVERHEAD;
         // The rest is on the next page.
         if size > PAGE_SIZE && !rows.is_empty() {
@@ -86,4 +96,37 @@ pub(super) fn list(
     }
     let left = u64::try_from(found - rows.len()).unwrap_or(u64::MAX);
     Ok((rows, listing.more.saturating_add(left)))
+}
+
+/// Everything about a task.
+pub(super) fn whole(
+    reader: &Reader,
+    id: TaskId,
+    around: Around,
+    dispatcher: &Handle,
+) -> Result<Option<v1::GetResponse>, StoreError> {
+    let Some(task) = reader.task(id)? else {
+        return Ok(None);
+    };
+    let payload = reader.payload(id)?.unwrap_or_default();
+    let attempts = reader.attempts(id)?;
+    let (task, hold) = shown(reader, task, around)?;
+    let mut attempts: Vec<_> = attempts.iter().map(to_proto::attempt).collect();
+    let mut whole = to_proto::whole_task(&task, hold, payload);
+    // The newest is told of twice.
+    for row in attempts.last_mut().into_iter().chain(&mut whole.attempt) {
+        add_vitals(Some(row), task.live_attempt(), dispatcher);
+    }
+    Ok(Some(v1::GetResponse {
+        task: Some(whole),
+        attempts,
+    }))
+}
+
+/// Adds what is known of a runner that is under way.
+fn add_vitals(row: Option<&mut v1::Attempt>, live: Option<&Attempt>, dispatcher: &Handle) {
+    let vitals = live.and_then(|live| dispatcher.vitals(reference(live)));
+    if let (Some(row), Some(vitals)) = (row, vitals) {
+        row.vitals = Some(to_proto::vitals(vitals));
+    }
 }

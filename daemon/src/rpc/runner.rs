@@ -85,6 +85,7 @@ impl v1::runner_server::Runner for RunnerService {
             return Err(Failure::from(Unavailable::Stopping).into());
         };
         if !answer.is_last() {
+            self.dispatcher.heard(attempt);
             let dispatcher = self.dispatcher.clone();
             let stop = self.stop.clone();
             self.tracker.spawn(async move {
@@ -108,6 +109,7 @@ async fn listen(
     incoming: &mut Streaming<v1::RunnerMessage>,
 ) -> Result<(), Status> {
     while let Some(message) = incoming.message().await? {
+        dispatcher.heard(attempt);
         let report = match message.message {
             Some(Message::Started(started)) => {
                 let (agent, at) = from_proto::started(started)?;
@@ -118,8 +120,15 @@ async fn listen(
                 result: from_proto::exited(exited)?,
                 outbox: None,
             },
-            // Heartbeats say that the connection lives; they change nothing.
-            Some(Message::Heartbeat(_)) | None => continue,
+            Some(Message::Heartbeat(beat)) => {
+                let beat = from_proto::beat(&beat);
+                dispatcher
+                    .beat(attempt, beat)
+                    .await
+                    .map_err(Failure::from)?;
+                continue;
+            }
+            None => continue,
             Some(Message::Register(_)) => {
                 return Err(Failure::field("message", "registered already").into());
             }

@@ -5,7 +5,7 @@ use agentd_proto::v1;
 use crate::{
     dispatcher::{Overview, RecoveryCounts},
     store::JournalEntry,
-    supervisor::ToRunner,
+    supervisor::{ToRunner, Vitals},
     task::{
         attempt::{Attempt, Exit, Status},
         id::{TaskId, Timestamp},
@@ -91,6 +91,8 @@ fn limits(limits: Limits) -> v1::Limits {
         timeout: limits.timeout,
         kill_grace: limits.kill_grace,
         max_attempts: limits.max_attempts,
+        queue_ttl: limits.queue_ttl,
+        idle_timeout: limits.idle_timeout,
     }
 }
 
@@ -172,13 +174,28 @@ pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
         branch: text(workspace.and_then(|w| w.branch.as_ref())),
         runner_pid: attempt.runner.as_ref().map_or(0, |p| p.pid),
         agent_pid: attempt.agent.as_ref().map_or(0, |p| p.pid),
-        claimed_at: attempt.claimed_at.0,
-        started_at: time(attempt.started_at),
+        claimed_at: attempt.claimed_at.wall.0,
+        started_at: time(attempt.started_at.map(|at| at.wall)),
         ended_at: time(ending.map(|ending| ending.at)),
         exit: attempt.exit.as_ref().map(exit),
         outcome: ending.map_or("", |e| e.outcome.as_str()).to_owned(),
         failure_reason: reason.map_or("", |reason| reason.as_str()).to_owned(),
         message: ending.map_or_else(String::new, |e| e.message.clone()),
+        vitals: None,
+    }
+}
+
+pub(super) fn vitals(vitals: Vitals) -> v1::Vitals {
+    let beat = vitals.beat.unwrap_or_default();
+    v1::Vitals {
+        last_heartbeat_at: time(vitals.heard_at),
+        suspect: vitals.suspect,
+        probe: vitals.probe.map_or("", |life| life.as_str()).to_owned(),
+        output: beat.output,
+        cpu: beat.cpu,
+        memory: beat.memory,
+        processes: beat.processes,
+        idle: beat.idle,
     }
 }
 

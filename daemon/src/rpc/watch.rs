@@ -25,7 +25,9 @@ pub(super) async fn send_rows(
     loop {
         let filter = filter.clone();
         let around = shared.around();
-        let listed = shared.read(move |reader| list(reader, &filter, before, CHUNK, around));
+        let dispatcher = shared.dispatcher.clone();
+        let listed =
+            shared.read(move |reader| list(reader, &filter, before, CHUNK, around, &dispatcher));
         let (rows, more) = match listed.await {
             Ok(listed) => listed,
             Err(failure) => {

@@ -131,6 +131,8 @@ pub(super) struct Machine {
     state: State,
     /// For children that outlive the main process.
     kill_grace: Duration,
+    /// The main process ended before anything was done to end it.
+    by_itself: bool,
 }
 
 impl Machine {
@@ -139,6 +141,7 @@ impl Machine {
         Self {
             state: State::Waiting { until },
             kill_grace,
+            by_itself: false,
         }
     }
 
@@ -151,6 +154,11 @@ impl Machine {
             } => Some(*next_sweep.min(until)),
             State::Starting | State::Running | State::Reporting | State::Left => None,
         }
+    }
+
+    /// Whether the main process ended before it was asked to or killed.
+    pub(super) fn ended_by_itself(&self) -> bool {
+        self.by_itself
     }
 
     /// Whether there is, or may be, something that runs.
@@ -281,6 +289,7 @@ impl Machine {
             State::Running if ended.is_some() => {
                 let until = now + kill_grace;
                 self.state = State::Ending { main: ended, until };
+                self.by_itself = true;
                 actions.push(Action::Terminate);
             }
             State::Ending { main, until } if ended.is_some() => {

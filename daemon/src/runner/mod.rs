@@ -17,6 +17,7 @@
 //! It does not know tasks, limits or retries, and it does not look into what
 //! the agent writes.
 
+mod activity;
 mod agent;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;

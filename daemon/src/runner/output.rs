@@ -129,9 +129,9 @@ impl Output {
         self.writer.end()
     }
 
-    /// How long nothing was printed.
-    pub(super) fn silent(&self) -> Duration {
-        self.last.elapsed()
+    /// When it last printed something, or was started.
+    pub(super) fn printed(&self) -> Instant {
+        self.last
     }
 
     fn write(&mut self, source: Source, bytes: usize) {

@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::{
+    activity::Activity,
     agent,
     link::Link,
     log,
@@ -25,7 +26,10 @@ use crate::{
     clock,
     process::{self, Signal},
     spool::{AttemptDir, Launch},
-    task::attempt::{Run, RunResult},
+    task::{
+        attempt::{Run, RunResult},
+        moment::Boot,
+    },
     transcript::Source,
 };
 
@@ -71,9 +75,8 @@ struct Supervisor {
     children: SignalStream,
     /// The agent, once started.
     agent: Option<Started>,
-    /// When to give the next sign of life, or to see whether anybody can still
-    /// want one.
-    heartbeat_at: Instant,
+    boot: Boot,
+    activity: Activity,
     unstored: Option<Unstored>,
 }
 
@@ -86,6 +89,7 @@ pub(super) async fn supervise(ready: Ready) -> Result<Leave, SetupError> {
     } = ready;
     let children = signal(SignalKind::child())
         .map_err(SetupError::system("cannot listen for ended children"))?;
+    let boot = Boot::of(&identity.boot_id);
     let registrant = Registrant {
         dir: dir.path().to_owned(),
         attempt: launch.attempt,
@@ -95,6 +99,9 @@ pub(super) async fn supervise(ready: Ready) -> Result<Leave, SetupError> {
     let now = Instant::now();
     let go_until = now + Duration::from_millis(launch.start_timeout).min(LONGEST);
     let kill_grace = Duration::from_millis(launch.kill_grace).min(LONGEST);
+    let heartbeat = Duration::from_millis(launch.heartbeat).max(MIN_HEARTBEAT);
+    let idle_timeout = launch.idle_timeout.map(Duration::from_millis);
+    let idle_timeout = idle_timeout.map(|limit| limit.min(LONGEST));
     let mut supervisor = Supervisor {
         machine: Machine::new(go_until, kill_grace),
         link: Link::new(registrant, dir.clone(), launch.socket.clone()),
@@ -103,7 +110,8 @@ pub(super) async fn supervise(ready: Ready) -> Result<Leave, SetupError> {
         launch,
         children,
         agent: None,
-        heartbeat_at: now,
+        boot,
+        activity: Activity::new(heartbeat, idle_timeout, now),
         unstored: None,
     };
     loop {
@@ -130,18 +138,22 @@ impl Supervisor {
     fn due(&self) -> Option<Instant> {
         let store = self.unstored.as_ref().map(|unstored| unstored.again);
         let flush = self.output.flush_at();
-        let all = [
-            self.machine.deadline(),
-            store,
-            Some(self.heartbeat_at),
-            flush,
-        ];
+        let all = [self.machine.deadline(), store, Some(self.tell_at()), flush];
         all.into_iter().flatten().min()
     }
 
     fn take(&mut self, input: Input) -> Option<Leave> {
         match input {
-            Input::Order(order) => self.act(Event::Order(order)),
+            Input::Order(order) => {
+                // An agent that has ended by now has not ended of a stop.
+                if matches!(order, Order::Stop { .. })
+                    && let Some(event) = self.reap()
+                    && let Some(leave) = self.act(event)
+                {
+                    return Some(leave);
+                }
+                self.act(Event::Order(order))
+            }
             Input::Child => self.reap().and_then(|event| self.act(event)),
             Input::Output(source) => {
                 self.output.read(source);
@@ -160,11 +172,9 @@ impl Supervisor {
         if due(self.unstored.as_ref().map(|unstored| unstored.again)) {
             self.store();
         }
-        if due(Some(self.heartbeat_at)) {
-            self.heartbeat_at = now + self.heartbeat_every();
-            if self.machine.has_tree() {
-                self.heartbeat();
-            } else if self.is_abandoned() {
+        if due(Some(self.tell_at())) {
+            self.tell(now);
+            if !self.machine.has_tree() && self.is_abandoned() {
                 return Some(Leave::Abandoned);
             }
         }
@@ -218,7 +228,7 @@ impl Supervisor {
             Ok(spawned) => {
                 let started = Started {
                     agent: spawned.identity,
-                    at: clock::now(),
+                    at: clock::moment(self.boot),
                 };
                 self.output.attach(spawned.stdout, spawned.stderr);
                 self.link.started(started.clone());
@@ -281,7 +291,7 @@ impl Supervisor {
                 started_at: self
                     .agent
                     .as_ref()
-                    .map_or_else(clock::now, |agent| agent.at),
+                    .map_or_else(clock::now, |agent| agent.at.wall),
                 exit: agent::exit(status),
             },
         };
@@ -289,6 +299,7 @@ impl Supervisor {
             run,
             ended_at: clock::now(),
             left_over: u32::try_from(left_over).unwrap_or(u32::MAX),
+            by_itself: self.machine.ended_by_itself(),
         };
         self.unstored = Some(Unstored {
             result: result.clone(),
@@ -313,19 +324,34 @@ impl Supervisor {
         }
     }
 
-    fn heartbeat_every(&self) -> Duration {
-        Duration::from_millis(self.launch.heartbeat).max(MIN_HEARTBEAT)
+    /// When to give the next sign of life, or to see whether anybody can still
+    /// want one.
+    fn tell_at(&self) -> Instant {
+        self.activity.tell_at(self.output.printed())
     }
 
-    fn heartbeat(&self) {
-        // Without figures it is still a sign of life.
-        let mut figures = process::figures(std::process::id()).unwrap_or_default();
-        figures.cpu += agent::reaped_cpu();
-        self.link.heartbeat(Heartbeat {
-            output: self.output.written(),
-            figures,
-            silent: self.output.silent(),
-        });
+    /// Looks at the tree if that is due, and gives a sign of life.
+    fn tell(&mut self, now: Instant) {
+        let printed = self.output.printed();
+        let has_tree = self.machine.has_tree();
+        if !has_tree {
+            self.activity.look(None, printed, now);
+        } else if self.activity.look_at(printed) <= now {
+            let figures = process::figures(std::process::id()).map(|mut figures| {
+                figures.cpu += agent::reaped_cpu();
+                figures
+            });
+            self.activity.look(figures.ok(), printed, now);
+        }
+        self.activity.told(now);
+        if has_tree {
+            self.link.heartbeat(Heartbeat {
+                output: self.output.written(),
+                figures: self.activity.figures(),
+                silent: now.saturating_duration_since(printed),
+                idle: self.activity.idle(),
+            });
+        }
     }
 }
 

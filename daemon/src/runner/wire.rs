@@ -10,7 +10,8 @@ use crate::{
     process::Figures,
     task::{
         attempt::{Exit, ProcessIdentity, Run, RunResult, Status},
-        id::{AttemptId, Nonce, Timestamp},
+        id::{AttemptId, Nonce},
+        moment::Moment,
     },
 };
 
@@ -30,7 +31,7 @@ pub(super) struct Registrant {
 #[derive(Debug, Clone)]
 pub(super) struct Started {
     pub(super) agent: ProcessIdentity,
-    pub(super) at: Timestamp,
+    pub(super) at: Moment,
 }
 
 /// A sign of life.
@@ -41,6 +42,8 @@ pub(super) struct Heartbeat {
     pub(super) figures: Figures,
     /// Since the last output.
     pub(super) silent: Duration,
+    /// Since it last did anything.
+    pub(super) idle: Duration,
 }
 
 pub(super) fn register(
@@ -65,13 +68,14 @@ pub(super) fn started(started: &Started) -> v1::RunnerMessage {
 }
 
 pub(super) fn heartbeat(beat: &Heartbeat) -> v1::RunnerMessage {
-    let silent = u64::try_from(beat.silent.as_millis()).unwrap_or(u64::MAX);
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     message(v1::runner_message::Message::Heartbeat(v1::Heartbeat {
         output: beat.output,
         cpu: beat.figures.cpu,
         memory: beat.figures.memory,
         processes: beat.figures.processes,
-        silent,
+        silent: millis(beat.silent),
+        idle: millis(beat.idle),
     }))
 }
 
@@ -112,7 +116,8 @@ fn identity(process: &ProcessIdentity) -> v1::ProcessIdentity {
 fn started_message(started: &Started) -> v1::Started {
     v1::Started {
         agent: Some(identity(&started.agent)),
-        at: started.at.0,
+        at: started.at.wall.0,
+        steady: started.at.steady.map(|steady| steady.millis),
     }
 }
 
@@ -120,6 +125,7 @@ fn exited_message(result: &RunResult) -> v1::Exited {
     let mut exited = v1::Exited {
         ended_at: result.ended_at.0,
         left_over: result.left_over,
+        by_itself: result.by_itself,
         ..v1::Exited::default()
     };
     match &result.run {

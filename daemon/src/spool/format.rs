@@ -78,6 +78,10 @@ pub struct Launch {
     pub kill_grace: u64,
     /// Milliseconds between heartbeats.
     pub heartbeat: u64,
+    /// Milliseconds that the agent may do nothing, which the daemon decides
+    /// about: heartbeats are timed so that it learns of it at once.
+    #[serde(default)]
+    pub idle_timeout: Option<u64>,
     /// Bytes of transcript that are kept.
     pub transcript_limit: u64,
     /// Files that the agent may have open unless it asks for more; the

@@ -25,6 +25,7 @@ fn launch() -> Launch {
         start_timeout: 1,
         kill_grace: 2,
         heartbeat: 3,
+        idle_timeout: Some(4),
         transcript_limit: 4,
         open_files: Some(1024),
     }
@@ -43,6 +44,7 @@ fn result() -> RunResult {
         },
         ended_at: Timestamp(9),
         left_over: 0,
+        by_itself: true,
     }
 }
 

@@ -23,6 +23,7 @@ use super::{Batch, Entry, FORMAT, Filter, Store, StoreError, migrate, tables};
 use crate::task::{
     event::{Event, What},
     id::{Revision, TaskId, Timestamp},
+    moment,
     spec::Payload,
     state::{StateKind, Task},
     testing::{NONCE, claim, exited, named, registered, running, spec},
@@ -198,7 +199,7 @@ const ENTRY: Entry<'_> = Entry {
 
 fn change(batch: &mut Batch, task: &mut Task, event: &Event) {
     let context = Context {
-        now: Timestamp(5),
+        now: moment::Moment::of_wall(Timestamp(5)),
         random: 3,
     };
     let Decision::Apply(change) = decide(task, event, context) else {

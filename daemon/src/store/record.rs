@@ -17,6 +17,7 @@ use crate::task::{
     event::What,
     id::{AttemptId, Incarnation, Nonce, Revision, TaskId, Timestamp},
     limits::Limits,
+    moment::{Boot, Moment, Steady},
     reason::{FailureReason, Outcome},
     spec::{AgentType, Payload, TaskSpec, Trigger, WorkspaceMode},
     state::{Hold, State, StateKind, StopReason, Task},
@@ -122,6 +123,25 @@ struct TaskRecord {
     spent: u32,
     #[prost(uint32, tag = "28")]
     lost_streak: u32,
+    #[prost(message, optional, tag = "40")]
+    created_steady: Option<SteadyRecord>,
+    #[prost(message, optional, tag = "41")]
+    backoff_steady: Option<SteadyRecord>,
+    #[prost(bool, tag = "42")]
+    started: bool,
+    #[prost(uint64, optional, tag = "43")]
+    queue_ttl: Option<u64>,
+    #[prost(uint64, optional, tag = "44")]
+    idle_timeout: Option<u64>,
+}
+
+/// Where the clock for waiting stood, beside the wall clock's time.
+#[derive(Clone, Copy, PartialEq, Message)]
+struct SteadyRecord {
+    #[prost(fixed64, tag = "1")]
+    boot: u64,
+    #[prost(uint64, tag = "2")]
+    millis: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -177,6 +197,12 @@ struct AttemptRecord {
     exit: Option<ExitRecord>,
     #[prost(message, optional, tag = "12")]
     ending: Option<EndingRecord>,
+    /// Of the attempt's boot.
+    #[prost(uint64, optional, tag = "40")]
+    claimed_steady: Option<u64>,
+    /// Of the attempt's boot.
+    #[prost(uint64, optional, tag = "41")]
+    started_steady: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -221,6 +247,20 @@ fn ending(record: EndingRecord) -> Result<Ending, RecordError> {
     })
 }
 
+fn steady_record(steady: Option<Steady>) -> Option<SteadyRecord> {
+    steady.map(|Steady { boot, millis }| SteadyRecord {
+        boot: boot.0,
+        millis,
+    })
+}
+
+fn steady(record: Option<SteadyRecord>) -> Option<Steady> {
+    record.map(|record| Steady {
+        boot: Boot(record.boot),
+        millis: record.millis,
+    })
+}
+
 /// A path as stored. Paths that are not UTF-8 are refused at submit.
 fn path_text(path: &std::path::Path) -> String {
     path.to_string_lossy().into_owned()
@@ -253,10 +293,17 @@ pub(super) fn encode_task(task: &Task) -> Vec<u8> {
         attempts: task.attempts,
         spent: task.spent,
         lost_streak: task.lost_streak,
+        created_steady: steady_record(spec.created_steady),
+        started: task.started,
+        queue_ttl: spec.limits.queue_ttl,
+        idle_timeout: spec.limits.idle_timeout,
         ..TaskRecord::default()
     };
     match &task.state {
-        State::Queued(Hold::Backoff { until }) => record.backoff_until = Some(until.0),
+        State::Queued(Hold::Backoff { until }) => {
+            record.backoff_until = Some(until.wall.0);
+            record.backoff_steady = steady_record(until.steady);
+        }
         State::Queued(Hold::None) | State::Starting | State::Running => {}
         State::Stopping { reason, forced } => {
             record.stop_reason = reason.code();
@@ -274,7 +321,10 @@ pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError>
     let state = match state_kind(kind)? {
         StateKind::Queued => State::Queued(match record.backoff_until {
             Some(until) => Hold::Backoff {
-                until: Timestamp(until),
+                until: Moment {
+                    wall: Timestamp(until),
+                    steady: steady(record.backoff_steady),
+                },
             },
             None => Hold::None,
         }),
@@ -312,9 +362,12 @@ pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError>
             timeout: record.timeout,
             kill_grace: record.kill_grace,
             max_attempts: record.max_attempts,
+            queue_ttl: record.queue_ttl,
+            idle_timeout: record.idle_timeout,
         },
         workspace_mode: WorkspaceMode::from_code(record.workspace_mode)?,
         created_at: Timestamp(record.created_at),
+        created_steady: steady(record.created_steady),
     };
     Ok(Task {
         id,
@@ -323,6 +376,7 @@ pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError>
         attempts: record.attempts,
         spent: record.spent,
         lost_streak: record.lost_streak,
+        started: record.started,
         revision: Revision(record.revision),
         attempt: None,
     })
@@ -352,6 +406,7 @@ pub(super) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
         }
     };
     let workspace = attempt.workspace.as_ref();
+    let steady = |at: Moment| at.steady.map(|steady| steady.millis);
     AttemptRecord {
         epoch: attempt.epoch.0,
         nonce: attempt.nonce.0.to_vec(),
@@ -361,8 +416,10 @@ pub(super) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
         branch: workspace.and_then(|w| w.branch.clone()),
         runner: attempt.runner.as_ref().map(process),
         agent: attempt.agent.as_ref().map(process),
-        claimed_at: attempt.claimed_at.0,
-        started_at: attempt.started_at.map(|t| t.0),
+        claimed_at: attempt.claimed_at.wall.0,
+        claimed_steady: steady(attempt.claimed_at),
+        started_at: attempt.started_at.map(|at| at.wall.0),
+        started_steady: attempt.started_at.and_then(steady),
         exit: attempt.exit.as_ref().map(exit),
         ending: attempt.ending.as_ref().map(ending_record),
     }
@@ -394,6 +451,11 @@ pub(super) fn decode_attempt(id: AttemptId, bytes: &[u8]) -> Result<Attempt, Rec
     };
     let nonce = <[u8; 16]>::try_from(record.nonce).map_err(|_| RecordError::Field("nonce"))?;
     let branch = record.branch;
+    let boot = Boot::of(&boot_id);
+    let moment = |wall, steady: Option<u64>| Moment {
+        wall: Timestamp(wall),
+        steady: steady.map(|millis| Steady { boot, millis }),
+    };
     Ok(Attempt {
         id,
         epoch: Incarnation(record.epoch),
@@ -405,8 +467,10 @@ pub(super) fn decode_attempt(id: AttemptId, bytes: &[u8]) -> Result<Attempt, Rec
         }),
         runner: record.runner.map(process),
         agent: record.agent.map(process),
-        claimed_at: Timestamp(record.claimed_at),
-        started_at: record.started_at.map(Timestamp),
+        claimed_at: moment(record.claimed_at, record.claimed_steady),
+        started_at: record
+            .started_at
+            .map(|at| moment(at, record.started_steady)),
         exit: record.exit.map(exit),
         ending: record.ending.map(ending).transpose()?,
         boot_id,

@@ -17,21 +17,24 @@
 mod guard;
 mod launch;
 mod outbox;
+mod pulse;
 mod resolve;
 
 use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::guard::Begin;
+use self::{guard::Begin, pulse::Pulses};
 pub use self::{
     launch::Plan,
     outbox::{Outbox, ToRunner},
+    pulse::{Beat, Expected, Vitals},
     resolve::Seen,
 };
 use crate::{
@@ -110,6 +113,7 @@ struct Shared {
     entries: Mutex<HashMap<AttemptRef, Entry>>,
     tracker: TaskTracker,
     end: CancellationToken,
+    pulses: Pulses,
 }
 
 /// Where a supervisor works.
@@ -132,10 +136,10 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor that reports into `reports`. Calls that start something
-    /// need a runtime.
+    /// A supervisor that reports into `reports`; a runner that says nothing for
+    /// `suspect_after` is looked at. Calls that start something need a runtime.
     #[must_use]
-    pub fn new(place: Place, reports: mpsc::Sender<Report>) -> Self {
+    pub fn new(place: Place, reports: mpsc::Sender<Report>, suspect_after: Duration) -> Self {
         Self {
             shared: Arc::new(Shared {
                 state: place.state,
@@ -146,6 +150,7 @@ impl Supervisor {
                 entries: Mutex::new(HashMap::new()),
                 tracker: TaskTracker::new(),
                 end: CancellationToken::new(),
+                pulses: Pulses::new(suspect_after),
             }),
         }
     }

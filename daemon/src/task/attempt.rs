@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     id::{AttemptId, Incarnation, Nonce, Timestamp},
+    moment::Moment,
     reason::{FailureReason, Outcome},
 };
 
@@ -83,6 +84,10 @@ pub struct RunResult {
     pub ended_at: Timestamp,
     /// Processes that survived every kill; 0 unless something is very wrong.
     pub left_over: u32,
+    /// The agent's main process ended before the runner asked it to, or killed
+    /// it: what it reached is its own. Runners of before did not say so.
+    #[serde(default)]
+    pub by_itself: bool,
 }
 
 /// What became of the agent.
@@ -148,9 +153,9 @@ pub struct Attempt {
     /// The agent's own process, once started.
     pub agent: Option<ProcessIdentity>,
     /// When it was claimed.
-    pub claimed_at: Timestamp,
+    pub claimed_at: Moment,
     /// When the agent was started.
-    pub started_at: Option<Timestamp>,
+    pub started_at: Option<Moment>,
     /// What the kernel said of the agent.
     pub exit: Option<Exit>,
     /// How it ended.

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     attempt::{ProcessIdentity, RunResult, Workspace},
-    id::{AttemptId, Incarnation, Nonce, TaskId, Timestamp},
+    id::{AttemptId, Incarnation, Nonce, TaskId},
+    moment::Moment,
     reason::{FailureReason, Verdict},
     state::StopReason,
 };
@@ -29,7 +30,7 @@ pub enum Stage {
         /// The agent's process.
         agent: ProcessIdentity,
         /// When.
-        at: Timestamp,
+        at: Moment,
     },
 }
 
@@ -80,7 +81,7 @@ pub enum Event {
         /// Its process.
         agent: ProcessIdentity,
         /// When.
-        at: Timestamp,
+        at: Moment,
     },
     /// The agent has ended and nothing of its tree is left.
     Exited {
@@ -113,6 +114,8 @@ pub enum Event {
         /// The task that takes its place.
         superseded_by: Option<TaskId>,
     },
+    /// It has been queued for as long as it may, and was never started.
+    QueueExpired,
     /// A limit of the attempt has passed.
     Deadline {
         /// Which attempt.

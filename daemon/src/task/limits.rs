@@ -33,8 +33,16 @@ pub const STOP_SLACK: u64 = 5_000;
 pub const MAX_ATTEMPTS: u32 = 3;
 /// `runner_lost` so often in a row ends a task: it kills its host.
 pub const POISON_STREAK: u32 = 3;
-/// Time between two heartbeats of a runner.
+/// How long an agent may do nothing: no output, no CPU time, no process that
+/// comes or goes.
+pub const IDLE_TIMEOUT: u64 = 30 * 60_000;
+/// Time between two heartbeats of a runner whose agent does something. While
+/// nothing changes it is [`QUIET_BEATS`] times that.
 pub const HEARTBEAT: u64 = 5_000;
+/// See [`HEARTBEAT`].
+pub const QUIET_BEATS: u32 = 3;
+/// Without a sign of life for so long, a runner is suspect, and looked at.
+pub const SUSPECT_AFTER: u64 = 30_000;
 /// Transcript of one attempt, bytes.
 pub const TRANSCRIPT: u64 = 256 * 1024 * 1024;
 
@@ -49,6 +57,10 @@ pub struct Limits {
     pub kill_grace: Option<u64>,
     /// Attempts of one task.
     pub max_attempts: Option<u32>,
+    /// Submit to the first start of an agent; `None` in all layers: no limit.
+    pub queue_ttl: Option<u64>,
+    /// Time in which the agent does nothing; 0: as long as it likes.
+    pub idle_timeout: Option<u64>,
 }
 
 impl Limits {
@@ -60,6 +72,8 @@ impl Limits {
             timeout: self.timeout.or(next.timeout),
             kill_grace: self.kill_grace.or(next.kill_grace),
             max_attempts: self.max_attempts.or(next.max_attempts),
+            queue_ttl: self.queue_ttl.or(next.queue_ttl),
+            idle_timeout: self.idle_timeout.or(next.idle_timeout),
         }
     }
 
@@ -73,6 +87,12 @@ impl Limits {
     #[must_use]
     pub fn kill_grace(&self) -> u64 {
         self.kill_grace.unwrap_or(KILL_GRACE)
+    }
+
+    /// How long the agent may do nothing, milliseconds; `None`: no limit.
+    #[must_use]
+    pub fn idle_timeout(&self) -> Option<u64> {
+        Some(self.idle_timeout.unwrap_or(IDLE_TIMEOUT)).filter(|limit| *limit > 0)
     }
 
     /// Attempts of one task, at least one.
@@ -120,5 +140,11 @@ mod tests {
         let both = task.or(agent);
         assert_eq!((both.timeout, both.kill_grace()), (Some(1), 3));
         assert_eq!(both.start_timeout(), START_TIMEOUT);
+        assert_eq!(both.idle_timeout(), Some(IDLE_TIMEOUT));
+        let off = Limits {
+            idle_timeout: Some(0),
+            ..Limits::default()
+        };
+        assert_eq!(off.or(both).idle_timeout(), None);
     }
 }

@@ -32,10 +32,13 @@
 //! run effects (dispatcher), talk to processes (supervisor).
 
 pub mod attempt;
+pub mod deadline;
 pub mod effect;
 pub mod event;
 pub mod id;
+pub mod life;
 pub mod limits;
+pub mod moment;
 pub mod reason;
 pub mod recovery;
 pub mod retry;

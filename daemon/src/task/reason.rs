@@ -106,6 +106,10 @@ reasons! {
     Cancelled = "cancelled", Person;
     /// A newer task of its key took its place.
     Superseded = "superseded", Person;
+    /// The agent did nothing for as long as it may.
+    Idle = "idle", Infrastructure;
+    /// It waited in the queue for as long as it may.
+    QueueExpired = "queue_expired", Limit;
 }
 
 impl fmt::Display for FailureReason {

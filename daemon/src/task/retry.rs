@@ -1,8 +1,8 @@
 //! Whether a failed attempt is followed by another, and when.
 
 use super::{
-    id::Timestamp,
     limits::POISON_STREAK,
+    moment::Moment,
     reason::{Class, FailureReason, Outcome},
     state::Task,
 };
@@ -18,7 +18,7 @@ pub const BACKOFF_COEFFICIENT: u64 = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Retry {
     /// Another attempt, not before this time.
-    At(Timestamp),
+    At(Moment),
     /// None, for this reason.
     No(&'static str),
 }
@@ -28,7 +28,7 @@ pub enum Retry {
 /// `random` is any number: it spreads the wait over the whole interval (full
 /// jitter), so that tasks that failed together do not come back together.
 #[must_use]
-pub fn after(task: &Task, reason: FailureReason, now: Timestamp, random: u64) -> Retry {
+pub fn after(task: &Task, reason: FailureReason, now: Moment, random: u64) -> Retry {
     match reason.class() {
         Class::Infrastructure => {}
         Class::Workspace => return Retry::No("workspace failures are not retried"),
@@ -55,6 +55,14 @@ pub fn backoff(spent: u32, random: u64) -> u64 {
     random % (interval + 1)
 }
 
+/// What is left `now` of a wait until `until`, milliseconds. Never more than
+/// the longest wait there is: after a reboot only the wall clock tells, and it
+/// may have been set back.
+#[must_use]
+pub fn left(until: Moment, now: Moment) -> u64 {
+    until.millis_since(now).min(MAXIMUM_INTERVAL)
+}
+
 /// The outcome of a task whose last attempt failed for `reason`.
 #[must_use]
 pub fn final_outcome(reason: FailureReason) -> Outcome {
@@ -64,6 +72,8 @@ pub fn final_outcome(reason: FailureReason) -> Outcome {
         }
         FailureReason::SpawnFailed
         | FailureReason::Timeout
+        | FailureReason::Idle
+        | FailureReason::QueueExpired
         | FailureReason::WorkspaceFailed
         | FailureReason::RepoMissing
         | FailureReason::AgentError

@@ -18,6 +18,8 @@ use std::{
 
 use super::{
     id::{TaskId, Timestamp},
+    moment::Moment,
+    retry,
     spec::{Key, WorkspaceMode},
     state::{Hold, State, Task},
 };
@@ -104,7 +106,7 @@ impl Schedule {
 
     /// Takes note of a task's present state. A task whose backoff is not over
     /// is left out until [`Schedule::release`].
-    pub fn update(&mut self, task: &Task, now: Timestamp) {
+    pub fn update(&mut self, task: &Task, now: Moment) {
         let place = match self.remove(task.id) {
             Some(before) => before.place,
             None => self.place(task),
@@ -112,7 +114,7 @@ impl Schedule {
         let ready = match &task.state {
             State::Finished(_) => return,
             State::Queued(Hold::None) => true,
-            State::Queued(Hold::Backoff { until }) => *until <= now,
+            State::Queued(Hold::Backoff { until }) => retry::left(*until, now) == 0,
             State::Starting | State::Running | State::Stopping { .. } => false,
         };
         let entry = Entry {

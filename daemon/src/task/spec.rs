@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     id::{TaskId, Timestamp},
     limits::Limits,
+    moment::{Moment, Steady},
 };
 
 /// Why the task exists.
@@ -102,9 +103,20 @@ pub struct TaskSpec {
     pub workspace_mode: WorkspaceMode,
     /// When it was submitted.
     pub created_at: Timestamp,
+    /// The same on the clock for waiting; set when it is stored.
+    pub created_steady: Option<Steady>,
 }
 
 impl TaskSpec {
+    /// When it was submitted, on both clocks.
+    #[must_use]
+    pub fn submitted(&self) -> Moment {
+        Moment {
+            wall: self.created_at,
+            steady: self.created_steady,
+        }
+    }
+
     /// The uniqueness key. A task without an issue has none, but its reruns
     /// have their lineage for an issue (`@7`, which no issue can be called), so
     /// that asking twice does not run it twice.

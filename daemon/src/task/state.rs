@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     attempt::{Attempt, Ending},
-    id::{Revision, TaskId, Timestamp},
+    id::{Revision, TaskId},
+    moment::Moment,
     reason::{FailureReason, Outcome},
     spec::TaskSpec,
 };
@@ -20,8 +21,8 @@ pub enum Hold {
     None,
     /// An attempt failed; the next one is tried after this time.
     Backoff {
-        /// Wall-clock end of the wait.
-        until: Timestamp,
+        /// The end of the wait; see [`super::retry::left`].
+        until: Moment,
     },
 }
 
@@ -34,6 +35,8 @@ pub enum StopReason {
     Timeout,
     /// The agent was not started in time.
     StartTimeout,
+    /// The agent did nothing for as long as it may.
+    Idle,
 }
 
 impl StopReason {
@@ -44,6 +47,7 @@ impl StopReason {
             Self::Cancel => "cancel",
             Self::Timeout => "timeout",
             Self::StartTimeout => "start_timeout",
+            Self::Idle => "idle",
         }
     }
 
@@ -54,6 +58,7 @@ impl StopReason {
             Self::Cancel => FailureReason::Cancelled,
             Self::Timeout => FailureReason::Timeout,
             Self::StartTimeout => FailureReason::StartTimeout,
+            Self::Idle => FailureReason::Idle,
         }
     }
 }
@@ -191,6 +196,8 @@ pub struct Task {
     pub spent: u32,
     /// `runner_lost` so often in a row.
     pub lost_streak: u32,
+    /// An agent of it was started at least once.
+    pub started: bool,
     /// The change that made it what it is.
     pub revision: Revision,
     /// The newest attempt; `Some` whenever the state is occupied.
@@ -208,6 +215,7 @@ impl Task {
             attempts: 0,
             spent: 0,
             lost_streak: 0,
+            started: false,
             revision: Revision::default(),
             attempt: None,
         }

@@ -5,6 +5,7 @@ use super::{
     event::{AttemptRef, Event, Stage},
     id::{AttemptId, Incarnation, Nonce, TaskId, Timestamp},
     limits::Limits,
+    moment::Moment,
     reason::{FailureReason, Outcome, Verdict},
     spec::{AgentType, TaskSpec, Trigger, WorkspaceMode},
     state::Task,
@@ -34,6 +35,7 @@ pub(crate) fn spec(agent: &str) -> TaskSpec {
         limits: Limits::default(),
         workspace_mode: WorkspaceMode::None,
         created_at: Timestamp(1_000),
+        created_steady: None,
     }
 }
 
@@ -79,7 +81,7 @@ pub(crate) fn registered(attempt: AttemptRef, stage: Stage) -> Event {
 pub(crate) fn running() -> Stage {
     Stage::Running {
         agent: process(8),
-        at: Timestamp(2_000),
+        at: Moment::of_wall(Timestamp(2_000)),
     }
 }
 
@@ -87,7 +89,7 @@ pub(crate) fn started(attempt: AttemptRef) -> Event {
     Event::Started {
         attempt,
         agent: process(8),
-        at: Timestamp(2_000),
+        at: Moment::of_wall(Timestamp(2_000)),
     }
 }
 
@@ -115,6 +117,7 @@ pub(crate) fn exited(attempt: AttemptRef, code: i32) -> Event {
             },
             ended_at: Timestamp(3_000),
             left_over: 0,
+            by_itself: false,
         },
         verdict: Some(verdict),
     }

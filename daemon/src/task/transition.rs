@@ -8,14 +8,15 @@ mod stop;
 
 use self::{
     end::{AttemptEnd, end},
-    stop::{cancel, deadline, stop},
+    stop::{cancel, deadline, queue_expired, stop},
 };
 use super::{
     attempt::{Attempt, Ending, Phase, ProcessIdentity, Run, RunResult, Workspace},
     effect::Effect,
     event::{AttemptRef, Event, Stage, What},
-    id::{AttemptId, Timestamp},
+    id::AttemptId,
     limits::{MAX_MESSAGE, clip},
+    moment::Moment,
     reason::{FailureReason, Outcome, Verdict},
     state::{Hold, State, Task},
 };
@@ -24,7 +25,7 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Context {
     /// The time now.
-    pub now: Timestamp,
+    pub now: Moment,
     /// Any number; spreads retries.
     pub random: u64,
 }
@@ -112,7 +113,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
         } => end(
             task,
             context,
-            AttemptEnd::without_run(failed(*reason, message), context.now),
+            AttemptEnd::without_run(failed(*reason, message), context.now.wall),
         ),
         Event::Registered {
             attempt,
@@ -130,7 +131,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             } else {
                 "the runner died"
             };
-            let end_ = AttemptEnd::without_run(failed(*reason, message), context.now);
+            let end_ = AttemptEnd::without_run(failed(*reason, message), context.now.wall);
             end(task, context, end_)
         }
         Event::NeverStarted { .. } => never_started(task, context),
@@ -149,6 +150,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             };
             cancel(task, context, reason, *forced, why)
         }
+        Event::QueueExpired => queue_expired(task, context),
         Event::Deadline { limit, .. } => deadline(task, *limit),
         Event::StopOverdue { attempt } => match task.state {
             State::Stopping { .. } => Decision::Repeat(Effect::EndRunner(*attempt)),
@@ -172,7 +174,7 @@ pub fn attempt_of(event: &Event) -> Option<AttemptRef> {
         | Event::NeverStarted { attempt }
         | Event::Deadline { attempt, .. }
         | Event::StopOverdue { attempt } => Some(*attempt),
-        Event::Claim { .. } | Event::Cancel { .. } => None,
+        Event::Claim { .. } | Event::Cancel { .. } | Event::QueueExpired => None,
     }
 }
 
@@ -273,6 +275,7 @@ fn registered(
             Stage::Waiting | Stage::Running { .. } => {}
         }
     });
+    next.started |= newly_running;
     if newly_running && next.state == State::Starting {
         next.state = State::Running;
     }
@@ -289,7 +292,7 @@ fn registered(
     )
 }
 
-fn started(task: &Task, agent: &ProcessIdentity, at: Timestamp) -> Decision {
+fn started(task: &Task, agent: &ProcessIdentity, at: Moment) -> Decision {
     if task
         .attempt
         .as_ref()
@@ -302,6 +305,7 @@ fn started(task: &Task, agent: &ProcessIdentity, at: Timestamp) -> Decision {
         a.agent = Some(agent.clone());
         a.started_at = Some(at);
     });
+    next.started = true;
     if next.state == State::Starting {
         next.state = State::Running;
     }
@@ -340,6 +344,7 @@ fn exited(
             started_at,
             exit,
             at: result.ended_at,
+            by_itself: result.by_itself,
         },
     )
 }
@@ -347,7 +352,11 @@ fn exited(
 fn never_started(task: &Task, context: Context) -> Decision {
     if let State::Stopping { .. } = task.state {
         let verdict = failed(FailureReason::SpawnFailed, "it was never started");
-        return end(task, context, AttemptEnd::without_run(verdict, context.now));
+        return end(
+            task,
+            context,
+            AttemptEnd::without_run(verdict, context.now.wall),
+        );
     }
     let mut next = with_attempt(task, |a| {
         a.phase = Phase::Ended;
@@ -355,7 +364,7 @@ fn never_started(task: &Task, context: Context) -> Decision {
             outcome: Outcome::Interrupted,
             reason: Some(FailureReason::SpawnFailed),
             message: "the daemon died before the runner was started".to_owned(),
-            at: context.now,
+            at: context.now.wall,
         });
     });
     next.state = State::Queued(Hold::None);

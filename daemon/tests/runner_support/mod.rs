@@ -222,6 +222,7 @@ impl Case {
             start_timeout: 60_000,
             kill_grace: 60_000,
             heartbeat: 50,
+            idle_timeout: None,
             transcript_limit: 8 << 20,
             open_files: None,
         };

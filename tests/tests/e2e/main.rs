@@ -6,6 +6,7 @@ mod bad_input;
 mod cancel;
 mod faults;
 mod interface;
+mod limits;
 mod list;
 mod output;
 mod recovery;

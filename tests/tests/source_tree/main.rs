@@ -70,7 +70,11 @@ const WIRING: &[&str] = &["cli", "fuzz", "lib", "lifecycle", "main", "telemetry"
 
 /// Of some rooms only a part may be used: who, of whom, what.
 const PARTS: &[(&str, &str, &[&str])] = &[
-    ("rpc", "supervisor", &["Outbox", "Report", "ToRunner"]),
+    (
+        "rpc",
+        "supervisor",
+        &["Beat", "Outbox", "Report", "ToRunner", "Vitals"],
+    ),
     ("rpc", "spool", &["StateDir"]),
     ("rpc", "workspace", &["locate_repo"]),
     (

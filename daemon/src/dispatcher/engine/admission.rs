@@ -57,12 +57,15 @@ impl Engine {
             what: What::Submitted,
             why: &rerun_of.map_or_else(String::new, |of| format!("rerun of task {of}")),
         };
-        let spec = submission.spec;
+        let mut spec = submission.spec;
+        spec.created_steady = turn.moment.steady;
         let task = turn
             .batch
             .insert(spec, &submission.payload, submission.digest, &entry)?;
         tracing::info!(task = %task.id, agent = task.spec.agent, "submitted");
-        self.schedule.update(&task, turn.wall);
+        self.schedule.update(&task, turn.moment);
+        let waits = super::waits(&task, turn.now, turn.moment);
+        self.timers.set(task.id, waits);
         self.tasks.insert(task.id, task.clone());
         Ok(Ok(Submitted {
             task,

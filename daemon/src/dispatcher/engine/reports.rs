@@ -14,7 +14,8 @@ use crate::{
     task::{
         attempt::{Attempt, RunResult},
         event::{AttemptRef, Event},
-        id::{TaskId, Timestamp},
+        id::TaskId,
+        moment::Moment,
         recovery::Finding,
         transition::{attempt_of, reference},
     },
@@ -111,11 +112,11 @@ impl Engine {
         };
         match (finding, seen.and_then(|seen| seen.result)) {
             (Some(Finding::Finish), Some(result)) => {
-                log(&live, "finished with the result on disk", turn.wall);
+                log(&live, "finished with the result on disk", turn.moment);
                 self.exited(turn, attempt, result, None)?;
             }
             (Some(Finding::NeverStarted), _) => {
-                log(&live, "never started; queued again", turn.wall);
+                log(&live, "never started; queued again", turn.moment);
                 self.apply(turn, attempt.id.task, &Event::NeverStarted { attempt })?;
             }
             // The step that follows knows whether it is believed.
@@ -150,7 +151,7 @@ impl Engine {
                 Step::Reap(dead) => {
                     for (attempt, reason) in dead {
                         if let Some(live) = self.live(attempt) {
-                            log(live, "its runner is dead; ending what it left", turn.wall);
+                            log(live, "its runner is dead; ending what it left", turn.moment);
                             turn.acts.push(Act::Reap(attempt, reason));
                         }
                     }
@@ -163,6 +164,7 @@ impl Engine {
                             attempt.number
                         );
                     }
+                    self.set_left_out(turn);
                     if self.phase == Phase::Recovering {
                         self.phase = Phase::Ready;
                     }
@@ -182,7 +184,7 @@ impl Engine {
 }
 
 /// A line of the recovery.
-pub(super) fn log(attempt: &Attempt, what: &str, now: Timestamp) {
+pub(super) fn log(attempt: &Attempt, what: &str, now: Moment) {
     let since = attempt.started_at.unwrap_or(attempt.claimed_at);
     let minutes = now.millis_since(since) / 60_000;
     tracing::info!(

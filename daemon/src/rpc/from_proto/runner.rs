@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use agentd_proto::v1;
 
 use super::{Failure, task_id};
+use crate::supervisor::Beat;
 use crate::task::{
     attempt::{Exit, ProcessIdentity, Run, RunResult, Status},
     event::{AttemptRef, Stage},
     id::{AttemptId, Nonce, Timestamp},
     limits::{MAX_MESSAGE, clip},
+    moment::{Boot, Moment, Steady},
 };
 
 /// Longest name of a boot, bytes; the kernel's have 36.
@@ -69,10 +71,25 @@ pub(in crate::rpc) fn registration(register: v1::Register) -> Result<Registratio
     })
 }
 
-pub(in crate::rpc) fn started(
-    started: v1::Started,
-) -> Result<(ProcessIdentity, Timestamp), Failure> {
-    Ok((process(started.agent)?, Timestamp(started.at)))
+pub(in crate::rpc) fn started(started: v1::Started) -> Result<(ProcessIdentity, Moment), Failure> {
+    let agent = process(started.agent)?;
+    let boot = Boot::of(&agent.boot_id);
+    let at = Moment {
+        wall: Timestamp(started.at),
+        steady: started.steady.map(|millis| Steady { boot, millis }),
+    };
+    Ok((agent, at))
+}
+
+/// A runner's sign of life.
+pub(in crate::rpc) fn beat(beat: &v1::Heartbeat) -> Beat {
+    Beat {
+        output: beat.output,
+        cpu: beat.cpu,
+        memory: beat.memory,
+        processes: beat.processes,
+        idle: beat.idle,
+    }
 }
 
 pub(in crate::rpc) fn exited(exited: v1::Exited) -> Result<RunResult, Failure> {
@@ -91,6 +108,7 @@ pub(in crate::rpc) fn exited(exited: v1::Exited) -> Result<RunResult, Failure> {
         run,
         ended_at: Timestamp(exited.ended_at),
         left_over: exited.left_over,
+        by_itself: exited.by_itself,
     })
 }
 

@@ -54,6 +54,7 @@ fn a_run_goes_from_go_to_ack() {
         [end]
     );
     assert_eq!(machine.handle(stop(0), now), []);
+    assert!(machine.ended_by_itself());
     let left = Action::Leave(Leave::Acknowledged);
     assert_eq!(machine.handle(Event::Order(Order::Ack), now), [left]);
 }
@@ -100,6 +101,9 @@ fn children_that_outlive_the_agent_have_the_grace_to_end() {
         machine.handle(reaped(Some(success), false), now),
         [Action::Terminate]
     );
+    // A stop that comes now has nothing to do with how it ended.
+    assert_eq!(machine.handle(stop(3600), now), []);
+    assert!(machine.ended_by_itself());
     assert_eq!(machine.deadline(), Some(now + GRACE));
     let later = now + GRACE;
     assert_eq!(machine.handle(Event::Deadline, later), [Action::Sweep]);
@@ -121,6 +125,7 @@ fn a_stop_is_polite_and_then_kills() {
     assert_eq!(machine.handle(Event::Deadline, now), [Action::Sweep]);
     let end = Action::Conclude(End::Exited(KILLED));
     assert_eq!(machine.handle(reaped(Some(KILLED), true), now), [end]);
+    assert!(!machine.ended_by_itself());
 }
 
 #[test]

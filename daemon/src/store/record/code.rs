@@ -35,13 +35,13 @@ codes!(Trigger, "trigger": Manual = 1, Rerun = 2, Webhook = 3, Schedule = 4);
 codes!(AgentType, "agent type": Command = 1);
 codes!(WorkspaceMode, "workspace mode": Worktree = 1, InPlace = 2, None = 3);
 codes!(Phase, "phase": Claimed = 1, Registered = 2, Running = 3, Ended = 4);
-codes!(StopReason, "stop reason": Cancel = 1, Timeout = 2, StartTimeout = 3);
+codes!(StopReason, "stop reason": Cancel = 1, Timeout = 2, StartTimeout = 3, Idle = 4);
 codes!(Outcome, "outcome":
     Succeeded = 1, Failed = 2, Cancelled = 3, Interrupted = 4, Aborted = 5);
 codes!(FailureReason, "failure reason":
     RunnerLost = 1, HostRebooted = 2, SpawnFailed = 3, StartTimeout = 4, Timeout = 5,
     WorkspaceFailed = 6, RepoMissing = 7, AgentError = 8, AgentMissing = 9, Cancelled = 10,
-    Superseded = 11);
+    Superseded = 11, Idle = 20, QueueExpired = 21);
 codes!(What, "event":
     Submitted = 1, Claimed = 2, WorkspaceReady = 3, Registered = 4, Started = 5, Adopted = 6,
     StopRequested = 7, Retry = 8, Finished = 9);

@@ -23,9 +23,11 @@ fn full_task() -> Task {
             timeout: Some(2),
             kill_grace: Some(0),
             max_attempts: Some(4),
+            ..Limits::default()
         },
         workspace_mode: WorkspaceMode::Worktree,
         created_at: Timestamp(1_700_000_000_000),
+        created_steady: None,
     };
     task.state = State::Finished(Ending {
         outcome: Outcome::Failed,
@@ -55,8 +57,8 @@ fn full_attempt() -> Attempt {
             boot_id: "other".to_owned(),
             ..testing::process(11)
         }),
-        claimed_at: Timestamp(1),
-        started_at: Some(Timestamp(2)),
+        claimed_at: Moment::of_wall(Timestamp(1)),
+        started_at: Some(Moment::of_wall(Timestamp(2))),
         exit: Some(Exit {
             status: Status::Signal {
                 number: 9,
@@ -86,7 +88,7 @@ fn what_is_encoded_is_decoded() {
         task.state.clone(),
         State::Queued(Hold::None),
         State::Queued(Hold::Backoff {
-            until: Timestamp(0),
+            until: Moment::of_wall(Timestamp(0)),
         }),
         State::Starting,
         State::Running,
@@ -113,6 +115,37 @@ fn what_is_encoded_is_decoded() {
     assert_eq!(
         decode_attempt(bare.id, &encode_attempt(&bare)).unwrap(),
         bare
+    );
+}
+
+/// What was added after the first rows were written.
+#[test]
+fn both_clocks_and_the_newer_limits_are_kept() {
+    let steady = |millis| Steady {
+        boot: Boot::of("boot"),
+        millis,
+    };
+    let mut task = full_task();
+    task.spec.created_steady = Some(steady(0));
+    task.spec.limits.queue_ttl = Some(5);
+    task.spec.limits.idle_timeout = Some(0);
+    task.started = true;
+    task.state = State::Queued(Hold::Backoff {
+        until: Moment {
+            wall: Timestamp(-1),
+            steady: Some(steady(77)),
+        },
+    });
+    assert_eq!(decode_task(task.id, &encode_task(&task)).unwrap(), task);
+    let mut attempt = full_attempt();
+    attempt.claimed_at.steady = Some(steady(1));
+    attempt.started_at = Some(Moment {
+        wall: Timestamp(2),
+        steady: Some(steady(2)),
+    });
+    assert_eq!(
+        decode_attempt(attempt.id, &encode_attempt(&attempt)).unwrap(),
+        attempt
     );
 }
 

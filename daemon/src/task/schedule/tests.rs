@@ -6,7 +6,10 @@ use crate::task::{
     testing::{id, spec},
 };
 
-const NOW: Timestamp = Timestamp(1_000_000);
+const NOW: Moment = Moment {
+    wall: Timestamp(1_000_000),
+    steady: None,
+};
 
 fn capacity(total: u32) -> Capacity {
     Capacity {
@@ -100,7 +103,7 @@ fn one_in_place_task_a_checkout() {
         outcome: crate::task::reason::Outcome::Succeeded,
         reason: None,
         message: String::new(),
-        at: NOW,
+        at: NOW.wall,
     });
     schedule.update(&done, NOW);
     assert_eq!(schedule.pick(), Some(id(2)));
@@ -117,7 +120,7 @@ fn a_key_runs_one_after_the_other() {
     // A retry of the first goes before the second.
     let mut again = tasks[0].clone();
     again.state = State::Queued(Hold::Backoff {
-        until: Timestamp(NOW.0 + 5),
+        until: NOW.plus_millis(5),
     });
     schedule.update(&again, NOW);
     assert_eq!(schedule.pick(), None);
@@ -199,9 +202,9 @@ proptest! {
                     outcome: crate::task::reason::Outcome::Failed,
                     reason: None,
                     message: String::new(),
-                    at: NOW,
+                    at: NOW.wall,
                 }),
-                4 if kept => task.state = State::Queued(Hold::Backoff { until: Timestamp(NOW.0 + 1) }),
+                4 if kept => task.state = State::Queued(Hold::Backoff { until: NOW.plus_millis(1) }),
                 5 if kept => task.state = State::Queued(Hold::None),
                 _ => {}
             }

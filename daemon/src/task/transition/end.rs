@@ -7,6 +7,7 @@ use crate::task::{
     event::What,
     id::Timestamp,
     limits::{MAX_MESSAGE, clip},
+    moment::Moment,
     reason::{FailureReason, Outcome, Verdict},
     retry::{self, Retry},
     state::{Hold, State, StopReason, Task},
@@ -18,6 +19,8 @@ pub(super) struct AttemptEnd {
     pub(super) started_at: Option<Timestamp>,
     pub(super) exit: Option<Exit>,
     pub(super) at: Timestamp,
+    /// The agent ended before anybody asked it to.
+    pub(super) by_itself: bool,
 }
 
 impl AttemptEnd {
@@ -27,13 +30,14 @@ impl AttemptEnd {
             started_at: None,
             exit: None,
             at,
+            by_itself: false,
         }
     }
 }
 
 /// Ends the live attempt: finished, or queued for another one.
 pub(super) fn end(task: &Task, context: Context, ended: AttemptEnd) -> Decision {
-    let verdict = after_stop(task, ended.verdict);
+    let verdict = after_stop(task, ended.verdict, ended.by_itself);
     let ending = Ending {
         outcome: verdict.outcome,
         reason: verdict.reason,
@@ -42,10 +46,11 @@ pub(super) fn end(task: &Task, context: Context, ended: AttemptEnd) -> Decision 
     };
     let mut next = with_attempt(task, |a| {
         a.phase = Phase::Ended;
-        a.started_at = ended.started_at.or(a.started_at);
+        a.started_at = a.started_at.or(ended.started_at.map(Moment::of_wall));
         a.exit = ended.exit;
         a.ending = Some(ending.clone());
     });
+    next.started |= ended.started_at.is_some();
     let effect = next
         .attempt
         .as_ref()
@@ -80,11 +85,15 @@ pub(super) fn end(task: &Task, context: Context, ended: AttemptEnd) -> Decision 
 }
 
 /// What the end of an attempt means when a stop was asked for: the stop is why
-/// it ended, and the exit stays beside it.
-fn after_stop(task: &Task, verdict: Verdict) -> Verdict {
+/// it ended, and the exit stays beside it. An agent that had ended by then has
+/// kept its limit, as far as anybody can know: what it reached stands.
+fn after_stop(task: &Task, verdict: Verdict, by_itself: bool) -> Verdict {
     let State::Stopping { reason, .. } = task.state else {
         return verdict;
     };
+    if by_itself && reason != StopReason::Cancel {
+        return verdict;
+    }
     let (outcome, message) = match reason {
         StopReason::Cancel => (
             Outcome::Cancelled,
@@ -101,6 +110,14 @@ fn after_stop(task: &Task, verdict: Verdict) -> Verdict {
         StopReason::StartTimeout => (
             Outcome::Failed,
             format!("not started within {} ms", task.spec.limits.start_timeout()),
+        ),
+        StopReason::Idle => (
+            Outcome::Failed,
+            format!(
+                "stopped after {} ms without output, CPU time or a new process; {}",
+                task.spec.limits.idle_timeout().unwrap_or(0),
+                verdict.message
+            ),
         ),
     };
     Verdict {

@@ -23,7 +23,7 @@ pub(super) fn cancel(
                 outcome: Outcome::Cancelled,
                 reason: Some(reason),
                 message: why.clone(),
-                at: context.now,
+                at: context.now.wall,
             });
             return apply(next, What::Finished, why, None);
         }
@@ -66,6 +66,13 @@ pub(super) fn deadline(task: &Task, limit: StopReason) -> Decision {
                 task.spec.limits.timeout.unwrap_or(0)
             ),
         ),
+        StopReason::Idle => match task.spec.limits.idle_timeout() {
+            Some(limit) => (
+                task.state == State::Running,
+                format!("no output, CPU time or new process for {limit} ms"),
+            ),
+            None => (false, String::new()),
+        },
         StopReason::Cancel => (false, String::new()),
     };
     if !fits {
@@ -80,6 +87,28 @@ pub(super) fn deadline(task: &Task, limit: StopReason) -> Decision {
     };
     let effect = stop(task, limit, forced);
     apply(next, What::StopRequested, why, Some(effect))
+}
+
+/// A task that has waited too long for its first start ends.
+pub(super) fn queue_expired(task: &Task, context: Context) -> Decision {
+    let queued = matches!(task.state, State::Queued(_));
+    let Some(limit) = task
+        .spec
+        .limits
+        .queue_ttl
+        .filter(|_| queued && !task.started)
+    else {
+        return Decision::Ignore(Ignored::NotNow);
+    };
+    let why = format!("not started within {limit} ms of its submission");
+    let mut next = task.clone();
+    next.state = State::Finished(Ending {
+        outcome: Outcome::Failed,
+        reason: Some(FailureReason::QueueExpired),
+        message: why.clone(),
+        at: context.now.wall,
+    });
+    apply(next, What::Finished, why, None)
 }
 
 /// The effect that stops the live attempt; every caller has one.

@@ -2,15 +2,19 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::task::{
-    id::Nonce,
+    id::{Nonce, Timestamp},
     state::{StateKind, StopReason},
     testing::{
         NONCE, cancel, claim, exited, named, process, registered, running, started, task, workspace,
     },
 };
 
+const NOW: Moment = Moment {
+    wall: Timestamp(10_000),
+    steady: None,
+};
 const CONTEXT: Context = Context {
-    now: Timestamp(10_000),
+    now: NOW,
     random: 0,
 };
 
@@ -52,7 +56,8 @@ fn a_good_run_from_submit_to_success() {
     );
     let attempt = task.attempt.unwrap();
     assert_eq!(attempt.phase, Phase::Ended);
-    assert_eq!(attempt.started_at, Some(Timestamp(2_000)));
+    assert_eq!(attempt.started_at.map(|at| at.wall), Some(Timestamp(2_000)));
+    assert!(task.started);
     assert!(attempt.exit.is_some());
 }
 
@@ -198,6 +203,55 @@ fn a_cancel_beats_the_retry_of_a_timeout() {
     assert_eq!(finished(&cancelled).0, Outcome::Cancelled);
 }
 
+/// The stop of a limit and the agent's own end may cross: what the agent
+/// reached before it was asked stands, what it did of it does not.
+#[test]
+fn a_result_that_was_reached_before_the_stop_stands() {
+    let me = named(1, 1, NONCE);
+    for limit in [
+        StopReason::Timeout,
+        StopReason::Idle,
+        StopReason::StartTimeout,
+    ] {
+        let before = match limit {
+            StopReason::StartTimeout => &to_running()[..2],
+            StopReason::Timeout | StopReason::Idle | StopReason::Cancel => &to_running(),
+        };
+        let stop = Event::Deadline { attempt: me, limit };
+        let (stopping, _) = after(after(task(1), before).0, &[stop]);
+        assert_eq!(stopping.state.kind(), StateKind::Stopping, "{limit:?}");
+        let own_end = |code, by_itself| {
+            let Event::Exited {
+                attempt,
+                mut result,
+                verdict,
+            } = exited(me, code)
+            else {
+                panic!("it is an exit");
+            };
+            result.by_itself = by_itself;
+            Event::Exited {
+                attempt,
+                result,
+                verdict,
+            }
+        };
+        let (done, _) = after(stopping.clone(), &[own_end(0, true)]);
+        assert_eq!(finished(&done), (Outcome::Succeeded, None), "{limit:?}");
+        let (failed, _) = after(stopping.clone(), &[own_end(3, true)]);
+        let agents_own = (Outcome::Failed, Some(FailureReason::AgentError));
+        assert_eq!(finished(&failed), agents_own, "{limit:?}");
+        // It ended because it was asked to: another attempt follows.
+        let (retried, _) = after(stopping.clone(), &[own_end(0, false)]);
+        assert_eq!(retried.state.kind(), StateKind::Queued, "{limit:?}");
+        let ending = retried.attempt.unwrap().ending.unwrap();
+        assert_eq!(ending.reason, Some(limit.failure()));
+        // A person's word counts in any case.
+        let (cancelled, _) = after(stopping, &[cancel(false), own_end(0, true)]);
+        assert_eq!(finished(&cancelled).0, Outcome::Cancelled);
+    }
+}
+
 #[test]
 fn registering_again_says_where_the_attempt_stands() {
     let me = named(1, 1, NONCE);
@@ -259,7 +313,7 @@ fn stale_reports_change_nothing() {
 /// Events for task 1 with any of a few attempt numbers and secrets.
 fn any_event() -> impl Strategy<Value = Event> {
     let nonce = prop_oneof![9 => Just(NONCE), 1 => Just(Nonce([2; 16]))];
-    (nonce, 1u32..5, 0u8..14).prop_map(|(nonce, number, kind)| {
+    (nonce, 1u32..5, 0u8..15).prop_map(|(nonce, number, kind)| {
         let me = named(1, number, nonce);
         match kind {
             0 | 1 => claim(NONCE),
@@ -283,12 +337,13 @@ fn any_event() -> impl Strategy<Value = Event> {
             },
             11 => Event::NeverStarted { attempt: me },
             12 => cancel(number % 2 == 0),
+            13 => Event::QueueExpired,
             _ => Event::Deadline {
                 attempt: me,
-                limit: if number % 2 == 0 {
-                    StopReason::Timeout
-                } else {
-                    StopReason::StartTimeout
+                limit: match number % 3 {
+                    0 => StopReason::Timeout,
+                    1 => StopReason::StartTimeout,
+                    _ => StopReason::Idle,
                 },
             },
         }
@@ -353,8 +408,9 @@ proptest! {
         random: u64,
     ) {
         let mut task = task(1);
+        task.spec.limits.queue_ttl = Some(1);
         for event in events {
-            let context = Context { now: Timestamp(10_000), random };
+            let context = Context { now: NOW, random };
             let decision = decide(&task, &event, context);
             prop_assert_eq!(&decision, &decide(&task, &event, context));
             match decision {

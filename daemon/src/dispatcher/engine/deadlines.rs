@@ -1,0 +1,70 @@
+//! What happens by itself: the ends of waits.
+
+use std::time::{Duration, Instant};
+
+use super::{Engine, Turn};
+use crate::{
+    store::StoreError,
+    task::{
+        deadline::{self, Ends},
+        event::Event,
+        id::TaskId,
+        moment::Moment,
+        state::Task,
+        transition::reference,
+    },
+};
+
+impl Engine {
+    /// Sets the waits of attempts that this start of the daemon waited for, and
+    /// of which nothing was heard: their limits count, too.
+    pub(super) fn set_left_out(&mut self, turn: &Turn) {
+        for task in self.tasks.values() {
+            if task.live_attempt().is_some() {
+                let waits = waits(task, turn.now, turn.moment);
+                self.timers.set(task.id, waits);
+            }
+        }
+    }
+
+    /// Does what a wait that is over asks for.
+    pub(super) fn time_is_up(
+        &mut self,
+        turn: &mut Turn,
+        id: TaskId,
+        ends: Ends,
+    ) -> Result<(), StoreError> {
+        let Some(task) = self.tasks.get(&id) else {
+            return Ok(());
+        };
+        let live = task.live_attempt();
+        let event = match (ends, ends.stop_reason(), live.map(reference)) {
+            (Ends::Backoff, _, _) => {
+                self.schedule.release(id);
+                return Ok(());
+            }
+            (Ends::QueueTtl, _, _) => Event::QueueExpired,
+            (Ends::StartTimeout | Ends::Timeout, Some(limit), Some(attempt)) => {
+                Event::Deadline { attempt, limit }
+            }
+            (Ends::Stop, _, Some(attempt)) => {
+                // Again and again, until it has come to its end.
+                let again = waits(task, turn.now, turn.moment);
+                self.timers.set(id, again);
+                Event::StopOverdue { attempt }
+            }
+            (Ends::StartTimeout | Ends::Timeout | Ends::Stop, _, _) => return Ok(()),
+        };
+        self.apply(turn, id, &event)?;
+        Ok(())
+    }
+}
+
+/// What a task waits for, for the timers of this process.
+pub(super) fn waits(task: &Task, now: Instant, moment: Moment) -> [Option<(Instant, Ends)>; 2] {
+    deadline::waits(task, moment).map(|wait| {
+        let (left, ends) = wait?;
+        // Beyond what the clock can show is never.
+        Some((now.checked_add(Duration::from_millis(left))?, ends))
+    })
+}

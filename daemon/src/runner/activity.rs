@@ -1,0 +1,206 @@
+//! Whether the agent does anything, when to look, and when to say so.
+//!
+//! Output is seen when it comes. CPU time and processes are looked at now and
+//! then; what changed since the look before counts as done at the look, so that
+//! an agent is never taken for idle sooner than it is. A look that fails counts
+//! as a change, and so does one that comes late because the runner was stopped or
+//! starved: what was not seen is not held against the agent.
+//!
+//! A look at a tree costs more than all else that a runner does while its agent
+//! waits. So a tree in which nothing changes is looked at ever less often, until
+//! something is printed; and the signs of life become fewer, too.
+
+use std::time::{Duration, Instant};
+
+use crate::{process::Figures, task::limits::QUIET_BEATS};
+
+/// By how much the time between two looks grows at the most.
+const RAREST_LOOK: u32 = 12;
+
+/// A look that comes so much later than it should says nothing about the time
+/// before it.
+const LATE: Duration = Duration::from_secs(5);
+
+/// What is known of the agent's doings.
+#[derive(Debug)]
+pub(super) struct Activity {
+    every: Duration,
+    /// The limit of which the daemon wants to know at once when it is reached.
+    limit: Option<Duration>,
+    seen: Option<Figures>,
+    /// The last sign that it does something.
+    last: Instant,
+    /// The last look.
+    looked: Instant,
+    /// From it to the next.
+    pause: Duration,
+    /// The last sign of life.
+    told: Instant,
+}
+
+impl Activity {
+    /// Of an agent that is started `now`; `every` is the time between two
+    /// heartbeats while it does something.
+    pub(super) fn new(every: Duration, limit: Option<Duration>, now: Instant) -> Self {
+        Self {
+            every,
+            limit,
+            seen: None,
+            last: now,
+            looked: now,
+            pause: every,
+            told: now,
+        }
+    }
+
+    /// Takes note of a look at the tree; `printed` is when it last printed.
+    pub(super) fn look(&mut self, figures: Option<Figures>, printed: Instant, now: Instant) {
+        let before = self.last;
+        let late = now > self.look_at(printed) + LATE;
+        let still = match (&figures, &self.seen) {
+            (Some(now), Some(then)) => !late && now.cpu == then.cpu && now.set == then.set,
+            (None, _) | (_, None) => false,
+        };
+        self.last = match still {
+            true => before.max(printed),
+            false => now,
+        };
+        self.pause = match self.last == before {
+            true => (self.pause * 2).min(self.every * RAREST_LOOK),
+            false => self.every,
+        };
+        self.seen = figures;
+        self.looked = now;
+    }
+
+    /// A sign of life was given.
+    pub(super) fn told(&mut self, now: Instant) {
+        self.told = now;
+    }
+
+    /// What the last look found.
+    pub(super) fn figures(&self) -> Figures {
+        // Without figures a heartbeat is still a sign of life.
+        self.seen.unwrap_or_default()
+    }
+
+    /// How long it has done nothing, as of the last look.
+    pub(super) fn idle(&self) -> Duration {
+        self.looked.saturating_duration_since(self.last)
+    }
+
+    /// When to look next. `printed` as in [`Activity::look`].
+    pub(super) fn look_at(&self, printed: Instant) -> Instant {
+        let pause = match printed > self.looked {
+            true => self.every,
+            false => self.pause,
+        };
+        let regular = self.looked + pause;
+        let limit = self.limit.map(|limit| self.last.max(printed) + limit);
+        let limit = limit.filter(|limit| *limit > self.looked);
+        limit.map_or(regular, |limit| regular.min(limit))
+    }
+
+    /// When to give the next sign of life: with every look, and in between.
+    pub(super) fn tell_at(&self, printed: Instant) -> Instant {
+        let quiet = self.pause > self.every && printed <= self.told;
+        let wait = match quiet {
+            true => self.every * QUIET_BEATS,
+            false => self.every,
+        };
+        self.look_at(printed).min(self.told + wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: Duration = Duration::from_secs(5);
+
+    fn figures(cpu: u64, set: u64) -> Option<Figures> {
+        Some(Figures {
+            cpu,
+            set,
+            ..Figures::default()
+        })
+    }
+
+    #[test]
+    fn output_cpu_time_and_processes_are_signs_and_memory_is_none() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut activity = Activity::new(EVERY, None, start);
+        activity.look(figures(1, 1), start, at(0));
+        activity.look(figures(1, 1), start, at(5));
+        assert_eq!(activity.idle(), EVERY);
+        let more_memory = figures(1, 1).map(|figures| Figures {
+            memory: 9,
+            ..figures
+        });
+        activity.look(more_memory, start, at(15));
+        assert_eq!(activity.idle(), 3 * EVERY);
+        activity.look(figures(2, 1), start, at(25));
+        assert_eq!(activity.idle(), Duration::ZERO);
+        activity.look(figures(2, 2), start, at(30));
+        assert_eq!(activity.idle(), Duration::ZERO);
+        activity.look(figures(2, 2), at(33), at(35));
+        assert_eq!(activity.idle(), Duration::from_secs(2));
+        // What cannot be seen is no silence, and neither is the next look.
+        activity.look(None, at(33), at(45));
+        assert_eq!(activity.idle(), Duration::ZERO);
+        activity.look(figures(2, 2), at(33), at(50));
+        assert_eq!(activity.idle(), Duration::ZERO);
+        // The runner was stopped for an hour; who knows what the agent did.
+        activity.look(figures(2, 2), at(33), at(3_650));
+        assert_eq!(activity.idle(), Duration::ZERO);
+    }
+
+    /// The seconds at which it looks, and those at which it tells, of an agent
+    /// that prints at `printed` and does nothing else.
+    fn seconds(limit: Option<u64>, printed: Option<u64>, until: u64) -> (Vec<u64>, Vec<u64>) {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let limit = limit.map(Duration::from_secs);
+        let mut activity = Activity::new(EVERY, limit, start);
+        let (mut looks, mut tells) = (Vec::new(), Vec::new());
+        for second in 1..=until {
+            let now = at(second);
+            let printed = printed.filter(|p| *p <= second).map_or(start, at);
+            if activity.tell_at(printed) > now {
+                continue;
+            }
+            if activity.look_at(printed) <= now {
+                activity.look(figures(1, 1), printed, now);
+                looks.push(second);
+            }
+            activity.told(now);
+            tells.push(second);
+        }
+        (looks, tells)
+    }
+
+    #[test]
+    fn a_quiet_tree_is_looked_at_less_often_until_it_prints() {
+        let (looks, tells) = seconds(None, None, 200);
+        assert_eq!(looks, [5, 10, 20, 40, 80, 140, 200]);
+        let between = [35, 55, 70, 95, 110, 125, 155, 170, 185];
+        let mut all = [&looks[..], &between].concat();
+        all.sort_unstable();
+        assert_eq!(tells, all);
+        // What ends the quiet is told at once.
+        let (looks, tells) = seconds(None, Some(93), 120);
+        assert_eq!(looks, [5, 10, 20, 40, 80, 93, 98, 108]);
+        assert_eq!(tells[8..], [93, 98, 108]);
+    }
+
+    #[test]
+    fn the_limit_is_looked_at_when_it_is_reached() {
+        // The first look is the first that there is to compare with.
+        let (looks, _) = seconds(Some(63), None, 180);
+        assert_eq!(looks, [5, 10, 20, 40, 68, 128]);
+        let (looks, _) = seconds(Some(63), Some(50), 180);
+        assert_eq!(looks[4..6], [50, 55]);
+        assert!(looks.contains(&113), "{looks:?}");
+    }
+}
