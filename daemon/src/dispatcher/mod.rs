@@ -15,7 +15,7 @@
 //!
 //! Invariants: no effect and no reply before its commit · tasks change through
 //! [`crate::task::transition::decide`] only · what is in memory is what is in
-//! the store: if a commit fails, this life ends (see [`life`]), and the next
+//! the store: if a commit fails, this life ends (see `life.rs`), and the next
 //! incarnation reads the store anew.
 
 mod actor;

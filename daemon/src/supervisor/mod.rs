@@ -9,7 +9,7 @@
 //! are put away, an attempt has one guard: an async task that waits for its
 //! runner's end, asks the files what came of it, reports that, and tidies up.
 //! A guard never gives up: what it cannot find out now it looks at again. See
-//! [`guard`].
+//! `guard.rs`.
 //!
 //! **Who is gone.** A runner is dead when its lock is free; everything else
 //! (a child that was waited for, a pidfd) only says when to look.
