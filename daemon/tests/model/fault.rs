@@ -26,6 +26,6 @@ pub(crate) enum Fault {
     /// A registration that was overtaken by the runner's next connection has
     /// that one's answers sent into the void.
     SpeaksToOldConnections,
-    /// A runner registers once in its life.
+    /// A runner whose agent has started does not register again.
     NeverComesBack,
 }

@@ -5,19 +5,20 @@
 //! crashes of the daemon, of runners and of the machine between any two of
 //! them, and between each commit and what follows it.
 //!
-//! What is modelled and what is not:
+//! What is left out, and why nothing is lost by it:
 //!
-//! - A turn takes one event, as if the dispatcher were never busy. What
-//!   gathers while it is (more events in one commit) only leaves moments out.
-//! - Messages of one connection keep their order; those of an old connection
-//!   may come late, together with those of the next one, or never.
-//! - What was on its way to a daemon that died is lost; what it had sent may
-//!   still arrive.
-//! - An attempt's guard looks at lock and result whenever it likes, which
-//!   includes never before everything else has happened.
-//! - There is no time: a limit may pass at any moment, as often as the budget
-//!   allows. A kill of the whole tree succeeds.
-//! - When the dead runner's tree is not swept, it lives for ever.
+//! - A turn takes one event. The dispatcher takes many into one commit when it
+//!   is busy, and then there are fewer moments at which it can die.
+//! - The messages of one connection keep their order; those of an old one may
+//!   come late, between those of the next, or never. What was on its way to a
+//!   daemon that died is lost; what it had sent may still arrive.
+//! - There is no time: a limit may pass, a start may fail, and a guard may look
+//!   at its lock at any moment, or after everything else; the first two as
+//!   often as the budget allows.
+//! - A kill of the whole tree succeeds. A tree whose runner died lives until it
+//!   is swept, and for ever if it is not.
+//! - Workspaces, transcripts, the contents of requests, and the question to a
+//!   person when most attempts look dead at once (there are too few of them).
 //!
 //! The default run is small. `AGENTD_MODEL_FULL=1` adds the whole space of
 //! two tasks, two attempts and two crashes; see `CONTRIBUTING.md`.
