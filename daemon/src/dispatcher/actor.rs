@@ -97,8 +97,11 @@ impl Actor {
             Act::Connected {
                 attempt,
                 runner,
+                started,
                 outbox,
-            } => self.supervisor.connected(attempt, runner, outbox),
+            } => {
+                self.supervisor.connected(attempt, runner, outbox, started);
+            }
             Act::Dismiss { outbox, has_result } => outbox.dismiss(has_result),
             Act::Acknowledge(attempt) => self.supervisor.acknowledge(attempt),
             Act::Adopt(attempt) => {

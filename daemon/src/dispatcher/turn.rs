@@ -23,10 +23,12 @@ use crate::{
 pub(super) enum Act {
     /// What a transition asks for, with the task as it is now.
     Effect(Effect, Box<Task>),
-    /// A registration was taken.
+    /// A registration was taken; with `started`, the agent may have been
+    /// started before it.
     Connected {
         attempt: AttemptRef,
         runner: ProcessIdentity,
+        started: bool,
         outbox: Outbox,
     },
     /// Somebody's attempt is over, or not the current one.

@@ -31,29 +31,47 @@ use crate::task::{attempt::Status, limits};
 
 /// How long the kill of a tree is tried; a process that outlives it hangs in
 /// the kernel.
-pub(super) const KILL_LIMIT: Duration = Duration::from_millis(limits::KILL_LIMIT);
+pub const KILL_LIMIT: Duration = Duration::from_millis(limits::KILL_LIMIT);
 /// Time between two sweeps.
 const SWEEP_EVERY: Duration = Duration::from_millis(20);
 
 /// What the daemon wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Order {
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// Start the agent.
     Go,
+    /// Nothing has changed.
     CarryOn,
-    Stop { reason: String, grace: Duration },
-    Fenced { why: String },
+    /// End the agent, or do not start it.
+    Stop {
+        /// For the note in the transcript.
+        reason: String,
+        /// Between the polite signal and the kill.
+        grace: Duration,
+    },
+    /// The attempt is not the current one: end everything.
+    Fenced {
+        /// For the note in the transcript.
+        why: String,
+    },
+    /// The result is durable.
     Ack,
 }
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Event {
+pub enum Event {
+    /// The daemon wants something.
     Order(Order),
     /// [`Machine::deadline`] is over.
     Deadline,
+    /// [`Action::Spawn`] was done.
     Started,
+    /// [`Action::Spawn`] could not be done.
     NotStarted {
+        /// The system's own words.
         message: String,
+        /// The program is not there or may not be run.
         missing: bool,
     },
     /// Children were waited for.
@@ -67,15 +85,23 @@ pub(super) enum Event {
 
 /// How the agent ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum End {
+pub enum End {
+    /// It was stopped before it was started.
     NotStarted,
-    SpawnFailed { message: String, missing: bool },
+    /// It could not be started.
+    SpawnFailed {
+        /// The system's own words.
+        message: String,
+        /// The program is not there or may not be run.
+        missing: bool,
+    },
+    /// It ran and ended.
     Exited(Status),
 }
 
 /// Why the runner leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leave {
+pub enum Leave {
     /// The result was acknowledged.
     Acknowledged,
     /// No Go came in time.
@@ -89,7 +115,8 @@ pub(super) enum Leave {
 
 /// What is to be done, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Action {
+pub enum Action {
+    /// Start the agent; what comes of it is the next event.
     Spawn,
     /// A line for the transcript.
     Note(String),
@@ -101,10 +128,11 @@ pub(super) enum Action {
     Sweep,
     /// Take the last output, put the result in place and report it.
     Conclude(End),
+    /// The runner is done.
     Leave(Leave),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum State {
     Waiting {
         until: Instant,
@@ -126,8 +154,8 @@ enum State {
 }
 
 /// One runner.
-#[derive(Debug)]
-pub(super) struct Machine {
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Machine {
     state: State,
     /// For children that outlive the main process.
     kill_grace: Duration,
@@ -137,7 +165,7 @@ pub(super) struct Machine {
 
 impl Machine {
     /// A runner that waits for Go until `until`.
-    pub(super) fn new(until: Instant, kill_grace: Duration) -> Self {
+    pub fn new(until: Instant, kill_grace: Duration) -> Self {
         Self {
             state: State::Waiting { until },
             kill_grace,
@@ -146,7 +174,7 @@ impl Machine {
     }
 
     /// When [`Event::Deadline`] is due.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Waiting { until } | State::Ending { until, .. } => Some(*until),
             State::Killing {
@@ -157,12 +185,12 @@ impl Machine {
     }
 
     /// Whether the main process ended before it was asked to or killed.
-    pub(super) fn ended_by_itself(&self) -> bool {
+    pub fn ended_by_itself(&self) -> bool {
         self.by_itself
     }
 
     /// Whether there is, or may be, something that runs.
-    pub(super) fn has_tree(&self) -> bool {
+    pub fn has_tree(&self) -> bool {
         match &self.state {
             State::Starting | State::Running | State::Ending { .. } | State::Killing { .. } => true,
             State::Waiting { .. } | State::Reporting | State::Left => false,
@@ -172,7 +200,7 @@ impl Machine {
     /// Decides. Events that do not fit the state are those of a late or
     /// repeated message and change nothing.
     #[must_use]
-    pub(super) fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
+    pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
         match event {
             Event::Order(Order::Go) => self.go(),
             Event::Order(Order::CarryOn) => Vec::new(),

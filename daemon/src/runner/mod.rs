@@ -22,7 +22,7 @@ mod agent;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod link;
-mod machine;
+pub mod machine;
 mod output;
 mod setup;
 mod supervise;

@@ -306,3 +306,6 @@ mod tests;
 
 #[cfg(test)]
 mod crash;
+
+#[cfg(test)]
+mod plain;

@@ -1,15 +1,13 @@
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _};
-
-use proptest::prelude::*;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use super::*;
 use crate::task::{
     attempt::Ending,
     event::What,
-    id::{Incarnation, Revision, TaskId, Timestamp},
+    id::{Incarnation, Revision, Timestamp},
     reason::Outcome,
     spec::{Payload, TaskSpec},
-    state::{Hold, State, StateKind, Task},
+    state::{State, StateKind, Task},
     testing,
 };
 
@@ -167,140 +165,4 @@ fn events_are_found_by_revision_and_by_task() {
         1
     );
     assert_eq!(reader.events(Revision(0), None, 2).unwrap().len(), 2);
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Insert(u8, u8, Option<u8>),
-    Set(u8, u8),
-    Reopen,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => (0u8..3, 0u8..3, prop::option::of(0u8..3)).prop_map(|(a, r, i)| Step::Insert(a, r, i)),
-        6 => (any::<u8>(), 0u8..9).prop_map(|(n, s)| Step::Set(n, s)),
-        1 => Just(Step::Reopen),
-    ]
-}
-
-fn state(number: u8) -> State {
-    match number {
-        0 => State::Queued(Hold::None),
-        1 => State::Starting,
-        2 => State::Running,
-        3 => State::Stopping {
-            reason: crate::task::state::StopReason::Cancel,
-            forced: false,
-        },
-        4 => finished(Outcome::Succeeded),
-        5 => finished(Outcome::Failed),
-        6 => finished(Outcome::Cancelled),
-        7 => finished(Outcome::Interrupted),
-        _ => finished(Outcome::Aborted),
-    }
-}
-
-fn filters() -> Vec<Filter> {
-    let mut all = vec![Filter::default()];
-    for agent in [None, Some("a1".to_owned())] {
-        for repo in [None, Some("/r1".to_owned())] {
-            for issue in [None, Some("2".to_owned())] {
-                for states in [
-                    vec![],
-                    vec![
-                        StateKind::Failed,
-                        StateKind::Interrupted,
-                        StateKind::Aborted,
-                    ],
-                    StateKind::ACTIVE.to_vec(),
-                ] {
-                    all.push(Filter {
-                        states,
-                        agent: agent.clone(),
-                        repo: repo.clone(),
-                        issue: issue.clone(),
-                        ..Filter::default()
-                    });
-                }
-            }
-        }
-    }
-    all
-}
-
-fn expected(model: &BTreeMap<TaskId, Task>, filter: &Filter) -> Vec<TaskId> {
-    let text = |path: &Option<PathBuf>| path.as_ref().map(|p| p.to_string_lossy().into_owned());
-    model
-        .values()
-        .rev()
-        .filter(|t| filter.states.is_empty() || filter.states.contains(&t.state.kind()))
-        .filter(|t| filter.agent.as_ref().is_none_or(|a| *a == t.spec.agent))
-        .filter(|t| filter.repo.is_none() || filter.repo == text(&t.spec.repo))
-        .filter(|t| filter.issue.is_none() || filter.issue == t.spec.issue)
-        .map(|t| t.id)
-        .collect()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    /// The real store against a plain map: rows, every index, key heads.
-    #[test]
-    fn agrees_with_a_plain_map(steps in prop::collection::vec(step(), 1..40)) {
-        let dir = tempfile::tempdir().unwrap();
-        let mut store = open(dir.path()).unwrap();
-        let mut model: BTreeMap<TaskId, Task> = BTreeMap::new();
-        for step in steps {
-            match step {
-                Step::Insert(agent, repo, issue) => {
-                    let mut spec = testing::spec(&format!("a{agent}"));
-                    spec.repo = Some(format!("/r{repo}").into());
-                    spec.issue = issue.map(|i| i.to_string());
-                    let mut batch = store.begin().unwrap();
-                    let task = insert(&mut batch, spec);
-                    batch.commit().unwrap();
-                    model.insert(task.id, task);
-                }
-                Step::Set(number, to) if !model.is_empty() => {
-                    let id = *model.keys().nth(usize::from(number) % model.len()).unwrap();
-                    let before = model[&id].clone();
-                    if before.state.is_active() {
-                        let mut after = before.clone();
-                        after.state = state(to);
-                        let mut batch = store.begin().unwrap();
-                        batch.put(Some(&before), &mut after, &SUBMITTED).unwrap();
-                        batch.commit().unwrap();
-                        model.insert(id, after);
-                    }
-                }
-                Step::Set(..) => {}
-                Step::Reopen => {
-                    drop(store);
-                    store = open(dir.path()).unwrap();
-                }
-            }
-        }
-        let reader = store.reader().unwrap();
-        for filter in filters() {
-            let all = expected(&model, &filter);
-            let page = reader.list(&filter, None, 3).unwrap();
-            let ids: Vec<_> = page.tasks.iter().map(|t| t.id).collect();
-            prop_assert_eq!(&ids[..], &all[..all.len().min(3)]);
-            prop_assert_eq!(page.more, all.len().saturating_sub(3) as u64);
-            let rest = reader.list(&filter, ids.last().copied(), 100).unwrap();
-            if !ids.is_empty() {
-                let rest: Vec<_> = rest.tasks.iter().map(|t| t.id).collect();
-                prop_assert_eq!(&rest[..], &all[ids.len()..]);
-            }
-        }
-        let active: Vec<_> = model.values().filter(|t| t.state.is_active()).cloned().collect();
-        prop_assert_eq!(reader.active().unwrap(), active.clone());
-        for task in model.values() {
-            if let Some(key) = task.spec.key() {
-                let head = active.iter().find(|t| t.spec.key().as_ref() == Some(&key));
-                prop_assert_eq!(reader.key_head(&key).unwrap(), head.map(|t| t.id));
-            }
-        }
-    }
 }

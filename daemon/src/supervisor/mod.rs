@@ -207,11 +207,22 @@ impl Supervisor {
     }
 
     /// A runner's registration was taken: it is spoken to through `outbox`
-    /// from now on.
-    pub fn connected(&self, attempt: AttemptRef, runner: ProcessIdentity, outbox: Outbox) {
+    /// from now on. With `started`, its agent may have been started.
+    pub fn connected(
+        &self,
+        attempt: AttemptRef,
+        runner: ProcessIdentity,
+        outbox: Outbox,
+        started: bool,
+    ) {
         self.update(attempt, |entry| {
             entry.runner = Some(runner);
-            entry.outbox = Some(outbox);
+            entry.started |= started;
+            // A registration that comes late, after that of the runner's next
+            // connection, must not take that one's place.
+            if !outbox.is_closed() {
+                entry.outbox = Some(outbox);
+            }
         });
         self.guard(attempt, Begin::Found);
     }

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Names one process for ever: a pid is used again, these three together not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProcessIdentity {
     /// The process id.
     pub pid: u32,
@@ -23,7 +23,7 @@ pub struct ProcessIdentity {
 }
 
 /// How far an attempt has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Phase {
     /// It is in the store; a runner may be on its way.
     Claimed,
@@ -49,7 +49,7 @@ impl Phase {
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Status {
     /// By itself, with this code.
     Code(i32),
@@ -63,7 +63,7 @@ pub enum Status {
 }
 
 /// What the kernel said of the agent's process and its children.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Exit {
     /// How the agent's own process ended.
     pub status: Status,
@@ -76,7 +76,7 @@ pub struct Exit {
 }
 
 /// What a runner reports once nothing of its tree is left.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RunResult {
     /// What became of the agent.
     pub run: Run,
@@ -91,7 +91,7 @@ pub struct RunResult {
 }
 
 /// What became of the agent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Run {
     /// It was stopped before it was started.
     NotStarted,
@@ -112,7 +112,7 @@ pub enum Run {
 }
 
 /// How an attempt or a task ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Ending {
     /// For its user.
     pub outcome: Outcome,
@@ -125,7 +125,7 @@ pub struct Ending {
 }
 
 /// The directory in which the agent works.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Workspace {
     /// An absolute path.
     pub path: PathBuf,
@@ -134,7 +134,7 @@ pub struct Workspace {
 }
 
 /// One execution of a task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Attempt {
     /// Its name.
     pub id: AttemptId,

@@ -31,7 +31,7 @@ impl Boot {
 }
 
 /// A reading of the steady clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Steady {
     /// In this boot.
     pub boot: Boot,
@@ -40,7 +40,7 @@ pub struct Steady {
 }
 
 /// One moment, as both clocks show it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Moment {
     /// For people.
     pub wall: Timestamp,

@@ -15,7 +15,7 @@ use super::{
 /// What other tasks and the operator do to it (a busy key, a paused agent, no
 /// free slot) is not stored with the task: it is found whenever it is asked
 /// for, so that it cannot be stale. See [`super::schedule`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Hold {
     /// Nothing: it waits for a slot.
     None,
@@ -27,7 +27,7 @@ pub enum Hold {
 }
 
 /// Why an attempt is being stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StopReason {
     /// A person cancelled the task.
     Cancel,
@@ -64,7 +64,7 @@ impl StopReason {
 }
 
 /// Where a task is in its life. See the diagram in [`super`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum State {
     /// It waits.
     Queued(Hold),

@@ -256,7 +256,9 @@ fn registered(
     let answer = match (&task.state, stage) {
         (State::Stopping { reason, forced }, _) => stop(task, *reason, *forced),
         (_, Stage::Running { .. }) => Effect::CarryOn(attempt),
-        (_, Stage::Waiting) if was_running => return Decision::Ignore(Ignored::Stale),
+        // It was overtaken by its own start: the runner registered twice before
+        // it was told to go, and this is the first time, which comes last.
+        (_, Stage::Waiting) if was_running => return Decision::Repeat(Effect::CarryOn(attempt)),
         (_, Stage::Waiting) => Effect::Go(attempt),
     };
     let newly_running = matches!(stage, Stage::Running { .. }) && !was_running;

@@ -12,7 +12,7 @@ use crate::{
     store::StoreError,
     supervisor::{Outbox, Report, Seen},
     task::{
-        attempt::{Attempt, RunResult},
+        attempt::{Attempt, Phase::Claimed, RunResult},
         event::{AttemptRef, Event},
         id::TaskId,
         moment::Moment,
@@ -36,6 +36,10 @@ impl Engine {
                 stage,
                 outbox,
             } => {
+                // Of an attempt that has been registered before, an earlier
+                // incarnation may have started the agent.
+                let live = self.live(attempt);
+                let started = live.is_some_and(|live| live.phase != Claimed);
                 let event = Event::Registered {
                     attempt,
                     runner: runner.clone(),
@@ -49,6 +53,7 @@ impl Engine {
                     let connected = Act::Connected {
                         attempt,
                         runner,
+                        started,
                         outbox,
                     };
                     turn.acts.insert(before, connected);
@@ -115,13 +120,15 @@ impl Engine {
                 log(&live, "finished with the result on disk", turn.moment);
                 self.exited(turn, attempt, result, None)?;
             }
-            (Some(Finding::NeverStarted), _) => {
+            (Some(Finding::NeverStarted), _) if live.phase == Claimed => {
                 log(&live, "never started; queued again", turn.moment);
                 self.apply(turn, attempt.id.task, &Event::NeverStarted { attempt })?;
             }
             // The step that follows knows whether it is believed.
             (Some(Finding::Reap(_)), _) => {}
-            (Some(Finding::Adopt | Finding::Finish) | None, _) => {
+            // One that was not believed is of a claim whose runner has
+            // registered since the store was read: its agent may run.
+            (Some(Finding::Adopt | Finding::Finish | Finding::NeverStarted) | None, _) => {
                 turn.acts.push(Act::Adopt(Box::new(live)));
             }
         }

@@ -269,6 +269,11 @@ fn registering_again_says_where_the_attempt_stands() {
         decide(&up, &registered(me, running()), CONTEXT),
         Decision::Repeat(Effect::CarryOn(me))
     );
+    // A registration that was overtaken by the start does not fence it off.
+    assert_eq!(
+        decide(&up, &again, CONTEXT),
+        Decision::Repeat(Effect::CarryOn(me))
+    );
     // One that was cancelled meanwhile is stopped.
     let (stopping, _) = after(up.clone(), &[cancel(false)]);
     assert!(matches!(

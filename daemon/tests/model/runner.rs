@@ -1,0 +1,186 @@
+//! The runner's side: the project's own machine, and what it does to the world.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use agentd::{
+    runner::machine::{Action, End, Event, Machine, Order},
+    task::{
+        attempt::{Exit, Run, Status},
+        id::Timestamp,
+        limits::{KILL_GRACE, START_TIMEOUT},
+    },
+};
+
+use crate::world::{NOW, Place, Runner, Tree, Up};
+
+/// A process that was killed.
+const KILLED: Status = Status::Signal {
+    number: 9,
+    core: false,
+};
+
+impl Place {
+    /// The runner comes to life: locked from its first instruction.
+    pub(crate) fn spawn(&mut self) {
+        let until = *NOW + Duration::from_millis(START_TIMEOUT);
+        let grace = Duration::from_millis(KILL_GRACE);
+        self.runner = Runner::Alive(Box::new(Machine::new(until, grace)));
+    }
+
+    pub(crate) fn connect(&mut self) {
+        let newest = self.up.iter().map(|(connection, _)| connection + 1).max();
+        self.connection = Some(newest.unwrap_or(0));
+        self.tell(if self.result.is_some() {
+            Up::Exited { first: true }
+        } else {
+            Up::Register {
+                running: self.started,
+            }
+        });
+    }
+
+    /// The first order is taken up.
+    pub(crate) fn obey(&mut self) {
+        let order = self.down.remove(0);
+        self.feed(Event::Order(order));
+    }
+
+    /// Whether the first order starts the agent.
+    pub(crate) fn is_to_start(&self) -> bool {
+        self.waits() && self.down.first() == Some(&Order::Go)
+    }
+
+    /// The first order is taken up, and the agent cannot be started.
+    pub(crate) fn fail_to_start(&mut self) {
+        self.down.remove(0);
+        if let Runner::Alive(machine) = &mut self.runner {
+            // Nothing but to start is asked for, and that did not work.
+            let actions = machine.handle(Event::Order(Order::Go), *NOW);
+            assert_eq!(actions, [Action::Spawn]);
+        }
+        self.feed(Event::NotStarted {
+            message: String::new(),
+            missing: false,
+        });
+    }
+
+    /// The agent's main process ends, and may leave children behind.
+    pub(crate) fn agent_ends(&mut self, status: Status, children: bool) {
+        self.tree = if children { Tree::Children } else { Tree::None };
+        self.feed(Event::Reaped {
+            main: Some(status),
+            empty: !children,
+        });
+    }
+
+    /// The last child ends.
+    pub(crate) fn children_end(&mut self) {
+        self.tree = Tree::None;
+        self.feed(Event::Reaped {
+            main: None,
+            empty: true,
+        });
+    }
+
+    /// Whether the runner waits for Go.
+    pub(crate) fn waits(&self) -> bool {
+        match &self.runner {
+            Runner::Alive(machine) => machine.deadline().is_some() && !machine.has_tree(),
+            Runner::None | Runner::Gone => false,
+        }
+    }
+
+    /// Whether the tree was given time to end.
+    pub(crate) fn has_grace(&self) -> bool {
+        match &self.runner {
+            Runner::Alive(machine) => machine.deadline().is_some() && machine.has_tree(),
+            Runner::None | Runner::Gone => false,
+        }
+    }
+
+    /// What the runner waited for at most has not come.
+    pub(crate) fn time_is_up(&mut self) {
+        self.feed(Event::Deadline);
+    }
+
+    /// The machine decides, and what it says is done, as the runner does it.
+    pub(crate) fn feed(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let Runner::Alive(machine) = &mut self.runner else {
+                return;
+            };
+            let now: Instant = match (&event, machine.deadline()) {
+                (Event::Deadline, Some(due)) => due,
+                _ => *NOW,
+            };
+            for action in machine.handle(event, now) {
+                events.extend(self.perform(action));
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Spawn => {
+                self.tree = Tree::Alive { asked: false };
+                self.started = true;
+                self.tell(Up::Started);
+                return Some(Event::Started);
+            }
+            Action::Note(_) => {}
+            Action::AskPolitely | Action::Terminate => {
+                if let Tree::Alive { .. } = self.tree {
+                    self.tree = Tree::Alive { asked: true };
+                }
+            }
+            Action::Sweep => {
+                let main = matches!(self.tree, Tree::Alive { .. }).then_some(KILLED);
+                self.tree = Tree::None;
+                return Some(Event::Reaped { main, empty: true });
+            }
+            // On disk before it is told.
+            Action::Conclude(end) => {
+                if let Runner::Alive(machine) = &self.runner {
+                    self.by_itself = machine.ended_by_itself();
+                }
+                self.result = Some(run(end));
+                self.tell(Up::Exited { first: false });
+            }
+            Action::Leave(_) => self.runner_ends(),
+        }
+        None
+    }
+
+    pub(crate) fn tell(&mut self, message: Up) {
+        if let Some(connection) = self.connection {
+            self.up.push((connection, message));
+        }
+    }
+
+    /// Something arrives on a connection, if it is still there.
+    pub(crate) fn answer(&mut self, connection: u8, order: Order) {
+        if self.connection == Some(connection) {
+            self.down.push(order);
+        }
+    }
+}
+
+fn run(end: End) -> Run {
+    match end {
+        End::NotStarted => Run::NotStarted,
+        End::SpawnFailed { message, missing } => Run::SpawnFailed { message, missing },
+        End::Exited(status) => Run::Exited {
+            started_at: Timestamp(1),
+            exit: Exit {
+                status,
+                user_cpu: 0,
+                system_cpu: 0,
+                peak_memory: 0,
+            },
+        },
+    }
+}
