@@ -25,6 +25,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("process", &["task"]),
     ("config", &["task"]),
     ("clock", &["task"]),
+    // Its macros are seen without being imported.
+    ("failpoint", &[]),
     ("store", &["task"]),
     ("workspace", &["task", "spool", "transcript", "config"]),
     ("agents", &["task", "spool", "transcript", "config"]),
@@ -66,7 +68,15 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Files of the crate's root that only wire rooms together.
-const WIRING: &[&str] = &["cli", "fuzz", "lib", "lifecycle", "main", "telemetry"];
+const WIRING: &[&str] = &[
+    "bin",
+    "cli",
+    "fuzz",
+    "lib",
+    "lifecycle",
+    "main",
+    "telemetry",
+];
 
 /// Of some rooms only a part may be used: who, of whom, what.
 const PARTS: &[(&str, &str, &[&str])] = &[
