@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod failpoints;
 mod imports;
 
 use std::{
@@ -118,7 +119,7 @@ const LONG: &[(&str, &str)] = &[
 ];
 
 /// Where a thread may sleep.
-const SLEEPS: &[&str] = &["tests/src/wait.rs"];
+const SLEEPS: &[&str] = &["tests/src/wait.rs", "tests/src/torture/agent.rs"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
