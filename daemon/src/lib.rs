@@ -20,6 +20,10 @@
 //!   call it, [`transcript`] keeps what it says.
 //! - [`rpc`] converts: nothing behind it knows the wire.
 
+// First: its macros are seen by what comes after.
+#[macro_use]
+mod failpoint;
+
 pub mod agents;
 pub mod cli;
 pub mod clock;

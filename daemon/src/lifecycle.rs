@@ -14,7 +14,10 @@ use std::{
 
 use agentd_proto::endpoint::{Environment, MAX_SOCKET_PATH, SOCKET_NAME};
 use anyhow::{Context as _, bail};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::{
+    event::{Timespec, poll},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 use sd_notify::NotifyState;
 use tokio::{
     net::UnixListener,
@@ -40,6 +43,9 @@ const STOP: Duration = Duration::from_secs(3);
 /// believed to listen there.
 const LOOKS: u32 = 20;
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// How often the lock must be held to be believed another daemon's; on a busy
+/// machine a child may take long to become what it is to be.
+const LOCK_LOOKS: u32 = 80;
 
 /// Where things are, if not where the environment says.
 #[derive(Debug, Clone, Default)]
@@ -258,14 +264,22 @@ fn lock(state: &StateDir) -> anyhow::Result<File> {
         .mode(0o600)
         .open(&path)
         .with_context(|| format!("cannot open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another agentd uses {}: stop it first (agentctl shutdown), or name another --state-dir",
-            state.path().display()
-        ),
-        Err(TryLockError::Error(error)) => Err(error.into()),
+    // A child that an earlier life was about to start when it was killed may
+    // hold the lock until its own program begins.
+    for look in 0..=LOCK_LOOKS {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if look < LOCK_LOOKS => {
+                poll(&mut [], Some(&Timespec::try_from(LOOK_AGAIN)?))?;
+            }
+            Err(TryLockError::WouldBlock) => break,
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
     }
+    bail!(
+        "another agentd uses {}: stop it first (agentctl shutdown), or name another --state-dir",
+        state.path().display()
+    )
 }
 
 /// Makes the socket. The instance lock is held: a socket of an earlier life

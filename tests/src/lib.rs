@@ -15,6 +15,7 @@ mod process;
 mod program;
 mod repo;
 mod through;
+pub mod torture;
 mod wait;
 
 pub use self::{

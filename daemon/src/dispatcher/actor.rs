@@ -91,6 +91,7 @@ impl Actor {
 
     pub(super) fn act(&mut self, act: Act) {
         let _inside = self.runtime.enter();
+        crashpoint!("dispatcher.act");
         match act {
             Act::Reply(reply) => reply(),
             Act::Reconfigure(config) => self.config = config,
@@ -222,6 +223,7 @@ fn prepare(
         reason: error.reason,
         message: error.message,
     })?;
+    failpoint!("dispatcher.workspace").map_err(Failed::spawn)?;
     let socket: PathBuf = supervisor.socket().to_owned();
     let invocation = agents::invocation(agent, task, attempt, &payload, &workspace, &socket)
         .map_err(Failed::spawn)?;

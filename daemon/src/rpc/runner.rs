@@ -61,6 +61,7 @@ impl v1::runner_server::Runner for RunnerService {
             )
             .into());
         }
+        crashpoint!("rpc.register");
         let (outbox, mut outgoing) = Outbox::new();
         let report = match result {
             Some(result) => Report::Exited {
@@ -133,6 +134,7 @@ async fn listen(
                 return Err(Failure::field("message", "registered already").into());
             }
         };
+        crashpoint!("rpc.report");
         dispatcher.report(report).await.map_err(Failure::from)?;
     }
     Ok(())

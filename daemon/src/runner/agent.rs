@@ -105,11 +105,13 @@ pub(super) fn spawn(dir: &AttemptDir, launch: &Launch) -> Result<Agent, SpawnErr
     unsafe {
         command.pre_exec(move || prepare(runner));
     }
+    failpoint!("runner.exec.before").map_err(|error| why_not(program, &launch.cwd, &error))?;
     // Dropping the child does not wait for it: all children are waited for
     // by `reap`.
     let child = command
         .spawn()
         .map_err(|error| why_not(program, &launch.cwd, &error))?;
+    crashpoint!("runner.exec.after");
     let identity = process::identity_of_child(child.id())
         .map_err(|error| SpawnError::new("cannot see the agent's process", &error))?;
     Ok(Agent {

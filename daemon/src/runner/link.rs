@@ -151,10 +151,12 @@ async fn connection(
     if say.try_send(register).is_err() {
         return Outcome::Refused;
     }
+    crashpoint!("runner.register.before");
     let mut client = RunnerClient::new(channel);
     let Ok(response) = client.attach(ReceiverStream::new(said)).await else {
         return Outcome::Refused;
     };
+    crashpoint!("runner.register.after");
     talk(response.into_inner(), &say, teller, news, orders).await
 }
 
@@ -222,6 +224,7 @@ impl Teller {
             return Some(wire::started(started));
         }
         if let Some(result) = &news.result {
+            crashpoint!("runner.result.tell");
             // Signs of life say nothing new any more.
             self.told_heartbeat = news.heartbeat.map_or(0, |(number, _)| number);
             self.told_result = Some(now);

@@ -71,7 +71,8 @@ pub(super) fn prepare(dir: &Path) -> Result<Ready, SetupError> {
         .map_err(SetupError::system("cannot see the own process"))?;
     // Only of use if we never come to register: a full disk is no reason to
     // run nothing.
-    if let Err(error) = lock.sign(&identity) {
+    let signed = failpoint!("runner.sign").and_then(|()| lock.sign(&identity));
+    if let Err(error) = signed {
         super::log("cannot sign the lock", &error);
     }
     // Never closed: the kernel frees it when the process is gone, not before.

@@ -207,18 +207,25 @@ impl Supervisor {
 
     fn perform(&mut self, action: Action) -> Done {
         match action {
-            Action::Spawn => return Done::Event(self.spawn()),
+            Action::Spawn => {
+                crashpoint!("runner.go");
+                return Done::Event(self.spawn());
+            }
             Action::Note(text) => self.output.note(&text),
             Action::AskPolitely => self.ask_politely(),
             Action::Terminate => self.signal_tree(Signal::TERM),
             Action::Sweep => {
+                crashpoint!("runner.signal.kill");
                 if let Err(error) = process::sweep(std::process::id()) {
                     log("cannot look at the agent's processes", &error);
                 }
                 return self.reap().map_or(Done::Nothing, Done::Event);
             }
             Action::Conclude(end) => self.conclude(end),
-            Action::Leave(leave) => return Done::Leave(leave),
+            Action::Leave(leave) => {
+                crashpoint!("runner.leave");
+                return Done::Leave(leave);
+            }
         }
         Done::Nothing
     }
@@ -246,6 +253,7 @@ impl Supervisor {
     /// process group's, is still its own.
     fn ask_politely(&self) {
         let Some(agent) = &self.agent else { return };
+        crashpoint!("runner.signal.polite");
         let group = i32::try_from(agent.agent.pid).ok().and_then(Pid::from_raw);
         let Some(group) = group else { return };
         let polite = Signal::from_named_raw(self.launch.polite_signal).unwrap_or(Signal::TERM);
@@ -258,6 +266,7 @@ impl Supervisor {
     }
 
     fn signal_tree(&self, signal: Signal) {
+        crashpoint!("runner.signal.tree");
         for signal in [signal, Signal::CONT] {
             match process::signal_tree(std::process::id(), signal) {
                 Ok(0) => break,

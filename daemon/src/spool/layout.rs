@@ -144,12 +144,16 @@ impl StateDir {
         if !live.path().is_dir() {
             return Ok(());
         }
+        failpoint!("spool.put_away.before")?;
         live.remove_spool()?;
+        failpoint!("spool.put_away.emptied")?;
         let kept = self.kept(attempt);
         if let Some(shard) = kept.path().parent() {
             make_private(shard)?;
         }
-        fs::rename(live.path(), kept.path())
+        fs::rename(live.path(), kept.path())?;
+        crashpoint!("spool.put_away.after");
+        Ok(())
     }
 
     /// The attempts that have a directory among those under way. What is not

@@ -190,11 +190,14 @@ impl AttemptDir {
     /// # Errors
     /// If any of these fails; the result is then not in place or not durable.
     pub fn write_result(&self, nonce: Nonce, result: &RunResult) -> io::Result<()> {
+        failpoint!("spool.result.before")?;
         let beside = self.0.join("result.new");
         let mut file = private(&beside)?;
         file.write_all(&format::encode_result(nonce, result))?;
         file.sync_all()?;
+        failpoint!("spool.result.written")?;
         fs::rename(&beside, self.result())?;
+        crashpoint!("spool.result.renamed");
         File::open(&self.0)?.sync_all()
     }
 

@@ -1,7 +1,7 @@
 //! One write transaction: everything that the dispatcher decided since the
 //! last commit.
 
-use redb::{ReadableTable as _, WriteTransaction};
+use redb::{ReadableTable as _, StorageError, WriteTransaction};
 
 use super::{
     StoreError,
@@ -259,7 +259,9 @@ impl Batch {
             counters.insert(counter::REVISION, self.revision)?;
             counters.insert(counter::NEXT_TASK, self.next_task)?;
         }
+        failpoint!("store.commit.before").map_err(StorageError::from)?;
         self.transaction.commit()?;
+        crashpoint!("store.commit.after");
         Ok(Revision(self.revision))
     }
 

@@ -66,7 +66,10 @@ pub(super) fn run(db: &Database, from: u64, to: u64, steps: &[Step]) -> Result<(
     transaction
         .open_table(COUNTERS)?
         .insert(counter::FORMAT, to)?;
-    Ok(transaction.commit()?)
+    failpoint!("store.migrate.before").map_err(redb::StorageError::from)?;
+    transaction.commit()?;
+    crashpoint!("store.migrate.after");
+    Ok(())
 }
 
 #[cfg(test)]

@@ -152,7 +152,10 @@ impl Store {
         if found < FORMAT {
             let copy = backups.join(format!("agentd-format-{found}.redb"));
             fs::copy(path, &copy)
-                .and_then(|_| File::open(&copy)?.sync_all())
+                .and_then(|_| {
+                    File::open(&copy)?.sync_all()?;
+                    failpoint!("store.migrate.copied")
+                })
                 .map_err(|source| io_error(&copy, source))?;
             migrate::migrate(&db, found).map_err(|e| damaged(path, e))?;
         }
@@ -294,7 +297,9 @@ fn create(path: &Path) -> Result<(), OpenError> {
         .map_err(|e| damaged(&beside, e))?;
     migrate::initialise(&db, FORMAT).map_err(|e| damaged(&beside, e))?;
     drop(db);
+    failpoint!("store.create.made").map_err(|source| io_error(&beside, source))?;
     fs::rename(&beside, path).map_err(|source| io_error(path, source))?;
+    crashpoint!("store.create.renamed");
     let parent = path.parent().unwrap_or(Path::new("."));
     File::open(parent)
         .and_then(|dir| dir.sync_all())

@@ -73,7 +73,9 @@ impl Supervisor {
 )]
 fn spawn(dir: &AttemptDir, plan: &Plan) -> io::Result<Child> {
     dir.create()?;
+    failpoint!("supervisor.spawn.created")?;
     dir.write_launch(&plan.launch, &plan.prompt)?;
+    failpoint!("supervisor.spawn.written")?;
     let lock = dir.lock_for_runner()?;
     let log = OpenOptions::new()
         .create(true)
@@ -82,7 +84,8 @@ fn spawn(dir: &AttemptDir, plan: &Plan) -> io::Result<Child> {
         .open(dir.runner_log())?;
     // The environment holds nothing of the daemon's: the agent's comes from
     // the launch file.
-    Command::new(SELF)
+    let mut command = Command::new(SELF);
+    command
         .arg0("agentd")
         .arg("runner")
         .arg(dir.path())
@@ -91,8 +94,12 @@ fn spawn(dir: &AttemptDir, plan: &Plan) -> io::Result<Child> {
         .stdin(lock.into_stdin())
         .stdout(Stdio::null())
         .stderr(log)
-        .kill_on_drop(false)
-        .spawn()
+        .kill_on_drop(false);
+    pass_failpoints_on!(command);
+    failpoint!("supervisor.spawn.before")?;
+    let child = command.spawn()?;
+    crashpoint!("supervisor.spawn.after");
+    Ok(child)
 }
 
 /// Why a runner ended that never came to start its agent.

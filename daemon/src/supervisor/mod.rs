@@ -229,6 +229,7 @@ impl Supervisor {
 
     /// Tells the runner to start the agent.
     pub fn go(&self, attempt: AttemptRef) {
+        crashpoint!("supervisor.go");
         self.start(attempt, ToRunner::Go);
     }
 
@@ -250,12 +251,14 @@ impl Supervisor {
         if let Some(entry) = self.entries().get(&attempt) {
             entry.abort.cancel();
         }
+        crashpoint!("supervisor.stop");
         self.send(attempt, ToRunner::Stop { reason, grace });
     }
 
     /// The attempt has ended in the store: the runner may go, and once it is
     /// gone its files are put away.
     pub fn conclude(&self, attempt: AttemptRef) {
+        crashpoint!("supervisor.ack");
         self.send(attempt, ToRunner::Ack);
         self.update(attempt, |entry| entry.concluded = true);
         self.guard(attempt, Begin::Found);

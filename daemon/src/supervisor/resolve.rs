@@ -102,10 +102,11 @@ impl Supervisor {
 
     /// Kills what is left of the tree of a dead runner, until nothing is.
     pub(super) async fn sweep(&self, attempt: AttemptRef) {
+        crashpoint!("supervisor.reap.before");
         loop {
             let marker = Marker::new(attempt.id, attempt.nonce);
             match self.blocking(move || sweep_marked(&marker, SWEEP)).await {
-                Ok(swept) if swept.left == 0 => return,
+                Ok(swept) if swept.left == 0 => break,
                 Ok(swept) => tracing::error!(
                     attempt = %attempt.id,
                     left = swept.left,
@@ -117,6 +118,7 @@ impl Supervisor {
             }
             tokio::time::sleep(SWEEP).await;
         }
+        crashpoint!("supervisor.reap.after");
     }
 
     pub(super) async fn blocking<T: Send + 'static>(

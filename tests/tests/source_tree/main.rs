@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod failpoints;
 mod imports;
 
 use std::{
@@ -25,6 +26,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("process", &["task"]),
     ("config", &["task"]),
     ("clock", &["task"]),
+    // Its macros are seen without being imported.
+    ("failpoint", &[]),
     ("store", &["task"]),
     ("workspace", &["task", "spool", "transcript", "config"]),
     ("agents", &["task", "spool", "transcript", "config"]),
@@ -66,7 +69,15 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Files of the crate's root that only wire rooms together.
-const WIRING: &[&str] = &["cli", "fuzz", "lib", "lifecycle", "main", "telemetry"];
+const WIRING: &[&str] = &[
+    "bin",
+    "cli",
+    "fuzz",
+    "lib",
+    "lifecycle",
+    "main",
+    "telemetry",
+];
 
 /// Of some rooms only a part may be used: who, of whom, what.
 const PARTS: &[(&str, &str, &[&str])] = &[
@@ -108,7 +119,7 @@ const LONG: &[(&str, &str)] = &[
 ];
 
 /// Where a thread may sleep.
-const SLEEPS: &[&str] = &["tests/src/wait.rs"];
+const SLEEPS: &[&str] = &["tests/src/wait.rs", "tests/src/torture/agent.rs"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

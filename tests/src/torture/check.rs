@@ -1,0 +1,359 @@
+//! What must hold after the torture, seen from outside.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    time::{Duration, Instant},
+};
+
+use agentd_proto::v1::{
+    Attempt, GetRequest, LogsRequest, State, Task, control_client::ControlClient, log_line::Stream,
+};
+use tonic::{Status, transport::Channel};
+
+use super::{
+    AttemptName, journal,
+    kill::Toll,
+    load::{Acknowledged, connection, is_away},
+    witness::{Run, Witness},
+    world::World,
+};
+
+/// How long the last processes and files may take to go.
+const GO: Duration = Duration::from_secs(10);
+/// Between two looks.
+const AGAIN: Duration = Duration::from_millis(20);
+/// The code by which an agent declines.
+const ABORT: u8 = 79;
+/// What is said of an attempt that costs nothing: its daemon was killed early.
+const NEVER_STARTED: &str = "the daemon died before the runner was started";
+/// How far the end that the daemon knows may be from the agent's own,
+/// milliseconds: before (two clocks' granularity), and after (children that
+/// do not want to end; a busy machine).
+const EARLY: i64 = 5;
+const LATE: i64 = 10_000;
+
+/// What came of the checks.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    pub(super) violations: Vec<String>,
+    pub(super) attempts: usize,
+    pub(super) compared: u64,
+}
+
+/// Checks everything. The daemon runs before, and not afterwards.
+pub(super) async fn all(
+    world: &mut World,
+    acknowledged: &[Acknowledged],
+    toll: &Toll,
+) -> io::Result<Checked> {
+    let mut checked = Checked::default();
+    let witness = Witness::read(world.path())?;
+    checked.violations.extend(witness.faults.iter().cloned());
+    let mut control = ControlClient::new(connection(&world.socket()));
+    if let Err(status) =
+        everything_said(&mut control, acknowledged, &witness, toll, &mut checked).await
+    {
+        let fault = format!("the daemon cannot be asked: {status}");
+        checked.violations.push(fault);
+    }
+    checked.violations.extend(left_over(world).await);
+    match world.terminate(GO).await? {
+        Some(status) if status.success() => {}
+        Some(status) => checked
+            .violations
+            .push(format!("the daemon's end: {status}")),
+        None => checked
+            .violations
+            .push(format!("the daemon did not end within {GO:?}")),
+    }
+    checked.violations.extend(store(world));
+    let log = fs::read_to_string(world.log())?;
+    let panics = log.lines().filter(|line| line.contains("panicked"));
+    checked
+        .violations
+        .extend(panics.map(|line| format!("in the log: {line}")));
+    Ok(checked)
+}
+
+async fn everything_said(
+    control: &mut ControlClient<Channel>,
+    acknowledged: &[Acknowledged],
+    witness: &Witness,
+    toll: &Toll,
+    checked: &mut Checked,
+) -> Result<(), Status> {
+    reach(control).await?;
+    checked
+        .violations
+        .extend(journal::check(control, acknowledged).await?);
+    let known: HashSet<_> = acknowledged
+        .iter()
+        .map(|known| known.job.work.job)
+        .collect();
+    for job in witness.runs.keys().filter(|job| !known.contains(job)) {
+        // A client that was ended with its submit under way cannot tell.
+        let fault = format!("job {job} ran and was never acknowledged");
+        checked.violations.push(fault);
+    }
+    for known in acknowledged {
+        let id = known.task;
+        let answer = match control.get(GetRequest { id }).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) if is_away(&status) => return Err(status),
+            Err(status) => {
+                let fault = format!("task {id} was acknowledged and is lost: {status}");
+                checked.violations.push(fault);
+                continue;
+            }
+        };
+        checked.attempts += answer.attempts.len();
+        let runs = witness.runs.get(&known.job.work.job);
+        let mut case = Case {
+            known,
+            task: answer.task.unwrap_or_default(),
+            attempts: answer.attempts,
+            runs: runs.map_or(&[], Vec::as_slice),
+            toll,
+            faults: Vec::new(),
+        };
+        case.state();
+        case.runs();
+        case.transcripts(control, &mut checked.compared).await?;
+        checked.violations.extend(case.faults);
+    }
+    Ok(())
+}
+
+/// Waits until the daemon answers.
+async fn reach(control: &mut ControlClient<Channel>) -> Result<(), Status> {
+    let begin = Instant::now();
+    loop {
+        match control.get(GetRequest { id: 1 }).await {
+            Err(status) if is_away(&status) && begin.elapsed() < GO => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            Err(status) if is_away(&status) => return Err(status),
+            Ok(_) | Err(_) => return Ok(()),
+        }
+    }
+}
+
+/// One task beside what is known of it.
+struct Case<'a> {
+    known: &'a Acknowledged,
+    task: Task,
+    attempts: Vec<Attempt>,
+    runs: &'a [Run],
+    toll: &'a Toll,
+    faults: Vec<String>,
+}
+
+impl Case<'_> {
+    fn fault(&mut self, fault: &str) {
+        let (task, job) = (&self.task, &self.known.job.work);
+        let state = task.state().as_str_name();
+        let attempts: Vec<_> = self
+            .attempts
+            .iter()
+            .map(|a| {
+                let ended = if a.outcome.is_empty() {
+                    &a.phase
+                } else {
+                    &a.outcome
+                };
+                format!("{} {ended} {}", a.number, a.failure_reason)
+            })
+            .collect();
+        self.faults.push(format!(
+            "task {} (job {}, {state}, {}; attempts {attempts:?}; runs {:?}; expected code {}{}): {fault}",
+            task.id, job.job, task.message, self.runs, job.exit,
+            if self.known.cancelled { ", cancelled" } else { "" },
+        ));
+    }
+
+    fn was_killed(&self, number: u32) -> bool {
+        let task = self.known.task;
+        self.toll.killed.contains(&AttemptName { task, number })
+    }
+
+    /// It ended as it had to, and its end is the one that was told.
+    fn state(&mut self) {
+        let exit = self.known.job.work.exit;
+        let expected = match exit {
+            _ if self.known.cancelled => State::Cancelled,
+            0 => State::Succeeded,
+            ABORT => State::Aborted,
+            _ => State::Failed,
+        };
+        if self.task.state() != expected {
+            self.fault(&format!("it is not {}", expected.as_str_name()));
+            return;
+        }
+        if let Some(seen) = &self.known.seen
+            && (seen.state, seen.revision) != (self.task.state, self.task.revision)
+        {
+            self.fault("it has changed since its end");
+        }
+        if expected == State::Failed && self.task.failure_reason != "agent_error" {
+            self.fault("it failed for another reason than its code");
+        }
+        let last = self.attempts.last();
+        let code = last.and_then(|a| a.exit.as_ref()).and_then(|e| e.code);
+        let right = code == Some(i32::from(exit));
+        // A cancelled one ended by a signal, or had ended before, or never ran.
+        if !right && (!self.known.cancelled || code.is_some()) {
+            self.fault(&format!("its exit code is {code:?}"));
+        }
+    }
+
+    /// It ran once, and once more for each runner that was killed.
+    fn runs(&mut self) {
+        let kills = self.attempts.iter().filter(|a| self.was_killed(a.number));
+        let most = 1 + kills.count();
+        if self.runs.len() > most {
+            self.fault(&format!("it ran {} times, not {most}", self.runs.len()));
+        }
+        if self.runs.is_empty() && !self.known.cancelled {
+            self.fault("it never ran");
+        }
+        for run in self.runs {
+            let AttemptName { task, number } = run.attempt;
+            if task != self.known.task {
+                self.fault("another task ran its job");
+            }
+            let Some(attempt) = self.attempts.iter().find(|a| a.number == number) else {
+                self.fault(&format!("nothing is known of attempt {number}, which ran"));
+                continue;
+            };
+            let ended = attempt.ended_at;
+            match run.end {
+                Some(end) if !self.was_killed(number) => {
+                    if !(end - EARLY..end + LATE).contains(&ended) {
+                        let by = ended - end;
+                        self.fault(&format!("its end is {by} ms after the agent's"));
+                    }
+                }
+                None if !self.was_killed(number) && !self.known.cancelled => {
+                    self.fault(&format!("attempt {number} was killed by somebody else"));
+                }
+                Some(_) | None => {}
+            }
+        }
+        let before = self.attempts.len().saturating_sub(1);
+        let mut wrong = Vec::new();
+        for attempt in &self.attempts[..before] {
+            let ran = self
+                .runs
+                .iter()
+                .any(|run| run.attempt.number == attempt.number);
+            // What the system refused may be a start, too.
+            let free = self.toll.refused > 0 || attempt.message.starts_with(NEVER_STARTED);
+            if (ran || !free) && !self.was_killed(attempt.number) {
+                wrong.push((attempt.number, attempt.message.clone()));
+            }
+        }
+        for (number, message) in wrong {
+            self.fault(&format!(
+                "attempt {number} was not to be tried again: {message}"
+            ));
+        }
+    }
+
+    /// What the agent printed is there, byte for byte; if it or its runner was
+    /// killed, the first part of it.
+    async fn transcripts(
+        &mut self,
+        control: &mut ControlClient<Channel>,
+        compared: &mut u64,
+    ) -> Result<(), Status> {
+        let expected = self.known.job.work.output();
+        for number in 1..=u32::try_from(self.attempts.len()).unwrap_or(u32::MAX) {
+            let run = self.runs.iter().find(|run| run.attempt.number == number);
+            let printed = transcript(control, self.known.task, number).await?;
+            let whole = run.is_some_and(|run| run.end.is_some()) && !self.was_killed(number);
+            for (name, printed, expected) in [
+                ("output", &printed[0], &expected[0]),
+                ("error output", &printed[1], &expected[1]),
+            ] {
+                *compared += printed.len() as u64;
+                let good = match run {
+                    Some(_) if whole => printed == expected,
+                    Some(_) => expected.starts_with(printed),
+                    None => printed.is_empty(),
+                };
+                if !good {
+                    let same = printed.iter().zip(expected).take_while(|(a, b)| a == b);
+                    self.fault(&format!(
+                        "the {name} of attempt {number} is wrong from byte {} on: {} bytes instead of {}",
+                        same.count(), printed.len(), expected.len()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What an attempt printed on standard output and on standard error.
+async fn transcript(
+    control: &mut ControlClient<Channel>,
+    task: u64,
+    attempt: u32,
+) -> Result<[Vec<u8>; 2], Status> {
+    let request = LogsRequest {
+        task,
+        attempt,
+        ..LogsRequest::default()
+    };
+    let mut pages = control.logs(request).await?.into_inner();
+    let mut printed = [Vec::new(), Vec::new()];
+    while let Some(page) = pages.message().await? {
+        for line in page.lines {
+            let stream = match line.stream() {
+                Stream::Stdout => &mut printed[0],
+                Stream::Stderr => &mut printed[1],
+                Stream::Note | Stream::Unspecified => continue,
+            };
+            stream.extend(line.data);
+            if !line.partial {
+                stream.push(b'\n');
+            }
+        }
+    }
+    Ok(printed)
+}
+
+/// Processes and files that should have gone.
+async fn left_over(world: &World) -> Vec<String> {
+    let begin = Instant::now();
+    loop {
+        let mut left: Vec<_> = world
+            .processes()
+            .into_iter()
+            .map(|process| format!("a process is left: {process:?}"))
+            .collect();
+        match fs::read_dir(world.state().join("attempts")) {
+            Ok(entries) => left.extend(entries.map(|entry| match entry {
+                Ok(entry) => format!("a file is left: {}", entry.path().display()),
+                Err(error) => format!("attempts/ cannot be read: {error}"),
+            })),
+            Err(error) => left.push(format!("attempts/ cannot be read: {error}")),
+        }
+        if left.is_empty() || begin.elapsed() > GO {
+            return left;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// The store's own sums are right.
+fn store(world: &World) -> Option<String> {
+    let checked = redb::Database::open(world.state().join("agentd.redb"))
+        .and_then(|mut db| db.check_integrity());
+    match checked {
+        Ok(true) => None,
+        Ok(false) => Some("the store had to be repaired".to_owned()),
+        Err(error) => Some(format!("the store cannot be opened: {error}")),
+    }
+}
