@@ -80,8 +80,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         .context("no runtime directory: set XDG_RUNTIME_DIR, or name a socket with --socket")?;
     // Runners and agents work elsewhere.
     let socket = std::path::absolute(socket).context("cannot find the current directory")?;
-    let store = Store::open(&state.store(), &state.backups(), config.cache_bytes)
-        .map_err(|error| advise(error, &state))?;
+    let store = open_store(&state, config.cache_bytes)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("agentd")
@@ -222,6 +221,23 @@ fn tell_how_it_is(dispatcher: &Handle) {
         None => dispatcher.phase().as_str().to_owned(),
     };
     tell_service_manager(&[NotifyState::Status(&status)]);
+}
+
+/// Opens the store. The state directory is ours: whoever else has the file open
+/// is a child of an earlier life that is about to begin its own program.
+fn open_store(state: &StateDir, cache: u64) -> anyhow::Result<Store> {
+    let mut looks = 0;
+    loop {
+        match Store::open(&state.store(), &state.backups(), cache) {
+            Err(OpenError::Io { source, .. })
+                if source.kind() == io::ErrorKind::ResourceBusy && looks < LOOKS =>
+            {
+                looks += 1;
+                poll(&mut [], Some(&Timespec::try_from(LOOK_AGAIN)?))?;
+            }
+            opened => return opened.map_err(|error| advise(error, state)),
+        }
+    }
 }
 
 /// What to do about a store that cannot be opened. Nothing is done about it

@@ -310,10 +310,13 @@ impl Supervisor {
                 tracing::warn!(attempt = %attempt.id, "nobody knows the attempt's runner");
                 return;
             };
-            tracing::warn!(attempt = %attempt.id, pid = runner.pid, "killing a runner that does not answer");
-            let killed = this.blocking(move || match Pinned::open(&runner)? {
-                Some(runner) => runner.signal(Signal::KILL),
-                None => Ok(()),
+            let killed = this.blocking(move || {
+                // One that is dead is its guard's, or waits for a person.
+                let Some(held) = Pinned::open(&runner)? else {
+                    return Ok(());
+                };
+                tracing::warn!(attempt = %attempt.id, pid = runner.pid, "killing a runner that does not answer");
+                held.signal(Signal::KILL)
             });
             if let Err(error) = killed.await {
                 tracing::error!(attempt = %attempt.id, %error, "cannot kill the runner");
