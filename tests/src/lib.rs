@@ -7,6 +7,7 @@
 //! and fails the test if a process of its attempts was left.
 
 mod ask;
+mod borrowed;
 mod cli;
 mod daemon;
 mod gate;
@@ -18,6 +19,7 @@ mod through;
 mod wait;
 
 pub use self::{
+    borrowed::connected_by_another,
     cli::{Ctl, Output},
     daemon::{TestDaemon, write_private},
     gate::Gate,

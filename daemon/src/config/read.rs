@@ -28,6 +28,8 @@ pub(super) const DAEMON: &[&str] = &[
     "min_free_disk",
     "heartbeat",
     "suspect_after",
+    "agents_may_control",
+    "cgroups",
 ];
 pub(super) const LIMITS: &[&str] = &[
     "start_timeout",
@@ -210,6 +212,12 @@ impl Reader {
         if config.suspect_after < config.heartbeat.saturating_mul(MIN_BEATS) {
             let wrong = format!("less than {MIN_BEATS} heartbeats");
             self.problems.reject(section, "suspect_after", &wrong);
+        }
+        if let Some(open) = self.problems.switch(section, "agents_may_control") {
+            config.agents_may_control = open;
+        }
+        if let Some(on) = self.problems.switch(section, "cgroups") {
+            config.cgroups = on;
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::{Supervisor, guard::Begin};
 use crate::{
+    process::Marker,
     spool::{AttemptDir, Launch},
     task::{
         event::{AttemptRef, Event},
@@ -81,12 +82,15 @@ fn spawn(dir: &AttemptDir, plan: &Plan) -> io::Result<Child> {
         .mode(0o600)
         .open(dir.runner_log())?;
     // The environment holds nothing of the daemon's: the agent's comes from
-    // the launch file.
+    // the launch file. What it holds tells the runner, and so whatever is below
+    // it, from all other processes.
+    let marker = Marker::new(plan.launch.attempt, plan.launch.nonce);
     Command::new(SELF)
         .arg0("agentd")
         .arg("runner")
         .arg(dir.path())
         .env_clear()
+        .env(Marker::RUNNER, marker.value())
         .current_dir("/")
         .stdin(lock.into_stdin())
         .stdout(Stdio::null())

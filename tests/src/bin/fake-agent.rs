@@ -11,13 +11,17 @@
 use std::{
     env,
     fs::{File, OpenOptions},
-    io::{self, BufReader, Read as _, Write as _},
+    io::{self, BufReader, IoSlice, Read as _, Write as _},
+    os::{fd::AsRawFd as _, unix::net::UnixStream},
     path::Path,
     process::{Command, ExitCode, Stdio},
 };
 
 use nix::{
-    sys::signal::{SigSet, Signal},
+    sys::{
+        signal::{SigSet, Signal},
+        socket::{ControlMessage, MsgFlags, sendmsg},
+    },
     unistd::{pause, setsid},
 };
 
@@ -46,6 +50,7 @@ fn main() -> io::Result<ExitCode> {
         ["line", count] => line(number(count)),
         ["paced", tokens, progress] => paced(tokens, progress),
         ["once", runs, slots, count] => once(runs, Path::new(slots), number(count)),
+        ["lend", socket] => lend(socket),
         other => Err(io::Error::other(format!("unknown: {other:?}"))),
     }
 }
@@ -162,6 +167,23 @@ fn once(runs: &str, slots: &Path, count: u64) -> io::Result<ExitCode> {
     }
     let room = if held.is_some() { "" } else { " too many" };
     append(runs, &format!("{task}{room}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Connects to a socket and gives the connection away through its standard
+/// input.
+fn lend(socket: &str) -> io::Result<ExitCode> {
+    let connection = UnixStream::connect(socket)?;
+    let fds = [connection.as_raw_fd()];
+    let rights = [ControlMessage::ScmRights(&fds)];
+    let stdin = io::stdin();
+    sendmsg::<()>(
+        stdin.as_raw_fd(),
+        &[IoSlice::new(&[0])],
+        &rights,
+        MsgFlags::empty(),
+        None,
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod authority;
 mod bad_input;
 mod cancel;
 mod faults;
