@@ -23,7 +23,7 @@ pub use self::{
     cli::{Ctl, Output},
     daemon::{TestDaemon, write_private},
     gate::Gate,
-    process::{Marked, exists, kill_pid, peak_memory},
+    process::{Marked, exists, group_of, kill_pid, peak_memory},
     program::{fake_agent, like, program},
     repo::Repo,
     wait::{DEADLINE, wait_for, wait_until},

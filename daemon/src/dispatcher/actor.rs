@@ -237,6 +237,7 @@ fn prepare(
         idle_timeout: spec.limits.idle_timeout(),
         transcript_limit: TRANSCRIPT,
         open_files: supervisor.open_files(),
+        cgroup: None,
     };
     let plan = Plan {
         launch,

@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn every_call_is_known() {
         let changes = [
-            "Submit", "Cancel", "Kill", "Rerun", "Pause", "Resume", "Shutdown",
+            "Submit", "Cancel", "Kill", "Rerun", "Pause", "Resume", "Recover", "Shutdown",
         ];
         let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
         let services = set.file.iter().flat_map(|file| &file.service);

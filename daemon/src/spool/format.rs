@@ -88,6 +88,10 @@ pub struct Launch {
     /// daemon's own limit is higher. None: as it is.
     #[serde(default)]
     pub open_files: Option<u64>,
+    /// The control group that is to be made for the agent's tree; none if the
+    /// daemon may make none.
+    #[serde(default)]
+    pub cgroup: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Launch {

@@ -28,6 +28,7 @@ fn launch() -> Launch {
         idle_timeout: Some(4),
         transcript_limit: 4,
         open_files: Some(1024),
+        cgroup: None,
     }
 }
 

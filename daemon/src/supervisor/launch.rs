@@ -38,8 +38,10 @@ pub struct Plan {
 impl Supervisor {
     /// Writes the launch file and spawns the runner; then waits for its end.
     /// Everything that comes of it is reported.
-    pub fn launch(&self, attempt: AttemptRef, plan: Plan) {
+    pub fn launch(&self, attempt: AttemptRef, mut plan: Plan) {
         let this = self.clone();
+        let groups = self.shared.groups.as_ref();
+        plan.launch.cgroup = groups.map(|groups| groups.leaf(attempt.id));
         self.track(async move {
             let dir = this.shared.state.attempt(attempt.id);
             match spawn(&dir, &plan) {

@@ -24,12 +24,8 @@ async fn main() -> Result<ExitCode, Anything> {
     let state = env::args().nth(1).ok_or("a state directory is missing")?;
     let marker = env::var("AGENTD_ATTEMPT")?;
     let (attempt, digest) = marker.split_once(':').ok_or("no digest")?;
-    let launch = fs::read(
-        Path::new(&state)
-            .join("attempts")
-            .join(attempt)
-            .join("launch"),
-    )?;
+    let dir = Path::new(&state).join("attempts").join(attempt);
+    let launch = fs::read(dir.join("launch"))?;
     let launch: Value = serde_json::from_slice(&launch)?;
     let nonce: Vec<u8> = serde_json::from_value(launch["nonce"].clone())?;
     let channel = Endpoint::from_shared(format!("unix://{}", env::var("AGENTD_SOCKET")?))?
@@ -41,7 +37,7 @@ async fn main() -> Result<ExitCode, Anything> {
         ("a stolen nonce", nonce.clone(), me),
         ("a stolen nonce and name", nonce, runner),
     ] {
-        let said = match register(channel.clone(), attempt, nonce, pid).await {
+        let said = match register(channel.clone(), &dir, attempt, nonce, pid).await {
             Ok(()) => "taken".to_owned(),
             Err(status) => status.message().to_owned(),
         };
@@ -53,6 +49,7 @@ async fn main() -> Result<ExitCode, Anything> {
 /// Registers with the result of an agent that has done all its work.
 async fn register(
     channel: Channel,
+    dir: &Path,
     attempt: &str,
     nonce: Vec<u8>,
     pid: u32,
@@ -67,6 +64,7 @@ async fn register(
         ..Exited::default()
     };
     let register = Register {
+        dir: dir.display().to_string(),
         task: task
             .parse()
             .map_err(|error: std::num::ParseIntError| failed(error.into()))?,

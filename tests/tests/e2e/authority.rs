@@ -104,7 +104,10 @@ fn a_caller_that_is_gone_is_nobody() {
         // Made by a child that has ended since.
         let stream = connected_by_another(&daemon);
         let mut client = daemon.client_over(stream).await;
-        let asked = v1::CancelRequest { id: other };
+        let asked = v1::CancelRequest {
+            id: other,
+            ..v1::CancelRequest::default()
+        };
         let refused = client.cancel(asked).await.unwrap_err();
         assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused}");
         assert!(refused.message().contains("is gone"), "{refused}");

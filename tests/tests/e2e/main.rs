@@ -6,6 +6,7 @@ mod authority;
 mod bad_input;
 mod cancel;
 mod faults;
+mod hostile;
 mod interface;
 mod limits;
 mod list;
