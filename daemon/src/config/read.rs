@@ -15,7 +15,7 @@ use super::{
     env_file, value,
 };
 use crate::task::{
-    limits::{Limits, MAX_PROMPT, MAX_QUEUED},
+    limits::{Limits, MAX_PIDS, MAX_PROMPT, MAX_QUEUED},
     spec::AgentType,
 };
 
@@ -38,6 +38,9 @@ pub(super) const LIMITS: &[&str] = &[
     "max_attempts",
     "queue_ttl",
     "idle_timeout",
+    "memory",
+    "pids",
+    "cpu",
 ];
 /// Besides these, an agent takes all of [`LIMITS`].
 pub(super) const AGENT: &[&str] = &[
@@ -235,6 +238,11 @@ impl Reader {
             idle_timeout: self
                 .problems
                 .word(section, "idle_timeout", value::duration_or_off),
+            memory: self.problems.word(section, "memory", value::memory),
+            pids: self
+                .problems
+                .count(section, "pids", 1..=u64::from(MAX_PIDS)),
+            cpu: self.problems.word(section, "cpu", value::cpu),
         }
     }
 

@@ -238,6 +238,9 @@ fn prepare(
         transcript_limit: TRANSCRIPT,
         open_files: supervisor.open_files(),
         cgroup: None,
+        memory: spec.limits.memory,
+        pids: spec.limits.pids,
+        cpu: spec.limits.cpu,
     };
     let plan = Plan {
         launch,

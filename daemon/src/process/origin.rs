@@ -97,10 +97,20 @@ fn marks(first: Stat, end: u32) -> io::Result<Option<Vec<String>>> {
         // A child cannot be older than its parent: this one has its pid only.
         match Stat::read(process.parent)? {
             Some(parent) if parent.start_ticks <= process.start_ticks => process = parent,
+            // Still the parent, and not shown to us (`hidepid`): another
+            // user's, which no agent's is.
+            None if still_below(&process)? => return Ok(Some(marks)),
             Some(_) | None => return Ok(None),
         }
     }
     Ok(None)
+}
+
+/// Whether a process has the parent that it had.
+fn still_below(process: &Stat) -> io::Result<bool> {
+    let now = Stat::read(process.pid)?;
+    let name = |stat: &Stat| (stat.start_ticks, stat.parent);
+    Ok(now.as_ref().map(name) == Some(name(process)))
 }
 
 /// A process's marker; that of a runner counts if `runners`.

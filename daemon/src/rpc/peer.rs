@@ -76,18 +76,24 @@ impl Peer {
     /// Refuses the processes of agents, and those that cannot be told from
     /// them.
     pub(super) async fn may_control(self) -> Result<(), Failure> {
-        let refused = |message: String| {
-            let failure = Failure::new(Code::PermissionDenied, reason::NOT_PERMITTED, message);
-            Err(failure
-                .hint("agents may only look; daemon.agents_may_control = true lets them do more"))
+        let hint = "agents may only look; daemon.agents_may_control = true lets them do more";
+        let outside = self.must_be_outside().await;
+        outside.map_err(|failure| failure.hint(hint))
+    }
+
+    async fn must_be_outside(self) -> Result<(), Failure> {
+        let message = match self.origin().await {
+            Origin::Outside => return Ok(()),
+            Origin::Attempt(attempt) => {
+                format!("it was asked for by a process of attempt {attempt}")
+            }
+            Origin::Unknown => "the process that asks for it is gone".to_owned(),
         };
-        match self.origin().await {
-            Origin::Outside => Ok(()),
-            Origin::Attempt(attempt) => refused(format!(
-                "it was asked for by a process of attempt {attempt}"
-            )),
-            Origin::Unknown => refused("the process that asks for it is gone".to_owned()),
-        }
+        Err(Failure::new(
+            Code::PermissionDenied,
+            reason::NOT_PERMITTED,
+            message,
+        ))
     }
 
     /// Refuses all but this very process, and one that an agent has started.
@@ -100,7 +106,7 @@ impl Peer {
             let message = format!("{who} registers as another process, pid {}", runner.pid);
             return Err(Failure::field("runner", message));
         }
-        self.may_control().await
+        self.must_be_outside().await
     }
 }
 

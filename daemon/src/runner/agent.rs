@@ -25,7 +25,7 @@ use tokio::net::unix::pipe::Receiver;
 
 use super::log;
 use crate::{
-    process::{self, Leaf, Marker},
+    process::{self, Leaf, LeafLimits, Marker},
     spool::{AttemptDir, Launch, Stdin},
     task::attempt::{Exit, ProcessIdentity, Status},
 };
@@ -98,6 +98,7 @@ pub(super) fn spawn(dir: &AttemptDir, launch: &Launch) -> Result<Agent, SpawnErr
         };
         made.inspect_err(failed).ok()
     });
+    limit(leaf.as_ref(), launch, &mut notes);
     let spawned = spawn_in(dir, launch, leaf.as_ref());
     let (child, stdout, stderr) = spawned.inspect_err(|_| remove(leaf.as_ref()))?;
     // What was open for the child is closed by now, so it does not fail for
@@ -124,6 +125,29 @@ pub(super) fn spawn(dir: &AttemptDir, launch: &Launch) -> Result<Agent, SpawnErr
         leaf,
         notes,
     })
+}
+
+/// Sets the limits of a tree, and says which of them do not hold.
+fn limit(leaf: Option<&Leaf>, launch: &Launch, notes: &mut Vec<String>) {
+    let limits = LeafLimits {
+        memory: launch.memory,
+        pids: launch.pids,
+        cpu: launch.cpu,
+    };
+    let Some(leaf) = leaf else {
+        if limits != LeafLimits::default() {
+            notes.push("memory, pids and cpu are not limited: no control group".to_owned());
+        }
+        return;
+    };
+    for (name, error) in leaf.limit(limits) {
+        let why = if error.kind() == io::ErrorKind::NotFound {
+            "its control group has no such controller".to_owned()
+        } else {
+            words(&error)
+        };
+        notes.push(format!("{name} is not limited: {why}"));
+    }
 }
 
 /// Removes a leaf that nobody has come into.
@@ -341,7 +365,7 @@ fn status_of(status: rustix::process::WaitStatus) -> Option<Status> {
 }
 
 /// What the kernel says of the main process and of all that was waited for.
-pub(super) fn exit(status: Status) -> Exit {
+pub(super) fn exit(status: Status, oom_killed: bool) -> Exit {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
     let millis = |time: nix::sys::time::TimeVal| {
         let micros = time.tv_sec().saturating_mul(1_000_000) + time.tv_usec();
@@ -353,11 +377,12 @@ pub(super) fn exit(status: Status) -> Exit {
         system_cpu: usage.map_or(0, |usage| millis(usage.system_time())),
         // The kernel counts in KiB.
         peak_memory: usage.map_or(0, |usage| usage.max_rss().max(0).unsigned_abs() * 1024),
+        oom_killed,
     }
 }
 
 /// CPU time of all that was waited for, milliseconds.
 pub(super) fn reaped_cpu() -> u64 {
-    let exit = exit(Status::Code(0));
+    let exit = exit(Status::Code(0), false);
     exit.user_cpu + exit.system_cpu
 }

@@ -298,11 +298,13 @@ impl Supervisor {
     }
 
     /// The tree is gone as far as we are its parent: proves by its control
-    /// group that nothing is left, and removes that. How many processes are.
-    fn close_leaf(&mut self) -> usize {
+    /// group that nothing is left, and removes that. How many processes are, and
+    /// whether memory ran out in it.
+    fn close_leaf(&mut self) -> (usize, bool) {
         let Some(leaf) = self.leaf.take() else {
-            return 0;
+            return (0, false);
         };
+        let oom_killed = leaf.oom_kills().is_some_and(|kills| kills > 0);
         let closed = match leaf.is_populated() {
             Ok(false) => Ok(true),
             Ok(true) => leaf.kill().and_then(|()| leaf.wait_empty(LAST_KILL)),
@@ -312,14 +314,15 @@ impl Supervisor {
             true => leaf.remove().map(|()| 0),
             false => Ok(1),
         });
-        closed.unwrap_or_else(|error| {
+        let left = closed.unwrap_or_else(|error| {
             log("cannot end the agent's control group", &error);
             0
-        })
+        });
+        (left, oom_killed)
     }
 
     fn conclude(&mut self, end: End) {
-        let outside = self.close_leaf();
+        let (outside, oom_killed) = self.close_leaf();
         self.output.finish();
         let left_over = process::descendants(std::process::id()).map_or(0, |left| left.len());
         let left_over = left_over.max(outside);
@@ -331,7 +334,7 @@ impl Supervisor {
                     .agent
                     .as_ref()
                     .map_or_else(clock::now, |agent| agent.at.wall),
-                exit: agent::exit(status),
+                exit: agent::exit(status, oom_killed),
             },
         };
         let result = RunResult {

@@ -92,6 +92,15 @@ pub struct Launch {
     /// daemon may make none.
     #[serde(default)]
     pub cgroup: Option<PathBuf>,
+    /// Its limits: memory in bytes, processes, thousandths of a CPU.
+    #[serde(default)]
+    pub memory: Option<u64>,
+    /// See [`Launch::memory`].
+    #[serde(default)]
+    pub pids: Option<u32>,
+    /// See [`Launch::memory`].
+    #[serde(default)]
+    pub cpu: Option<u32>,
 }
 
 impl std::fmt::Debug for Launch {

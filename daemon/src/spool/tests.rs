@@ -29,6 +29,9 @@ fn launch() -> Launch {
         transcript_limit: 4,
         open_files: Some(1024),
         cgroup: None,
+        memory: Some(1),
+        pids: Some(2),
+        cpu: Some(3),
     }
 }
 
@@ -41,6 +44,7 @@ fn result() -> RunResult {
                 user_cpu: 1,
                 system_cpu: 2,
                 peak_memory: 3,
+                oom_killed: true,
             },
         },
         ended_at: Timestamp(9),

@@ -226,6 +226,9 @@ impl Case {
             transcript_limit: 8 << 20,
             open_files: None,
             cgroup: None,
+            memory: None,
+            pids: None,
+            cpu: None,
         };
         let dir = AttemptDir::of(base.path(), attempt);
         dir.create().unwrap();

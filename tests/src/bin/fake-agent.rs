@@ -50,6 +50,7 @@ fn main() -> io::Result<ExitCode> {
         ["line", count] => line(number(count)),
         ["paced", tokens, progress] => paced(tokens, progress),
         ["once", runs, slots, count] => once(runs, Path::new(slots), number(count)),
+        ["bomb"] => bomb(),
         ["lend", socket] => lend(socket),
         other => Err(io::Error::other(format!("unknown: {other:?}"))),
     }
@@ -96,6 +97,20 @@ fn start(what: &str, pids: &str, bare: bool) -> io::Result<std::process::Child> 
         command.env_clear();
     }
     command.spawn()
+}
+
+/// As many of itself as it can have; then all of them stay.
+fn bomb() -> io::Result<ExitCode> {
+    [Signal::SIGTERM]
+        .into_iter()
+        .collect::<SigSet>()
+        .thread_block()?;
+    let mut command = Command::new(env::current_exe()?);
+    command.arg("bomb").stdin(Stdio::null());
+    while command.spawn().is_ok() {}
+    loop {
+        pause();
+    }
 }
 
 /// Waits until a process has said that it is there.

@@ -14,6 +14,7 @@ mod output;
 mod recovery;
 mod refusal;
 mod rerun;
+mod resources;
 mod restart;
 mod run;
 mod runner;
