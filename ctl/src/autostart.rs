@@ -186,6 +186,8 @@ fn spawn(program: &Path, log: &Log) -> Result<Child, Error> {
         .env_remove("NOTIFY_SOCKET")
         .env_remove("LISTEN_FDS")
         .env_remove("LISTEN_PID")
+        // It would be taken for a process of the attempt, and refuses to start.
+        .env_remove("AGENTD_ATTEMPT")
         .process_group(0)
         .spawn()
         .map_err(failed)

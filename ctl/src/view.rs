@@ -137,6 +137,10 @@ struct LimitsView {
     queue_ttl_ms: Option<u64>,
     /// 0: none.
     idle_timeout_ms: Option<u64>,
+    memory_bytes: Option<u64>,
+    pids: Option<u32>,
+    /// Thousandths of one CPU.
+    cpu_thousandths: Option<u32>,
 }
 
 /// A task with all that only `show` asks for.
@@ -201,6 +205,7 @@ struct ExitView {
     user_cpu_ms: u64,
     system_cpu_ms: u64,
     peak_memory_bytes: u64,
+    oom_killed: bool,
 }
 
 /// One change of a task.
@@ -282,6 +287,9 @@ impl From<v1::Limits> for LimitsView {
             max_attempts: limits.max_attempts.and_then(nonzero),
             queue_ttl_ms: limits.queue_ttl.and_then(nonzero),
             idle_timeout_ms: limits.idle_timeout,
+            memory_bytes: limits.memory.and_then(nonzero),
+            pids: limits.pids.and_then(nonzero),
+            cpu_thousandths: limits.cpu.and_then(nonzero),
         }
     }
 }
@@ -336,6 +344,7 @@ impl From<v1::Exit> for ExitView {
             user_cpu_ms: exit.user_cpu,
             system_cpu_ms: exit.system_cpu,
             peak_memory_bytes: exit.peak_memory,
+            oom_killed: exit.oom_killed,
         }
     }
 }

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     config::Config,
     lifecycle::{self, Options},
+    process::Marker,
     runner,
     telemetry::{self, Format},
 };
@@ -86,6 +87,15 @@ pub fn main() -> ExitCode {
 }
 
 fn daemon(arguments: Daemon) -> anyhow::Result<()> {
+    if let Some(marker) = std::env::var_os(Marker::VARIABLE) {
+        let marker = marker.to_string_lossy();
+        let attempt = marker.split(':').next().unwrap_or_default();
+        anyhow::bail!(
+            "it was started by an agent, in attempt {attempt}, and would be ended with it: \
+             start it from outside, or without {} in its environment",
+            Marker::VARIABLE
+        );
+    }
     telemetry::start(arguments.log_format)?;
     lifecycle::run(Options {
         config: arguments.config,

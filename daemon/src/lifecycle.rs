@@ -29,7 +29,7 @@ use crate::{
     clock,
     config::Config,
     dispatcher::{self, Handle, Parts, ShutDown},
-    process,
+    process::{self, Groups},
     rpc::{self, Shared},
     spool::{StateDir, make_private},
     store::{OpenError, Store, StoreError},
@@ -104,6 +104,7 @@ async fn live(
         .point_to_socket(&socket)
         .context("cannot tell runners where the socket is")?;
     let store = Arc::new(store);
+    let groups = groups(&config, &state);
     let (dispatcher, thread) = dispatcher::start(Parts {
         store: Arc::clone(&store),
         config: Arc::new(config),
@@ -111,6 +112,7 @@ async fn live(
             state: state.clone(),
             boot_id,
             socket: socket.clone(),
+            groups,
             open_files: raise_open_files(),
         },
         runtime: tokio::runtime::Handle::current(),
@@ -132,6 +134,28 @@ async fn live(
     let loop_ended = tokio::task::spawn_blocking(move || thread.join());
     tell_service_manager(&[NotifyState::Ready]);
     supervise(serving, loop_ended, dispatcher, stop, named_config).await
+}
+
+/// Where the trees of agents are held; without such a place it goes on, too.
+fn groups(config: &Config, state: &StateDir) -> Option<Groups> {
+    if !config.cgroups {
+        return None;
+    }
+    match Groups::find(state.path()) {
+        Ok(Some(groups)) => {
+            let controllers = groups.controllers().join(" ");
+            tracing::info!(below = %groups.base().display(), controllers, "attempts have control groups");
+            Some(groups)
+        }
+        Ok(None) => {
+            tracing::info!("attempts have no control groups: none may be made");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%error, "attempts have no control groups");
+            None
+        }
+    }
 }
 
 /// Waits for a signal, or for the end of a part; then ends the others.
@@ -186,6 +210,9 @@ async fn reload(dispatcher: &Handle, named: Option<&Path>) {
         Ok(config) => {
             if config.cache_bytes != dispatcher.config().cache_bytes {
                 tracing::warn!("daemon.cache counts from the next start on");
+            }
+            if config.cgroups != dispatcher.config().cgroups {
+                tracing::warn!("daemon.cgroups counts from the next start on");
             }
             match dispatcher.reload(Arc::new(config)).await {
                 Ok(()) => tracing::info!("the configuration was read anew"),

@@ -7,6 +7,7 @@
 //! and fails the test if a process of its attempts was left.
 
 mod ask;
+mod borrowed;
 mod cli;
 mod daemon;
 mod gate;
@@ -19,10 +20,11 @@ pub mod torture;
 mod wait;
 
 pub use self::{
+    borrowed::connected_by_another,
     cli::{Ctl, Output},
     daemon::{TestDaemon, write_private},
     gate::Gate,
-    process::{Marked, exists, kill_pid, peak_memory},
+    process::{Marked, exists, group_of, kill_pid, peak_memory},
     program::{fake_agent, like, program},
     repo::Repo,
     wait::{DEADLINE, wait_for, wait_until},

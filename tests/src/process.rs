@@ -90,6 +90,21 @@ pub fn kill_pid(pid: u32) {
     kill(Pid::from_raw(pid), Signal::SIGKILL).expect("the process is there and ours");
 }
 
+/// The directory of the control group (version 2) in which a process is; `None`
+/// if there are no such groups, or the process is gone.
+#[must_use]
+pub fn group_of(pid: u32) -> Option<PathBuf> {
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let mut mounts = mounts.lines().map(|line| line.split(' '));
+    let mount = mounts.find_map(|mut mount| {
+        let point = mount.nth(1)?;
+        (mount.next() == Some("cgroup2")).then_some(point)
+    })?;
+    Some(Path::new(mount).join(group))
+}
+
 /// The most memory that the process had at once, bytes; `None` if it is gone.
 #[must_use]
 pub fn peak_memory(pid: u32) -> Option<u64> {

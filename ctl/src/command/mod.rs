@@ -6,6 +6,7 @@ pub(crate) mod ls;
 pub(crate) mod pause;
 pub(crate) mod recover;
 pub(crate) mod rerun;
+pub(crate) mod resources;
 pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod shutdown;

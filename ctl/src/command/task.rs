@@ -10,7 +10,7 @@ use std::{
 use agentd_proto::v1;
 use clap::{Args, ValueEnum};
 
-use super::{given, random_request_id};
+use super::{given, random_request_id, resources::ResourceArgs};
 use crate::{
     error::{Error, Kind},
     output::{page::quoted, table::cut},
@@ -99,6 +99,9 @@ pub(crate) struct TaskArgs {
     /// How many attempts may be made in all.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
+
+    #[command(flatten)]
+    resources: ResourceArgs,
 
     /// Where the agent works [default: worktree with a repository, else none].
     #[arg(long, value_enum, value_name = "MODE")]
@@ -196,6 +199,9 @@ impl TaskArgs {
                 max_attempts: self.max_attempts,
                 queue_ttl: self.queue_ttl.map(Span::as_millis),
                 idle_timeout: self.idle_timeout.map(|idle| idle.0),
+                memory: self.resources.memory,
+                pids: self.resources.pids,
+                cpu: self.resources.cpu,
             }),
             workspace_mode: mode.into(),
             on_busy: self.busy.on_busy().into(),

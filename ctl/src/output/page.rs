@@ -257,6 +257,11 @@ fn limits(limits: Option<&v1::Limits>) -> String {
         time("queue", limits.queue_ttl),
         idle,
         attempts,
+        limits.memory.map(|size| format!("memory {}", bytes(size))),
+        limits.pids.map(|most| format!("pids {most}")),
+        limits
+            .cpu
+            .map(|part| format!("cpu {}", f64::from(part) / 1000.0)),
     ]
     .into_iter()
     .flatten()
@@ -274,11 +279,17 @@ fn exit_text(exit: &v1::Exit) -> String {
         (Some(code), None) => format!("code {code}"),
         (None, None) => return String::new(),
     };
-    if exit.core_dumped {
-        format!("{how}, core dumped")
+    let core = if exit.core_dumped {
+        ", core dumped"
     } else {
-        how
-    }
+        ""
+    };
+    let memory = if exit.oom_killed {
+        ", memory ran out"
+    } else {
+        ""
+    };
+    format!("{how}{core}{memory}")
 }
 
 fn cpu_text(exit: &v1::Exit) -> String {

@@ -91,6 +91,7 @@ fn attempt(task: u64, number: u32, code: Option<i32>, signal: Option<i32>) -> v1
             user_cpu: 65_000,
             system_cpu: 2_300,
             peak_memory: 300 << 20,
+            oom_killed: false,
         }),
         ..v1::Attempt::default()
     }
@@ -127,6 +128,9 @@ fn failed() -> v1::Task {
         limits: Some(v1::Limits {
             timeout: Some(5_400_000),
             max_attempts: Some(3),
+            memory: Some(8 << 30),
+            pids: Some(512),
+            cpu: Some(1500),
             ..v1::Limits::default()
         }),
         attempt: Some(attempt(42, 2, Some(3), None)),

@@ -10,7 +10,7 @@ use crate::task::{
 /// What a run adds up to; `None`: the agent was never started.
 #[must_use]
 pub fn classify(abort_code: i32, run: &Run) -> Option<Verdict> {
-    let verdict = match run {
+    let mut verdict = match run {
         Run::NotStarted => return None,
         Run::SpawnFailed { message, missing } => {
             let reason = if *missing {
@@ -22,6 +22,13 @@ pub fn classify(abort_code: i32, run: &Run) -> Option<Verdict> {
         }
         Run::Exited { exit, .. } => of_exit(abort_code, exit),
     };
+    // One that went on and did its work, or declined, did not fail of it.
+    if verdict.outcome == Outcome::Failed
+        && matches!(run, Run::Exited { exit, .. } if exit.oom_killed)
+    {
+        verdict.reason = Some(FailureReason::OomKilled);
+        verdict.message.push_str(", after memory ran out");
+    }
     Some(verdict)
 }
 
@@ -72,8 +79,32 @@ mod tests {
                 user_cpu: 0,
                 system_cpu: 0,
                 peak_memory: 0,
+                oom_killed: false,
             },
         }
+    }
+
+    #[test]
+    fn only_a_failure_is_blamed_on_memory() {
+        let after_oom = |status| {
+            let mut run = exited(status);
+            if let Run::Exited { exit, .. } = &mut run {
+                exit.oom_killed = true;
+            }
+            classify(ABORT_CODE, &run).unwrap()
+        };
+        let killed = Status::Signal {
+            number: 9,
+            core: false,
+        };
+        let verdict = after_oom(killed);
+        assert_eq!(verdict.reason, Some(FailureReason::OomKilled));
+        let message = "killed by signal 9 (SIGKILL), after memory ran out";
+        assert_eq!(verdict.message, message);
+        let verdict = after_oom(Status::Code(3));
+        assert_eq!(verdict.reason, Some(FailureReason::OomKilled));
+        assert_eq!(after_oom(Status::Code(0)).outcome, Outcome::Succeeded);
+        assert_eq!(after_oom(Status::Code(79)).outcome, Outcome::Aborted);
     }
 
     #[test]

@@ -116,6 +116,16 @@ impl Problems {
         u32::try_from(value).ok()
     }
 
+    /// true or false.
+    pub(super) fn switch(&mut self, section: &Section<'_>, key: &str) -> Option<bool> {
+        let field = section.field(key)?;
+        let on = field.value.as_bool();
+        if on.is_none() {
+            self.wrong_type(&field, "true or false");
+        }
+        on
+    }
+
     /// A short text that is not empty.
     pub(super) fn text(&mut self, section: &Section<'_>, key: &str) -> Option<String> {
         self.word(section, key, |text| Ok(text.to_owned()))

@@ -84,6 +84,10 @@ pub struct Config {
     /// Without a sign of life for so long a runner is looked at, milliseconds;
     /// at least [`MIN_BEATS`] heartbeats.
     pub suspect_after: u64,
+    /// Processes of agents may submit and control tasks.
+    pub agents_may_control: bool,
+    /// Trees of agents are held in control groups where that can be.
+    pub cgroups: bool,
     /// For tasks and agents that set none.
     pub limits: Limits,
     /// By name; `shell` is always among them.
@@ -292,6 +296,8 @@ impl Default for Config {
             min_free_disk: MIN_FREE_DISK,
             heartbeat: HEARTBEAT,
             suspect_after: SUSPECT_AFTER,
+            agents_may_control: false,
+            cgroups: true,
             limits: Limits::default(),
             agents: BTreeMap::from([(SHELL.to_owned(), shell)]),
             repos: BTreeMap::new(),

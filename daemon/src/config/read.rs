@@ -15,7 +15,7 @@ use super::{
     env_file, value,
 };
 use crate::task::{
-    limits::{Limits, MAX_PROMPT, MAX_QUEUED},
+    limits::{Limits, MAX_PIDS, MAX_PROMPT, MAX_QUEUED},
     spec::AgentType,
 };
 
@@ -28,6 +28,8 @@ pub(super) const DAEMON: &[&str] = &[
     "min_free_disk",
     "heartbeat",
     "suspect_after",
+    "agents_may_control",
+    "cgroups",
 ];
 pub(super) const LIMITS: &[&str] = &[
     "start_timeout",
@@ -36,6 +38,9 @@ pub(super) const LIMITS: &[&str] = &[
     "max_attempts",
     "queue_ttl",
     "idle_timeout",
+    "memory",
+    "pids",
+    "cpu",
 ];
 /// Besides these, an agent takes all of [`LIMITS`].
 pub(super) const AGENT: &[&str] = &[
@@ -211,6 +216,12 @@ impl Reader {
             let wrong = format!("less than {MIN_BEATS} heartbeats");
             self.problems.reject(section, "suspect_after", &wrong);
         }
+        if let Some(open) = self.problems.switch(section, "agents_may_control") {
+            config.agents_may_control = open;
+        }
+        if let Some(on) = self.problems.switch(section, "cgroups") {
+            config.cgroups = on;
+        }
     }
 
     fn limits(&mut self, section: &Section<'_>) -> Limits {
@@ -227,6 +238,11 @@ impl Reader {
             idle_timeout: self
                 .problems
                 .word(section, "idle_timeout", value::duration_or_off),
+            memory: self.problems.word(section, "memory", value::memory),
+            pids: self
+                .problems
+                .count(section, "pids", 1..=u64::from(MAX_PIDS)),
+            cpu: self.problems.word(section, "cpu", value::cpu),
         }
     }
 

@@ -277,6 +277,7 @@ fn the_example_names_every_key() {
         max_attempts: Some(Limits::default().max_attempts()),
         queue_ttl: config.limits.queue_ttl,
         idle_timeout: Limits::default().idle_timeout(),
+        ..config.limits
     };
     assert_eq!(config.limits, limits, "it shows the defaults");
     assert_eq!(config.cache_bytes, CACHE_BYTES);

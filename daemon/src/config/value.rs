@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 
+use crate::task::limits::{CPU, MIN_MEMORY};
+
 /// Longest duration, milliseconds: 366 days.
 const MAX_DURATION: u64 = 366 * DAY;
 const DAY: u64 = 24 * 60 * 60 * 1000;
@@ -112,6 +114,30 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "larger than any machine".to_owned())
 }
 
+/// As [`size`], for the memory of an agent.
+pub(super) fn memory(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        bytes if bytes < MIN_MEMORY => Err("less than 1MiB is not possible".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// `1.5`: thousandths of a CPU.
+pub(super) fn cpu(text: &str) -> Result<u32, String> {
+    let wrong = || "expected a number of CPUs such as \"2\" or \"0.5\"".to_owned();
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(part) || part.len() > 3 {
+        return Err(wrong());
+    }
+    let part: u32 = format!("{part:0<3}").parse().map_err(|_| wrong())?;
+    let thousandths = whole.parse::<u32>().ok().and_then(|n| n.checked_mul(1000));
+    let thousandths = thousandths.and_then(|n| n.checked_add(part));
+    thousandths
+        .filter(|number| CPU.contains(number))
+        .ok_or_else(|| "expected 0.01 to 10000 CPUs".to_owned())
+}
+
 /// The number of a signal such as `SIGTERM`.
 pub(super) fn polite_signal(text: &str) -> Result<i32, String> {
     let names = POLITE.map(Signal::as_str);
@@ -210,6 +236,21 @@ mod tests {
         }
     }
     const CACHE: u64 = 64 * 1024 * 1024;
+
+    #[test]
+    fn cpus_have_thousandths() {
+        for (text, thousandths) in [("1", 1000), ("0.5", 500), ("1.25", 1250), ("0.010", 10)] {
+            assert_eq!(cpu(text), Ok(thousandths), "{text}");
+        }
+        for bad in [
+            "", ".", ".5", "1.", "-1", "+1", "0", "0.001", "1.0005", "1,5", "1e3", "10001",
+            "9999999",
+        ] {
+            assert!(cpu(bad).is_err(), "{bad}");
+        }
+        assert_eq!(memory("1MiB"), Ok(1 << 20));
+        assert!(memory("1023KiB").is_err());
+    }
 
     #[test]
     fn home_is_expanded_at_the_start_only() {

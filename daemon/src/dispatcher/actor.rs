@@ -242,6 +242,10 @@ fn prepare(
         idle_timeout: spec.limits.idle_timeout(),
         transcript_limit: TRANSCRIPT,
         open_files: supervisor.open_files(),
+        cgroup: None,
+        memory: spec.limits.memory,
+        pids: spec.limits.pids,
+        cpu: spec.limits.cpu,
     };
     let plan = Plan {
         launch,

@@ -2,7 +2,9 @@
 //! when nothing else leads to them any more.
 
 use std::{
-    fmt, fs, io,
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+    fs, io,
     io::Read as _,
     time::{Duration, Instant},
 };
@@ -11,6 +13,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::Signal,
 };
+use sha2::{Digest as _, Sha256};
 
 use super::{
     identity::Pinned,
@@ -26,20 +29,37 @@ const MAX_ENVIRONMENT: u64 = 8 * 1024 * 1024;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Looks in a row that must find nothing.
 const EMPTY_LOOKS: u32 = 2;
+/// Bytes of the nonce's digest in a marker.
+const DIGEST: usize = 16;
 
 /// Ties a process to an attempt: an entry of its environment, which all its
-/// children inherit. Holds the nonce, and its `Debug` hides it.
-#[derive(Clone, PartialEq, Eq)]
+/// children inherit.
+///
+/// It holds a digest of the nonce, not the nonce: an agent can read its marker,
+/// and whoever knows the nonce can speak as the runner.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marker(String);
 
 impl Marker {
     /// The variable's name.
     pub const VARIABLE: &str = "AGENTD_ATTEMPT";
+    /// The variable that marks a runner itself, and none of its agent's
+    /// processes, with the same value.
+    pub const RUNNER: &str = "AGENTD_RUNNER";
 
     /// The marker of an attempt.
     #[must_use]
     pub fn new(attempt: AttemptId, nonce: Nonce) -> Self {
-        Self(format!("{attempt}:{}", nonce.to_hex()))
+        let mut hash = Sha256::new();
+        // Nothing else that is made of a nonce can have the same digest.
+        hash.update(b"agentd marker\0");
+        hash.update(nonce.0);
+        let digest = hash.finalize();
+        let mut value = format!("{attempt}:");
+        for byte in &digest[..DIGEST] {
+            write!(value, "{byte:02x}").expect("a string takes whatever is written");
+        }
+        Self(value)
     }
 
     /// The variable's value.
@@ -55,12 +75,6 @@ impl Marker {
     }
 }
 
-impl fmt::Debug for Marker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Marker(..)")
-    }
-}
-
 /// What became of the processes that carried a marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SweepOutcome {
@@ -71,7 +85,7 @@ pub struct SweepOutcome {
 }
 
 /// The pids of the living processes that carry the marker, and of those below
-/// them; never our own.
+/// them; never our own, nor those that are there because of us.
 ///
 /// # Errors
 /// If `/proc` cannot be read. Processes whose environment may not be read
@@ -124,18 +138,44 @@ fn wait_for_one(processes: &[Stat]) -> io::Result<()> {
 }
 
 fn marked(marker: &Marker) -> io::Result<Vec<Stat>> {
+    let carries = |stat: &Stat| stat.alive && marker.is_in(&environment(stat.pid));
     let own = std::process::id();
-    let all = stat::all()?;
-    let mut found = below(all, |stat| {
-        stat.alive && stat.pid != own && carries(stat.pid, marker)
-    });
-    found.retain(|stat| stat.alive && stat.pid != own);
+    let mut found = of_attempt(stat::all()?, own, carries);
+    found.retain(|stat| stat.alive);
     Ok(found)
 }
 
-fn carries(pid: u32, marker: &Marker) -> bool {
+/// The processes that carry the marker, and those below them; but never `own`
+/// process, nor its ancestors that do not carry it, nor what is below these and
+/// does not carry it. An agent that started this daemon, marker removed, must
+/// not take it along, and with it the runners of all others.
+pub(super) fn of_attempt(all: Vec<Stat>, own: u32, carries: impl Fn(&Stat) -> bool) -> Vec<Stat> {
+    let parents: HashMap<u32, u32> = all.iter().map(|stat| (stat.pid, stat.parent)).collect();
+    let mut line = HashSet::new();
+    let mut next = Some(own);
+    while let Some(pid) = next.filter(|pid| line.insert(*pid)) {
+        next = parents.get(&pid).copied();
+    }
+    let (mut marked, mut others) = (HashSet::new(), Vec::new());
+    for stat in all {
+        if stat.pid != own && carries(&stat) {
+            marked.insert(stat.pid);
+            others.push(stat);
+        } else if !line.contains(&stat.pid) {
+            others.push(stat);
+        }
+    }
+    below(others, |stat| marked.contains(&stat.pid))
+}
+
+/// The environment that a process was started with; empty if it may not be
+/// read, as that of another's process.
+pub(super) fn environment(pid: u32) -> Vec<u8> {
     let mut environment = Vec::new();
     let read = fs::File::open(format!("/proc/{pid}/environ"))
         .and_then(|file| file.take(MAX_ENVIRONMENT).read_to_end(&mut environment));
-    read.is_ok() && marker.is_in(&environment)
+    if read.is_err() {
+        environment.clear();
+    }
+    environment
 }

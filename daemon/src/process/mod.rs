@@ -7,22 +7,29 @@
 //!
 //! A zombie counts as dead: whoever should reap it may be late.
 //!
+//! A tree is held by a control group ([`Leaf`]) where there can be one, by its
+//! parent, and by a marker in its environment ([`Marker`]).
+//!
 //! This room decides nothing: it does not know why a process is to end. All of
-//! it blocks, for as long as reading `/proc` takes; only
-//! [`sweep_marked`] waits.
+//! it blocks, for as long as reading `/proc` takes; only [`sweep_marked`] and
+//! [`Leaf::wait_empty`] wait.
 
+mod cgroup;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod identity;
 mod marker;
+mod origin;
 mod stat;
 mod tree;
 
 pub use rustix::process::Signal;
 
 pub use self::{
+    cgroup::{Groups, Leaf, LeafLimits, is_leaf_of},
     identity::{Pinned, boot_id, identity, identity_of_child, is_alive},
     marker::{Marker, SweepOutcome, sweep_marked, with_marker},
+    origin::{Origin, origin, start_ticks},
     tree::{Figures, descendants, figures, signal_tree, sweep},
 };
 

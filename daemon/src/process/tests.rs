@@ -1,13 +1,13 @@
 #![expect(clippy::disallowed_methods, reason = "tests start processes")]
 
 use std::{
-    io::Read as _,
+    io::{BufRead as _, BufReader, Read as _},
     os::unix::process::ExitStatusExt as _,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use super::*;
+use super::{stat::Stat, *};
 use crate::task::id::{AttemptId, Nonce, TaskId};
 
 /// A shell that has said that it is ready.
@@ -103,4 +103,103 @@ fn marked_processes_are_found_wherever_they_are() {
     assert_eq!(others.try_wait().unwrap(), None);
     others.kill().unwrap();
     others.wait().unwrap();
+}
+
+#[test]
+fn a_marker_does_not_tell_the_nonce() {
+    let nonce = Nonce([0xab; 16]);
+    let marker = marker(0xab);
+    assert!(!marker.value().contains(&nonce.to_hex()));
+    let digest = marker.value().split(':').next_back().unwrap();
+    assert_eq!(digest.len(), 32, "{digest}");
+    assert_ne!(marker, self::marker(1));
+}
+
+fn stat(pid: u32, parent: u32) -> Stat {
+    Stat {
+        pid,
+        parent,
+        alive: true,
+        threads: 1,
+        start_ticks: u64::from(pid),
+        cpu_ticks: 0,
+        resident: 0,
+    }
+}
+
+/// An agent has started a daemon, which has a runner, which has an agent.
+#[test]
+fn a_sweep_spares_the_daemon_that_makes_it() {
+    let all = || {
+        vec![
+            stat(10, 1),  // the agent, marked
+            stat(11, 10), // a shell without the marker
+            stat(12, 11), // the daemon
+            stat(13, 12), // its runner
+            stat(14, 13), // an agent of it
+            stat(15, 10), // of the agent, by descent only
+            stat(16, 11), // of the shell, not marked
+            stat(17, 12), // an orphan that came to the daemon, marked
+            stat(18, 17), // and its child
+        ]
+    };
+    let swept = |own, marked: &[u32]| {
+        let found = marker::of_attempt(all(), own, |stat| marked.contains(&stat.pid));
+        let mut pids: Vec<u32> = found.iter().map(|stat| stat.pid).collect();
+        pids.sort_unstable();
+        pids
+    };
+    assert_eq!(swept(12, &[10, 17]), [10, 15, 17, 18]);
+    assert_eq!(swept(12, &[12]), [0; 0], "never itself");
+    // A stranger sweeps all that is below.
+    assert_eq!(swept(1, &[10]), [10, 11, 12, 13, 14, 15, 16, 17, 18]);
+}
+
+#[test]
+fn agents_are_known_by_marker_and_by_ancestors() {
+    let come_from = |child: &Child| {
+        let name = identity(child.id()).unwrap().unwrap();
+        origin(child.id(), name.start_ticks).unwrap()
+    };
+    let mut outside = shell("echo; exec sleep 1000", None);
+    assert_eq!(come_from(&outside), Origin::Outside);
+    let mut marked = shell("echo; exec sleep 1000", Some(&marker(3)));
+    let attempt = Origin::Attempt(format!("1.{}", std::process::id()));
+    assert_eq!(come_from(&marked), attempt);
+
+    // Without the marker, in a session of its own: its parent tells.
+    let script = "env -u AGENTD_ATTEMPT setsid sh -c 'echo $$; exec sleep 1000' & wait";
+    let mut parent = Command::new("sh");
+    parent.args(["-c", script]).stdout(Stdio::piped());
+    for variable in [Marker::VARIABLE, Marker::RUNNER] {
+        let mut parent = parent
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap());
+        parent = parent.env(variable, marker(4).value());
+        let mut parent = parent.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(parent.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let hidden: u32 = line.trim().parse().unwrap();
+        let name = identity(hidden).unwrap().unwrap();
+        assert_eq!(origin(hidden, name.start_ticks).unwrap(), attempt);
+        // A runner itself is the daemon's own.
+        let of_parent = match variable == Marker::RUNNER {
+            true => Origin::Outside,
+            false => attempt.clone(),
+        };
+        assert_eq!(come_from(&parent), of_parent);
+        Pinned::open(&name)
+            .unwrap()
+            .unwrap()
+            .signal(Signal::KILL)
+            .unwrap();
+        parent.wait().unwrap();
+        assert_eq!(origin(hidden, name.start_ticks).unwrap(), Origin::Unknown);
+    }
+    for child in [&mut outside, &mut marked] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }

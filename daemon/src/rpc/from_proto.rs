@@ -4,6 +4,7 @@ mod runner;
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -21,7 +22,10 @@ use crate::{
     store::Filter,
     task::{
         id::{TaskId, Timestamp},
-        limits::{Limits, MAX_LABEL, MAX_LABELS, MAX_PROMPT, MAX_REQUEST_ID, MAX_TEXT, clip},
+        limits::{
+            CPU, Limits, MAX_LABEL, MAX_LABELS, MAX_PIDS, MAX_PROMPT, MAX_REQUEST_ID, MAX_TEXT,
+            MIN_MEMORY, clip,
+        },
         spec::{Payload, TaskSpec, Trigger, WorkspaceMode},
         state::{StateKind, Task},
     },
@@ -300,7 +304,26 @@ fn request_limits(limits: Option<&v1::Limits>) -> Result<Limits, Failure> {
         max_attempts: limits.max_attempts,
         queue_ttl: limits.queue_ttl,
         idle_timeout: limits.idle_timeout,
+        memory: within("limits.memory", limits.memory, MIN_MEMORY..=u64::MAX)?,
+        pids: within("limits.pids", limits.pids, 1..=MAX_PIDS)?,
+        cpu: within("limits.cpu", limits.cpu, CPU)?,
     })
+}
+
+/// A limit that can be set, if one is given.
+fn within<T: PartialOrd + std::fmt::Display>(
+    field: &str,
+    value: Option<T>,
+    bounds: RangeInclusive<T>,
+) -> Result<Option<T>, Failure> {
+    match value {
+        Some(value) if !bounds.contains(&value) => {
+            let (low, high) = bounds.into_inner();
+            let message = format!("{field} is {value}: expected {low} to {high}");
+            Err(Failure::field(field, message))
+        }
+        value => Ok(value),
+    }
 }
 
 fn locate(path: &str, code: Code) -> Result<PathBuf, Failure> {

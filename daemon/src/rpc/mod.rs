@@ -10,6 +10,7 @@ mod error;
 mod from_proto;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
+mod guard;
 mod logs;
 mod peer;
 mod query;
@@ -33,6 +34,7 @@ use tonic::{service::interceptor::InterceptedService, transport::Server};
 use self::{
     control::ControlService,
     error::Failure,
+    guard::Guard,
     query::{Around, shown},
     runner::RunnerService,
     to_proto::ShownHold,
@@ -122,10 +124,12 @@ pub async fn serve(shared: Arc<Shared>, listener: UnixListener) -> anyhow::Resul
     let accepting = accept::accept(listener, accepted);
     let until = stop.clone();
     tracker.spawn(async move { until.run_until_cancelled(accepting).await });
+    let dispatcher = shared.dispatcher.clone();
     let control = ControlService::new(shared, tracker.clone());
     let control = ControlServer::new(control)
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
+    let control = Guard::new(control, dispatcher);
     let runner = RunnerServer::new(runner).max_decoding_message_size(MAX_MESSAGE);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ControlServer<ControlService>>().await;

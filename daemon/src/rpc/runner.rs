@@ -52,15 +52,7 @@ impl v1::runner_server::Runner for RunnerService {
             tracing::debug!(attempt = %attempt.id, "a runner of another daemon: {refused}");
             return Err(refused.into());
         }
-        if let Some(pid) = peer.and_then(|peer| peer.pid)
-            && pid != runner.pid
-        {
-            return Err(Failure::field(
-                "runner",
-                format!("pid {pid} registers as pid {}", runner.pid),
-            )
-            .into());
-        }
+        peer.ok_or_else(peer::nobody)?.must_be(&runner).await?;
         crashpoint!("rpc.register");
         let (outbox, mut outgoing) = Outbox::new();
         let report = match result {

@@ -93,6 +93,9 @@ fn limits(limits: Limits) -> v1::Limits {
         max_attempts: limits.max_attempts,
         queue_ttl: limits.queue_ttl,
         idle_timeout: limits.idle_timeout,
+        memory: limits.memory,
+        pids: limits.pids,
+        cpu: limits.cpu,
     }
 }
 
@@ -211,6 +214,7 @@ fn exit(exit: &Exit) -> v1::Exit {
         user_cpu: exit.user_cpu,
         system_cpu: exit.system_cpu,
         peak_memory: exit.peak_memory,
+        oom_killed: exit.oom_killed,
     }
 }
 

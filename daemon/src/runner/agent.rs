@@ -7,6 +7,7 @@ use std::{
     os::{fd::OwnedFd, unix::process::CommandExt as _},
     path::Path,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use nix::sys::{
@@ -14,6 +15,7 @@ use nix::sys::{
     signal::SigSet,
 };
 use rustix::{
+    event::Timespec,
     fs::{Mode, OFlags},
     io::Errno,
     pipe::{PipeFlags, fcntl_setpipe_size, pipe_with},
@@ -21,8 +23,9 @@ use rustix::{
 };
 use tokio::net::unix::pipe::Receiver;
 
+use super::log;
 use crate::{
-    process::{self, Marker},
+    process::{self, Leaf, LeafLimits, Marker},
     spool::{AttemptDir, Launch, Stdin},
     task::attempt::{Exit, ProcessIdentity, Status},
 };
@@ -30,9 +33,17 @@ use crate::{
 /// Room in the pipe of an output, if the system grants it: how far an agent
 /// can print ahead while we write.
 const PIPE_SIZE: usize = 256 * 1024;
-/// Its processes go before ours and the daemon's when memory runs out.
-const OOM_SCORE: &[u8] = b"500";
+/// So much sooner than ours and the daemon's its processes go when memory runs
+/// out; and the latest score that one of them has.
+const OOM_SOONER: i32 = 500;
+const OOM_LATEST: i32 = 500;
+/// The earliest there is (proc(5)).
+const OOM_FIRST: i32 = 1000;
 const OOM_FILE: &CStr = c"/proc/self/oom_score_adj";
+/// How long the kill of a tree is waited for that must not live on.
+const UNDO: Duration = Duration::from_secs(10);
+/// Between two sweeps of it.
+const UNDO_PAUSE: Duration = Duration::from_millis(20);
 
 /// An agent that was started.
 #[derive(Debug)]
@@ -40,6 +51,10 @@ pub(super) struct Agent {
     pub(super) identity: ProcessIdentity,
     pub(super) stdout: Receiver,
     pub(super) stderr: Receiver,
+    /// Its tree is in here.
+    pub(super) leaf: Option<Leaf>,
+    /// Lines for the transcript.
+    pub(super) notes: Vec<String>,
 }
 
 /// An agent that was not.
@@ -68,9 +83,118 @@ fn words(error: &io::Error) -> String {
     }
 }
 
-/// Starts the agent in a session of its own; it is killed by the kernel when
-/// this thread, and so this process, ends.
+/// Starts the agent in a session of its own, in its control group if it is to
+/// have one; it is killed by the kernel when this thread ends. That is the
+/// thread of the loop, which lives for as long as the process.
+///
+/// If it fails, nothing of the agent is left.
 pub(super) fn spawn(dir: &AttemptDir, launch: &Launch) -> Result<Agent, SpawnError> {
+    debug_assert_eq!(rustix::thread::gettid(), rustix::process::getpid());
+    let mut notes = Vec::new();
+    let mut leaf = launch.cgroup.clone().and_then(|path| {
+        let made = Leaf::make(path);
+        let failed = |error: &io::Error| {
+            notes.push(format!("no control group for the agent: {}", words(error)));
+        };
+        made.inspect_err(failed).ok()
+    });
+    limit(leaf.as_ref(), launch, &mut notes);
+    let spawned = spawn_in(dir, launch, leaf.as_ref());
+    let (child, stdout, stderr) = spawned.inspect_err(|_| remove(leaf.as_ref()))?;
+    // What was open for the child is closed by now, so it does not fail for
+    // want of a descriptor.
+    let identity = match process::identity_of_child(child) {
+        Ok(identity) => identity,
+        Err(error) => {
+            drop((stdout, stderr));
+            undo(child, leaf.as_ref());
+            return Err(SpawnError::new("cannot see the agent's process", &error));
+        }
+    };
+    if leaf
+        .as_ref()
+        .is_some_and(|leaf| !leaf.holds(child).unwrap_or(false))
+    {
+        notes.push("the agent could not enter its control group".to_owned());
+        remove(leaf.take().as_ref());
+    }
+    Ok(Agent {
+        identity,
+        stdout,
+        stderr,
+        leaf,
+        notes,
+    })
+}
+
+/// Sets the limits of a tree, and says which of them do not hold.
+fn limit(leaf: Option<&Leaf>, launch: &Launch, notes: &mut Vec<String>) {
+    let limits = LeafLimits {
+        memory: launch.memory,
+        pids: launch.pids,
+        cpu: launch.cpu,
+    };
+    let Some(leaf) = leaf else {
+        if limits != LeafLimits::default() {
+            notes.push("memory, pids and cpu are not limited: no control group".to_owned());
+        }
+        return;
+    };
+    for (name, error) in leaf.limit(limits) {
+        let why = if error.kind() == io::ErrorKind::NotFound {
+            "its control group has no such controller".to_owned()
+        } else {
+            words(&error)
+        };
+        notes.push(format!("{name} is not limited: {why}"));
+    }
+}
+
+/// Removes a leaf that nobody has come into.
+fn remove(leaf: Option<&Leaf>) {
+    if let Some(Err(error)) = leaf.map(Leaf::remove) {
+        log("cannot remove the agent's control group", &error);
+    }
+}
+
+/// Kills a child and all that it may have started by now.
+fn undo(child: u32, leaf: Option<&Leaf>) {
+    let begin = Instant::now();
+    let child = i32::try_from(child).ok().and_then(Pid::from_raw);
+    loop {
+        if let Some(Err(error)) = leaf.map(Leaf::kill) {
+            log("cannot end the agent's control group", &error);
+        }
+        if let Some(child) = child {
+            // It is our child and was not waited for: the pid is its own. Not
+            // through a pidfd: there may be no descriptor to be had.
+            rustix::process::kill_process(child, Signal::KILL).ok();
+            rustix::process::kill_process_group(child, Signal::KILL).ok();
+        }
+        if let Err(error) = process::sweep(std::process::id()) {
+            log("cannot look at the agent's processes", &error);
+        }
+        match reap(None) {
+            Ok(Reaped { empty: true, .. }) => break,
+            Ok(Reaped { .. }) => {}
+            Err(error) => log("cannot wait for the agent's processes", &error),
+        }
+        if begin.elapsed() > UNDO {
+            log("gave up", &"a process of the agent cannot be ended");
+            break;
+        }
+        let pause = Timespec::try_from(UNDO_PAUSE).unwrap_or_default();
+        rustix::event::poll(&mut [], Some(&pause)).ok();
+    }
+    remove(leaf);
+}
+
+/// The child and our ends of its outputs.
+fn spawn_in(
+    dir: &AttemptDir,
+    launch: &Launch,
+    leaf: Option<&Leaf>,
+) -> Result<(u32, Receiver, Receiver), SpawnError> {
     let internal = |error: io::Error| SpawnError::new("cannot make a pipe", &error);
     let stdin = match launch.stdin {
         Stdin::Prompt => File::open(dir.prompt())
@@ -98,12 +222,16 @@ pub(super) fn spawn(dir: &AttemptDir, launch: &Launch) -> Result<Agent, SpawnErr
         .stdin(stdin)
         .stdout(agents_stdout)
         .stderr(agents_stderr);
-    let runner = rustix::process::getpid();
+    let before = Before {
+        runner: rustix::process::getpid(),
+        entrance: leaf.and_then(|leaf| leaf.entrance().ok()),
+        oom_score: oom_score(),
+    };
     #[expect(unsafe_code, reason = "session, signals and parent death of a child")]
     // SAFETY: `prepare` only makes system calls that may be made between fork
     // and exec; it allocates nothing and takes no lock.
     unsafe {
-        command.pre_exec(move || prepare(runner));
+        command.pre_exec(move || prepare(&before));
     }
     failpoint!("runner.exec.before").map_err(|error| why_not(program, &launch.cwd, &error))?;
     // Dropping the child does not wait for it: all children are waited for
@@ -112,13 +240,7 @@ pub(super) fn spawn(dir: &AttemptDir, launch: &Launch) -> Result<Agent, SpawnErr
         .spawn()
         .map_err(|error| why_not(program, &launch.cwd, &error))?;
     crashpoint!("runner.exec.after");
-    let identity = process::identity_of_child(child.id())
-        .map_err(|error| SpawnError::new("cannot see the agent's process", &error))?;
-    Ok(Agent {
-        identity,
-        stdout,
-        stderr,
-    })
+    Ok((child.id(), stdout, stderr))
 }
 
 /// What the exec of this program in this directory failed of.
@@ -141,12 +263,36 @@ fn enter(cwd: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(cwd, rustix::fs::Access::EXEC_OK)?)
 }
 
+/// What the child is given on its way.
+struct Before {
+    runner: Pid,
+    /// Of its control group.
+    entrance: Option<OwnedFd>,
+    oom_score: ([u8; 4], usize),
+}
+
+/// The agent's score, as text: sooner than whatever ours is.
+fn oom_score() -> ([u8; 4], usize) {
+    let own = std::fs::read_to_string("/proc/self/oom_score_adj");
+    let own = own.ok().and_then(|text| text.trim().parse::<i32>().ok());
+    let score = own.unwrap_or(0).saturating_add(OOM_SOONER);
+    let text = score.clamp(OOM_LATEST, OOM_FIRST).to_string();
+    let mut bytes = [0; 4];
+    bytes[..text.len()].copy_from_slice(text.as_bytes());
+    (bytes, text.len())
+}
+
 /// In the child, before the exec.
-fn prepare(runner: Pid) -> io::Result<()> {
+fn prepare(before: &Before) -> io::Result<()> {
+    // First: whatever else it does is then in the group. If it may not enter,
+    // the runner sees that.
+    if let Some(entrance) = &before.entrance {
+        rustix::io::write(entrance, b"0").ok();
+    }
     rustix::process::setsid()?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // The runner may have died before the line above.
-    if rustix::process::getppid() != Some(runner) {
+    if rustix::process::getppid() != Some(before.runner) {
         return Err(Errno::SRCH.into());
     }
     for signal in 1..=nix::libc::SIGRTMAX() {
@@ -160,7 +306,8 @@ fn prepare(runner: Pid) -> io::Result<()> {
     SigSet::empty().thread_set_mask()?;
     // Allowed to everybody, but not everywhere: as good as it goes.
     if let Ok(file) = rustix::fs::open(OOM_FILE, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
-        rustix::io::write(file, OOM_SCORE).ok();
+        let (text, length) = &before.oom_score;
+        rustix::io::write(file, &text[..*length]).ok();
     }
     Ok(())
 }
@@ -220,7 +367,7 @@ fn status_of(status: rustix::process::WaitStatus) -> Option<Status> {
 }
 
 /// What the kernel says of the main process and of all that was waited for.
-pub(super) fn exit(status: Status) -> Exit {
+pub(super) fn exit(status: Status, oom_killed: bool) -> Exit {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
     let millis = |time: nix::sys::time::TimeVal| {
         let micros = time.tv_sec().saturating_mul(1_000_000) + time.tv_usec();
@@ -232,11 +379,12 @@ pub(super) fn exit(status: Status) -> Exit {
         system_cpu: usage.map_or(0, |usage| millis(usage.system_time())),
         // The kernel counts in KiB.
         peak_memory: usage.map_or(0, |usage| usage.max_rss().max(0).unsigned_abs() * 1024),
+        oom_killed,
     }
 }
 
 /// CPU time of all that was waited for, milliseconds.
 pub(super) fn reaped_cpu() -> u64 {
-    let exit = exit(Status::Code(0));
+    let exit = exit(Status::Code(0), false);
     exit.user_cpu + exit.system_cpu
 }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     clock,
-    process::{self, Signal},
+    process::{self, Leaf, Signal},
     spool::{AttemptDir, Launch},
     task::{
         attempt::{Run, RunResult},
@@ -41,6 +41,10 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// tried again.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
 const STORE_AGAIN_MAX: Duration = Duration::from_secs(30);
+
+/// How long a process is waited for that is not below us and was killed in the
+/// agent's control group. Nothing else happens in that time.
+const LAST_KILL: Duration = Duration::from_secs(2);
 
 /// What the loop can wait for.
 enum Input {
@@ -77,6 +81,8 @@ struct Supervisor {
     agent: Option<Started>,
     boot: Boot,
     activity: Activity,
+    /// Its control group, if it has one.
+    leaf: Option<Leaf>,
     unstored: Option<Unstored>,
 }
 
@@ -112,6 +118,7 @@ pub(super) async fn supervise(ready: Ready) -> Result<Leave, SetupError> {
         agent: None,
         boot,
         activity: Activity::new(heartbeat, idle_timeout, now),
+        leaf: None,
         unstored: None,
     };
     loop {
@@ -216,6 +223,10 @@ impl Supervisor {
             Action::Terminate => self.signal_tree(Signal::TERM),
             Action::Sweep => {
                 crashpoint!("runner.signal.kill");
+                if let Some(Err(error)) = self.leaf.as_ref().map(Leaf::kill) {
+                    log("cannot kill the agent's control group", &error);
+                }
+                // Also what has left the group.
                 if let Err(error) = process::sweep(std::process::id()) {
                     log("cannot look at the agent's processes", &error);
                 }
@@ -224,6 +235,7 @@ impl Supervisor {
             Action::Conclude(end) => self.conclude(end),
             Action::Leave(leave) => {
                 crashpoint!("runner.leave");
+                self.close_leaf();
                 return Done::Leave(leave);
             }
         }
@@ -238,6 +250,8 @@ impl Supervisor {
                     at: clock::moment(self.boot),
                 };
                 self.output.attach(spawned.stdout, spawned.stderr);
+                spawned.notes.iter().for_each(|note| self.output.note(note));
+                self.leaf = spawned.leaf;
                 self.link.started(started.clone());
                 self.agent = Some(started);
                 Event::Started
@@ -290,9 +304,35 @@ impl Supervisor {
         }
     }
 
+    /// The tree is gone as far as we are its parent: proves by its control
+    /// group that nothing is left, and removes that. How many processes are, and
+    /// whether memory ran out in it.
+    fn close_leaf(&mut self) -> (usize, bool) {
+        let Some(leaf) = self.leaf.take() else {
+            return (0, false);
+        };
+        let oom_killed = leaf.oom_kills().is_some_and(|kills| kills > 0);
+        let closed = match leaf.is_populated() {
+            Ok(false) => Ok(true),
+            Ok(true) => leaf.kill().and_then(|()| leaf.wait_empty(LAST_KILL)),
+            Err(error) => Err(error),
+        };
+        let closed = closed.and_then(|empty| match empty {
+            true => leaf.remove().map(|()| 0),
+            false => Ok(1),
+        });
+        let left = closed.unwrap_or_else(|error| {
+            log("cannot end the agent's control group", &error);
+            0
+        });
+        (left, oom_killed)
+    }
+
     fn conclude(&mut self, end: End) {
+        let (outside, oom_killed) = self.close_leaf();
         self.output.finish();
         let left_over = process::descendants(std::process::id()).map_or(0, |left| left.len());
+        let left_over = left_over.max(outside);
         let run = match end {
             End::NotStarted => Run::NotStarted,
             End::SpawnFailed { message, missing } => Run::SpawnFailed { message, missing },
@@ -301,7 +341,7 @@ impl Supervisor {
                     .agent
                     .as_ref()
                     .map_or_else(clock::now, |agent| agent.at.wall),
-                exit: agent::exit(status),
+                exit: agent::exit(status, oom_killed),
             },
         };
         let result = RunResult {

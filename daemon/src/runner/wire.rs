@@ -154,5 +154,6 @@ fn exit_message(exit: &Exit) -> v1::Exit {
         user_cpu: exit.user_cpu,
         system_cpu: exit.system_cpu,
         peak_memory: exit.peak_memory,
+        oom_killed: exit.oom_killed,
     }
 }

@@ -88,6 +88,19 @@ pub struct Launch {
     /// daemon's own limit is higher. None: as it is.
     #[serde(default)]
     pub open_files: Option<u64>,
+    /// The control group that is to be made for the agent's tree; none if the
+    /// daemon may make none.
+    #[serde(default)]
+    pub cgroup: Option<PathBuf>,
+    /// Its limits: memory in bytes, processes, thousandths of a CPU.
+    #[serde(default)]
+    pub memory: Option<u64>,
+    /// See [`Launch::memory`].
+    #[serde(default)]
+    pub pids: Option<u32>,
+    /// See [`Launch::memory`].
+    #[serde(default)]
+    pub cpu: Option<u32>,
 }
 
 impl std::fmt::Debug for Launch {

@@ -28,6 +28,10 @@ fn launch() -> Launch {
         idle_timeout: Some(4),
         transcript_limit: 4,
         open_files: Some(1024),
+        cgroup: None,
+        memory: Some(1),
+        pids: Some(2),
+        cpu: Some(3),
     }
 }
 
@@ -40,6 +44,7 @@ fn result() -> RunResult {
                 user_cpu: 1,
                 system_cpu: 2,
                 peak_memory: 3,
+                oom_killed: true,
             },
         },
         ended_at: Timestamp(9),

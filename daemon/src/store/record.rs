@@ -133,6 +133,12 @@ struct TaskRecord {
     queue_ttl: Option<u64>,
     #[prost(uint64, optional, tag = "44")]
     idle_timeout: Option<u64>,
+    #[prost(uint64, optional, tag = "60")]
+    memory: Option<u64>,
+    #[prost(uint32, optional, tag = "61")]
+    pids: Option<u32>,
+    #[prost(uint32, optional, tag = "62")]
+    cpu: Option<u32>,
 }
 
 /// Where the clock for waiting stood, beside the wall clock's time.
@@ -169,6 +175,8 @@ struct ExitRecord {
     system_cpu: u64,
     #[prost(uint64, tag = "6")]
     peak_memory: u64,
+    #[prost(bool, tag = "30")]
+    oom_killed: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -287,6 +295,9 @@ pub(super) fn encode_task(task: &Task) -> Vec<u8> {
         timeout: spec.limits.timeout,
         kill_grace: spec.limits.kill_grace,
         max_attempts: spec.limits.max_attempts,
+        memory: spec.limits.memory,
+        pids: spec.limits.pids,
+        cpu: spec.limits.cpu,
         workspace_mode: spec.workspace_mode.code(),
         created_at: spec.created_at.0,
         state: u32::from(task.state.kind() as u8),
@@ -364,6 +375,9 @@ pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError>
             max_attempts: record.max_attempts,
             queue_ttl: record.queue_ttl,
             idle_timeout: record.idle_timeout,
+            memory: record.memory,
+            pids: record.pids,
+            cpu: record.cpu,
         },
         workspace_mode: WorkspaceMode::from_code(record.workspace_mode)?,
         created_at: Timestamp(record.created_at),
@@ -403,6 +417,7 @@ pub(super) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
             user_cpu: exit.user_cpu,
             system_cpu: exit.system_cpu,
             peak_memory: exit.peak_memory,
+            oom_killed: exit.oom_killed,
         }
     };
     let workspace = attempt.workspace.as_ref();
@@ -448,6 +463,7 @@ pub(super) fn decode_attempt(id: AttemptId, bytes: &[u8]) -> Result<Attempt, Rec
         user_cpu: exit.user_cpu,
         system_cpu: exit.system_cpu,
         peak_memory: exit.peak_memory,
+        oom_killed: exit.oom_killed,
     };
     let nonce = <[u8; 16]>::try_from(record.nonce).map_err(|_| RecordError::Field("nonce"))?;
     let branch = record.branch;

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::{Supervisor, guard::Begin};
 use crate::{
+    process::Marker,
     spool::{AttemptDir, Launch},
     task::{
         event::{AttemptRef, Event},
@@ -37,8 +38,10 @@ pub struct Plan {
 impl Supervisor {
     /// Writes the launch file and spawns the runner; then waits for its end.
     /// Everything that comes of it is reported.
-    pub fn launch(&self, attempt: AttemptRef, plan: Plan) {
+    pub fn launch(&self, attempt: AttemptRef, mut plan: Plan) {
         let this = self.clone();
+        let groups = self.shared.groups.as_ref();
+        plan.launch.cgroup = groups.map(|groups| groups.leaf(attempt.id));
         self.track(async move {
             let dir = this.shared.state.attempt(attempt.id);
             match spawn(&dir, &plan) {
@@ -83,13 +86,16 @@ fn spawn(dir: &AttemptDir, plan: &Plan) -> io::Result<Child> {
         .mode(0o600)
         .open(dir.runner_log())?;
     // The environment holds nothing of the daemon's: the agent's comes from
-    // the launch file.
+    // the launch file. What it holds tells the runner, and so whatever is below
+    // it, from all other processes.
+    let marker = Marker::new(plan.launch.attempt, plan.launch.nonce);
     let mut command = Command::new(SELF);
     command
         .arg0("agentd")
         .arg("runner")
         .arg(dir.path())
         .env_clear()
+        .env(Marker::RUNNER, marker.value())
         .current_dir("/")
         .stdin(lock.into_stdin())
         .stdout(Stdio::null())

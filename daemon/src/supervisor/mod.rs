@@ -18,6 +18,7 @@ mod guard;
 mod launch;
 mod outbox;
 mod pulse;
+mod reap;
 mod resolve;
 
 use std::{
@@ -38,6 +39,7 @@ pub use self::{
     resolve::Seen,
 };
 use crate::{
+    process::Groups,
     spool::StateDir,
     task::{
         attempt::{ProcessIdentity, RunResult},
@@ -109,6 +111,7 @@ struct Shared {
     boot_id: String,
     socket: PathBuf,
     open_files: Option<u64>,
+    groups: Option<Groups>,
     reports: mpsc::Sender<Report>,
     entries: Mutex<HashMap<AttemptRef, Entry>>,
     tracker: TaskTracker,
@@ -127,6 +130,8 @@ pub struct Place {
     pub socket: PathBuf,
     /// How many files an agent may have open unless it asks for more.
     pub open_files: Option<u64>,
+    /// Where the control groups of attempts are, if they have any.
+    pub groups: Option<Groups>,
 }
 
 /// The handle; clones share one supervisor.
@@ -146,6 +151,7 @@ impl Supervisor {
                 boot_id: place.boot_id,
                 socket: place.socket,
                 open_files: place.open_files,
+                groups: place.groups,
                 reports,
                 entries: Mutex::new(HashMap::new()),
                 tracker: TaskTracker::new(),

@@ -2,9 +2,8 @@
 
 use std::{io, time::Duration};
 
-use super::{Report, Supervisor};
+use super::{Report, Supervisor, reap::end_tree};
 use crate::{
-    process::{Marker, sweep_marked},
     spool::{AttemptDir, FormatError, LockState},
     task::{
         attempt::{Attempt, RunResult},
@@ -104,8 +103,11 @@ impl Supervisor {
     pub(super) async fn sweep(&self, attempt: AttemptRef) {
         crashpoint!("supervisor.reap.before");
         loop {
-            let marker = Marker::new(attempt.id, attempt.nonce);
-            match self.blocking(move || sweep_marked(&marker, SWEEP)).await {
+            let state = self.shared.state.clone();
+            match self
+                .blocking(move || end_tree(&state, attempt, SWEEP))
+                .await
+            {
                 Ok(swept) if swept.left == 0 => break,
                 Ok(swept) => tracing::error!(
                     attempt = %attempt.id,

@@ -73,6 +73,11 @@ pub struct Exit {
     pub system_cpu: u64,
     /// Largest resident set of one process of the tree, bytes.
     pub peak_memory: u64,
+    /// The kernel killed a process of the tree because the memory that the tree
+    /// may have, or the machine has, was used up. Known only with a control
+    /// group that counts memory.
+    #[serde(default)]
+    pub oom_killed: bool,
 }
 
 /// What a runner reports once nothing of its tree is left.

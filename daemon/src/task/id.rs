@@ -82,7 +82,7 @@ impl FromStr for AttemptId {
 pub struct Nonce(pub [u8; 16]);
 
 impl Nonce {
-    /// Lower-case hexadecimal digits, as in the marker variable.
+    /// Lower-case hexadecimal digits.
     #[must_use]
     pub fn to_hex(self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()

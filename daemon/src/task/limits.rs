@@ -43,6 +43,13 @@ pub const HEARTBEAT: u64 = 5_000;
 pub const QUIET_BEATS: u32 = 3;
 /// Without a sign of life for so long, a runner is suspect, and looked at.
 pub const SUSPECT_AFTER: u64 = 30_000;
+/// The least memory that a tree may be limited to, bytes: with less nothing
+/// starts.
+pub const MIN_MEMORY: u64 = 1024 * 1024;
+/// The most processes and threads that the kernel can count.
+pub const MAX_PIDS: u32 = 4 * 1024 * 1024;
+/// The least and the most CPU time of a tree, thousandths of one CPU.
+pub const CPU: std::ops::RangeInclusive<u32> = 10..=10_000_000;
 /// Transcript of one attempt, bytes.
 pub const TRANSCRIPT: u64 = 256 * 1024 * 1024;
 
@@ -61,6 +68,12 @@ pub struct Limits {
     pub queue_ttl: Option<u64>,
     /// Time in which the agent does nothing; 0: as long as it likes.
     pub idle_timeout: Option<u64>,
+    /// Memory of the agent's whole tree, bytes.
+    pub memory: Option<u64>,
+    /// Processes and threads of the agent's tree at the same time.
+    pub pids: Option<u32>,
+    /// CPU time of the agent's tree, thousandths of one CPU.
+    pub cpu: Option<u32>,
 }
 
 impl Limits {
@@ -74,6 +87,9 @@ impl Limits {
             max_attempts: self.max_attempts.or(next.max_attempts),
             queue_ttl: self.queue_ttl.or(next.queue_ttl),
             idle_timeout: self.idle_timeout.or(next.idle_timeout),
+            memory: self.memory.or(next.memory),
+            pids: self.pids.or(next.pids),
+            cpu: self.cpu.or(next.cpu),
         }
     }
 

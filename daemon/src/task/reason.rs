@@ -110,6 +110,9 @@ reasons! {
     Idle = "idle", Infrastructure;
     /// It waited in the queue for as long as it may.
     QueueExpired = "queue_expired", Limit;
+    /// The agent failed after the kernel had killed it, or a process of it,
+    /// because memory ran out.
+    OomKilled = "oom_killed", Limit;
 }
 
 impl fmt::Display for FailureReason {

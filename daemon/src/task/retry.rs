@@ -77,7 +77,8 @@ pub fn final_outcome(reason: FailureReason) -> Outcome {
         | FailureReason::WorkspaceFailed
         | FailureReason::RepoMissing
         | FailureReason::AgentError
-        | FailureReason::AgentMissing => Outcome::Failed,
+        | FailureReason::AgentMissing
+        | FailureReason::OomKilled => Outcome::Failed,
         FailureReason::Cancelled | FailureReason::Superseded => Outcome::Cancelled,
     }
 }

@@ -113,6 +113,7 @@ pub(crate) fn exited(attempt: AttemptRef, code: i32) -> Event {
                     user_cpu: 1,
                     system_cpu: 2,
                     peak_memory: 3,
+                    oom_killed: false,
                 },
             },
             ended_at: Timestamp(3_000),

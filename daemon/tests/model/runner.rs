@@ -180,6 +180,7 @@ fn run(end: End) -> Run {
                 user_cpu: 0,
                 system_cpu: 0,
                 peak_memory: 0,
+                oom_killed: false,
             },
         },
     }

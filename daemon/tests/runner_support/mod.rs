@@ -225,6 +225,10 @@ impl Case {
             idle_timeout: None,
             transcript_limit: 8 << 20,
             open_files: None,
+            cgroup: None,
+            memory: None,
+            pids: None,
+            cpu: None,
         };
         let dir = AttemptDir::of(base.path(), attempt);
         dir.create().unwrap();

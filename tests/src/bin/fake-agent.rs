@@ -11,13 +11,17 @@
 use std::{
     env,
     fs::{File, OpenOptions},
-    io::{self, BufReader, Read as _, Write as _},
+    io::{self, BufReader, IoSlice, Read as _, Write as _},
+    os::{fd::AsRawFd as _, unix::net::UnixStream},
     path::Path,
     process::{Command, ExitCode, Stdio},
 };
 
 use nix::{
-    sys::signal::{SigSet, Signal},
+    sys::{
+        signal::{SigSet, Signal},
+        socket::{ControlMessage, MsgFlags, sendmsg},
+    },
     unistd::{pause, setsid},
 };
 
@@ -46,6 +50,8 @@ fn main() -> io::Result<ExitCode> {
         ["line", count] => line(number(count)),
         ["paced", tokens, progress] => paced(tokens, progress),
         ["once", runs, slots, count] => once(runs, Path::new(slots), number(count)),
+        ["bomb"] => bomb(),
+        ["lend", socket] => lend(socket),
         other => Err(io::Error::other(format!("unknown: {other:?}"))),
     }
 }
@@ -91,6 +97,20 @@ fn start(what: &str, pids: &str, bare: bool) -> io::Result<std::process::Child> 
         command.env_clear();
     }
     command.spawn()
+}
+
+/// As many of itself as it can have; then all of them stay.
+fn bomb() -> io::Result<ExitCode> {
+    [Signal::SIGTERM]
+        .into_iter()
+        .collect::<SigSet>()
+        .thread_block()?;
+    let mut command = Command::new(env::current_exe()?);
+    command.arg("bomb").stdin(Stdio::null());
+    while command.spawn().is_ok() {}
+    loop {
+        pause();
+    }
 }
 
 /// Waits until a process has said that it is there.
@@ -162,6 +182,23 @@ fn once(runs: &str, slots: &Path, count: u64) -> io::Result<ExitCode> {
     }
     let room = if held.is_some() { "" } else { " too many" };
     append(runs, &format!("{task}{room}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Connects to a socket and gives the connection away through its standard
+/// input.
+fn lend(socket: &str) -> io::Result<ExitCode> {
+    let connection = UnixStream::connect(socket)?;
+    let fds = [connection.as_raw_fd()];
+    let rights = [ControlMessage::ScmRights(&fds)];
+    let stdin = io::stdin();
+    sendmsg::<()>(
+        stdin.as_raw_fd(),
+        &[IoSlice::new(&[0])],
+        &rights,
+        MsgFlags::empty(),
+        None,
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -175,6 +175,15 @@ async fn the_interface_refuses_what_agentctl_would_not_send() {
             }),
             "limits.timeout",
         ),
+        (
+            with(&|r| {
+                r.limits = Some(v1::Limits {
+                    memory: Some(1),
+                    ..v1::Limits::default()
+                })
+            }),
+            "limits.memory",
+        ),
     ] {
         let status = client.submit(request).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{named}: {status:?}");

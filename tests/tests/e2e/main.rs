@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod authority;
 mod bad_input;
 mod cancel;
 mod faults;
+mod hostile;
 mod interface;
 mod limits;
 mod list;
@@ -12,6 +14,7 @@ mod output;
 mod recovery;
 mod refusal;
 mod rerun;
+mod resources;
 mod restart;
 mod run;
 mod runner;

@@ -64,6 +64,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "spool",
             "workspace",
             "clock",
+            "process",
         ],
     ),
 ];
@@ -87,6 +88,7 @@ const PARTS: &[(&str, &str, &[&str])] = &[
         &["Beat", "Outbox", "Report", "ToRunner", "Vitals"],
     ),
     ("rpc", "spool", &["StateDir"]),
+    ("rpc", "process", &["Origin", "origin", "start_ticks"]),
     ("rpc", "workspace", &["locate_repo"]),
     (
         "rpc",

@@ -133,5 +133,6 @@ fn exit(exit: v1::Exit) -> Result<Exit, Failure> {
         user_cpu: exit.user_cpu,
         system_cpu: exit.system_cpu,
         peak_memory: exit.peak_memory,
+        oom_killed: exit.oom_killed,
     })
 }

@@ -41,7 +41,7 @@ codes!(Outcome, "outcome":
 codes!(FailureReason, "failure reason":
     RunnerLost = 1, HostRebooted = 2, SpawnFailed = 3, StartTimeout = 4, Timeout = 5,
     WorkspaceFailed = 6, RepoMissing = 7, AgentError = 8, AgentMissing = 9, Cancelled = 10,
-    Superseded = 11, Idle = 20, QueueExpired = 21);
+    Superseded = 11, Idle = 20, QueueExpired = 21, OomKilled = 30);
 codes!(What, "event":
     Submitted = 1, Claimed = 2, WorkspaceReady = 3, Registered = 4, Started = 5, Adopted = 6,
     StopRequested = 7, Retry = 8, Finished = 9);

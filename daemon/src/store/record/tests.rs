@@ -67,6 +67,7 @@ fn full_attempt() -> Attempt {
             user_cpu: 3,
             system_cpu: 4,
             peak_memory: 5,
+            oom_killed: false,
         }),
         ending: Some(Ending {
             outcome: Outcome::Interrupted,
@@ -84,6 +85,9 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn what_is_encoded_is_decoded() {
     let mut task = full_task();
+    task.spec.limits.memory = Some(1 << 40);
+    task.spec.limits.pids = Some(5);
+    task.spec.limits.cpu = Some(1500);
     for state in [
         task.state.clone(),
         State::Queued(Hold::None),
@@ -108,6 +112,7 @@ fn what_is_encoded_is_decoded() {
     let mut bare = full_attempt();
     bare.exit = bare.exit.map(|exit| Exit {
         status: Status::Code(0),
+        oom_killed: true,
         ..exit
     });
     bare.workspace = None;

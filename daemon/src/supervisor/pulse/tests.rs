@@ -99,6 +99,7 @@ fn supervisor(state: &StateDir) -> (Supervisor, mpsc::Receiver<Report>) {
         boot_id: "boot".to_owned(),
         socket,
         open_files: None,
+        groups: None,
     };
     let supervisor = Supervisor::new(place, reports, soon);
     supervisor.watch_pulses();
