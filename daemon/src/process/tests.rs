@@ -155,20 +155,24 @@ fn a_sweep_spares_the_daemon_that_makes_it() {
     assert_eq!(swept(1, &[10]), [10, 11, 12, 13, 14, 15, 16, 17, 18]);
 }
 
+/// Says that it is ready and stays as it is: in the middle of an exec a process
+/// has no environment to be known by.
+const STAY: &str = "echo; kill -STOP $$";
+
 #[test]
 fn agents_are_known_by_marker_and_by_ancestors() {
     let come_from = |child: &Child| {
         let name = identity(child.id()).unwrap().unwrap();
         origin(child.id(), name.start_ticks).unwrap()
     };
-    let mut outside = shell("echo; exec sleep 1000", None);
+    let mut outside = shell(STAY, None);
     assert_eq!(come_from(&outside), Origin::Outside);
-    let mut marked = shell("echo; exec sleep 1000", Some(&marker(3)));
+    let mut marked = shell(STAY, Some(&marker(3)));
     let attempt = Origin::Attempt(format!("1.{}", std::process::id()));
     assert_eq!(come_from(&marked), attempt);
 
     // Without the marker, in a session of its own: its parent tells.
-    let script = "env -u AGENTD_ATTEMPT setsid sh -c 'echo $$; exec sleep 1000' & wait";
+    let script = "env -u AGENTD_ATTEMPT setsid sh -c 'echo $$; kill -STOP $$' & wait";
     let mut parent = Command::new("sh");
     parent.args(["-c", script]).stdout(Stdio::piped());
     for variable in [Marker::VARIABLE, Marker::RUNNER] {
