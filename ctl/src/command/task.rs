@@ -285,10 +285,10 @@ fn canonical_repo(path: &Path) -> Result<String, Error> {
 /// The first line that says something, or the command.
 fn title_of(prompt: &str, command: &[String]) -> String {
     let first = prompt.lines().map(str::trim).find(|line| !line.is_empty());
-    match first {
-        Some(line) => cut(line, TITLE_WIDTH),
-        None => cut(&quoted(command), TITLE_WIDTH),
-    }
+    let text = first.map_or_else(|| quoted(command), str::to_owned);
+    // A tab in a prompt, a newline in a script: a title is one line.
+    let text = text.replace(char::is_control, " ");
+    cut(&text, TITLE_WIDTH)
 }
 
 /// `key=value`.
@@ -340,4 +340,26 @@ fn parse_limit(text: &str) -> Result<Span, String> {
         return Err("it must be longer than nothing".to_owned());
     }
     Ok(span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_is_one_short_line() {
+        let script = ["sh", "-c", "echo a\necho b"].map(str::to_owned);
+        for (prompt, command, title) in [
+            (
+                "\n  fix\tthe build \nand the docs",
+                &[][..],
+                "fix the build",
+            ),
+            ("", &script[..], "sh -c 'echo a echo b'"),
+        ] {
+            assert_eq!(title_of(prompt, command), title);
+        }
+        let long = title_of(&"word ".repeat(100), &[]);
+        assert!(long.chars().count() <= TITLE_WIDTH, "{long}");
+    }
 }
