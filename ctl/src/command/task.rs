@@ -287,8 +287,8 @@ fn title_of(prompt: &str, command: &[String]) -> String {
     let first = prompt.lines().map(str::trim).find(|line| !line.is_empty());
     let text = first.map_or_else(|| quoted(command), str::to_owned);
     // A tab in a prompt, a newline in a script: a title is one line.
-    let text = text.replace(char::is_control, " ");
-    cut(&text, TITLE_WIDTH)
+    let words: Vec<&str> = text.split_whitespace().collect();
+    cut(&words.join(" ").replace(char::is_control, " "), TITLE_WIDTH)
 }
 
 /// `key=value`.
@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_title_is_one_short_line() {
-        let script = ["sh", "-c", "echo a\necho b"].map(str::to_owned);
+        let script = ["sh", "-c", "echo a\n  echo b"].map(str::to_owned);
         for (prompt, command, title) in [
             (
                 "\n  fix\tthe build \nand the docs",
