@@ -9,6 +9,7 @@ use crate::{
     autostart,
     client::Client,
     command::{
+        explain::Explain,
         logs::Logs,
         ls::Ls,
         pause::Pause,
@@ -65,6 +66,7 @@ enum Command {
     #[command(visible_alias = "list")]
     Ls(Ls),
     Show(Show),
+    Explain(Explain),
     Logs(Logs),
     Watch(Watch),
     Wait(Wait),
@@ -87,6 +89,7 @@ impl Command {
             Self::Submit(args) => args.run(cx).await,
             Self::Ls(args) => args.run(cx).await,
             Self::Show(args) => args.run(cx).await,
+            Self::Explain(args) => args.run(cx).await,
             Self::Logs(args) => args.run(cx).await,
             Self::Watch(args) => args.run(cx).await,
             Self::Wait(args) => args.run(cx).await,

@@ -134,6 +134,11 @@ impl Client {
         self.ask(q, async |mut c, q| c.get(q).await).await
     }
 
+    pub(crate) async fn explain(&self, id: u64) -> Result<v1::ExplainResponse, Error> {
+        let q = v1::ExplainRequest { id };
+        self.ask(q, async |mut c, q| c.explain(q).await).await
+    }
+
     pub(crate) async fn list(&self, q: v1::ListRequest) -> Result<v1::ListResponse, Error> {
         self.ask(q, async |mut c, q| c.list(q).await).await
     }

@@ -6,6 +6,7 @@
 //! - `client` speaks to the daemon, `socket` finds it, `autostart` starts it.
 //! - `view` is what JSON output looks like, `output` writes it and everything
 //!   else; nothing is printed past it.
+//! - `story` puts into words what the daemon tells of a task.
 //! - `error` is the one error type, with its exit codes.
 //!
 //! It keeps no state, reads no file of the daemon and links none of its code:
@@ -24,6 +25,7 @@ mod id;
 mod output;
 mod reconnect;
 mod socket;
+mod story;
 mod view;
 mod when;
 

@@ -29,6 +29,8 @@ pub(crate) const TASKS: &str = "agentctl.tasks/v1";
 pub(crate) const ATTEMPT: &str = "agentctl.attempt/v1";
 /// One event.
 pub(crate) const EVENT: &str = "agentctl.event/v1";
+/// The story of a task.
+pub(crate) const EXPLANATION: &str = "agentctl.explanation/v1";
 /// The daemon.
 pub(crate) const STATUS: &str = "agentctl.status/v1";
 /// The versions.

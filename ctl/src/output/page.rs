@@ -138,7 +138,7 @@ impl Page {
         if task.priority != 0 {
             self.field("priority", &task.priority.to_string());
         }
-        self.field("limits", &limits(task.limits.as_ref()));
+        self.field("limits", &limits_text(task.limits.as_ref()));
         self.time("created", task.created_at);
         self.time("finished", task.finished_at);
     }
@@ -233,7 +233,8 @@ impl Page {
     }
 }
 
-fn limits(limits: Option<&v1::Limits>) -> String {
+/// Limits in words, those that are set.
+pub(crate) fn limits_text(limits: Option<&v1::Limits>) -> String {
     let Some(limits) = limits else {
         return String::new();
     };

@@ -233,6 +233,10 @@ impl Control for Canned {
         self.find(request.into_inner().id).map(Response::new)
     }
 
+    async fn explain(&self, _q: Request<v1::ExplainRequest>) -> Reply<v1::ExplainResponse> {
+        not_here()
+    }
+
     async fn list(&self, request: Request<v1::ListRequest>) -> Reply<v1::ListResponse> {
         let script = self.ask(Asked::List(request.into_inner()));
         let tasks = script.tasks.values().rev();

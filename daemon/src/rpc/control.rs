@@ -11,6 +11,7 @@ use tonic::{Code, Request, Response, Status};
 use super::{
     Shared,
     error::Failure,
+    explain::explain,
     from_proto, logs,
     peer::{self, Names},
     query::{list, whole},
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    dispatcher::{CancelOrder, Cancelled, RerunOrder, Submitted},
+    dispatcher::{CancelOrder, Cancelled, RerunOrder, Submitted, Trouble},
     store::COUNT_BOUND,
     task::{
         id::{Revision, TaskId},
@@ -174,6 +175,32 @@ impl v1::control_server::Control for ControlService {
             .read(move |reader| whole(reader, id, around, &dispatcher));
         let answer = found.await?.ok_or_else(|| Failure::not_found(id))?;
         Ok(Response::new(answer))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
+        let id = from_proto::task_id(request.into_inner().id)?;
+        let trouble = self.shared.dispatcher.trouble();
+        let phase = self.shared.dispatcher.phase();
+        let around = self.shared.around();
+        let told = self
+            .shared
+            .read(move |reader| explain(reader, id, around))
+            .await?
+            .ok_or_else(|| Failure::not_found(id))?;
+        let (disk_free, disk_needed) = match trouble {
+            Some(Trouble::Disk { free, needed }) => (free, needed),
+            Some(Trouble::Store(_)) | None => (0, 0),
+        };
+        Ok(Response::new(v1::ExplainResponse {
+            phase: phase.as_str().to_owned(),
+            trouble: trouble.map_or_else(String::new, |trouble| trouble.to_string()),
+            disk_free,
+            disk_needed,
+            ..told
+        }))
     }
 
     async fn list(

@@ -25,8 +25,9 @@ use super::{
 use crate::dispatcher::Handle;
 
 /// The calls that change nothing.
-const READS: [&str; 7] = [
+const READS: [&str; 8] = [
     "Get",
+    "Explain",
     "List",
     "ListStream",
     "Logs",

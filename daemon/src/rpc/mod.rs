@@ -7,6 +7,7 @@
 mod accept;
 mod control;
 mod error;
+mod explain;
 mod from_proto;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;

@@ -85,7 +85,7 @@ fn workspace_mode(mode: WorkspaceMode) -> v1::WorkspaceMode {
     }
 }
 
-fn limits(limits: Limits) -> v1::Limits {
+pub(super) fn limits(limits: Limits) -> v1::Limits {
     v1::Limits {
         start_timeout: limits.start_timeout,
         timeout: limits.timeout,

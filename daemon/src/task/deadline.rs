@@ -70,6 +70,18 @@ pub fn waits(task: &Task, now: Moment) -> [Option<(u64, Ends)>; 2] {
 }
 
 impl Ends {
+    /// The word in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Backoff => "backoff",
+            Self::QueueTtl => "queue_ttl",
+            Self::StartTimeout => "start_timeout",
+            Self::Timeout => "timeout",
+            Self::Stop => "stop",
+        }
+    }
+
     /// Why an attempt is stopped at this end; `None`: no attempt is.
     #[must_use]
     pub fn stop_reason(self) -> Option<StopReason> {

@@ -43,6 +43,7 @@ pub mod reason;
 pub mod recovery;
 pub mod retry;
 pub mod schedule;
+pub mod sequel;
 pub mod spec;
 pub mod state;
 pub mod transition;

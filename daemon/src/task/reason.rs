@@ -55,6 +55,20 @@ pub enum Class {
     Person,
 }
 
+impl Class {
+    /// The word in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Infrastructure => "infrastructure",
+            Self::Workspace => "workspace",
+            Self::Agent => "agent",
+            Self::Limit => "limit",
+            Self::Person => "person",
+        }
+    }
+}
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $class:ident;)*) => {
         /// The classified cause of a failure.

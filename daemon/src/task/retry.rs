@@ -29,30 +29,55 @@ pub enum Retry {
 /// jitter), so that tasks that failed together do not come back together.
 #[must_use]
 pub fn after(task: &Task, reason: FailureReason, now: Moment, random: u64) -> Retry {
+    let counts = Counts {
+        spent: task.spent,
+        lost_streak: task.lost_streak,
+    };
+    match refusal(reason, counts, task.spec.limits.max_attempts()) {
+        Some(why) => Retry::No(why),
+        None => Retry::At(now.plus_millis(backoff(task.spent, random))),
+    }
+}
+
+/// What is counted over the attempts of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Attempts that count against `max_attempts`.
+    pub spent: u32,
+    /// `runner_lost` so often in a row.
+    pub lost_streak: u32,
+}
+
+/// Why no attempt follows one that failed for `reason`, which is counted
+/// already; `None` if one does.
+#[must_use]
+pub fn refusal(reason: FailureReason, counts: Counts, max_attempts: u32) -> Option<&'static str> {
     match reason.class() {
         Class::Infrastructure => {}
-        Class::Workspace => return Retry::No("workspace failures are not retried"),
-        Class::Agent => return Retry::No("the agent's own failures are not retried"),
-        Class::Limit => return Retry::No("a limit was reached"),
-        Class::Person => return Retry::No("a person ended it"),
+        Class::Workspace => return Some("workspace failures are not retried"),
+        Class::Agent => return Some("the agent's own failures are not retried"),
+        Class::Limit => return Some("a limit was reached"),
+        Class::Person => return Some("a person ended it"),
     }
-    if task.lost_streak >= POISON_STREAK {
-        return Retry::No("its runner was lost too often in a row");
+    if counts.lost_streak >= POISON_STREAK {
+        return Some("its runner was lost too often in a row");
     }
-    if task.spent >= task.spec.limits.max_attempts() {
-        return Retry::No("no attempts left");
-    }
-    Retry::At(now.plus_millis(backoff(task.spent, random)))
+    (counts.spent >= max_attempts).then_some("no attempts left")
 }
 
 /// The wait before the attempt that follows `spent` others, milliseconds.
 #[must_use]
 pub fn backoff(spent: u32, random: u64) -> u64 {
+    random % (longest_backoff(spent) + 1)
+}
+
+/// The longest that [`backoff`] gives, milliseconds.
+#[must_use]
+pub fn longest_backoff(spent: u32) -> u64 {
     let doublings = spent.saturating_sub(1).min(32);
-    let interval = INITIAL_INTERVAL
+    INITIAL_INTERVAL
         .saturating_mul(BACKOFF_COEFFICIENT.saturating_pow(doublings))
-        .min(MAXIMUM_INTERVAL);
-    random % (interval + 1)
+        .min(MAXIMUM_INTERVAL)
 }
 
 /// What is left `now` of a wait until `until`, milliseconds. Never more than

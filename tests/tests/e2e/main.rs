@@ -5,6 +5,7 @@
 mod authority;
 mod bad_input;
 mod cancel;
+mod explain;
 mod faults;
 mod hostile;
 mod interface;

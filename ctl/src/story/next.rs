@@ -1,0 +1,177 @@
+//! What holds a task, what lifts that, and what comes next.
+
+use std::time::Duration;
+
+use agentd_proto::v1::{self, State};
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::{decision, outcome};
+use crate::{
+    output::page::bytes,
+    view::state_word,
+    when::{between, human, local},
+};
+
+/// What is so now, and what will be: a few short lines.
+pub(crate) fn next(told: &v1::ExplainResponse, now: Timestamp, zone: &TimeZone) -> Vec<String> {
+    let task = told.task.clone().unwrap_or_default();
+    let clock = Clock { now, zone };
+    let mut lines = Vec::new();
+    match task.state() {
+        State::Queued => {
+            lines.push(held(told, &task, clock));
+            if let Some(at) = wait(told, "queue_ttl") {
+                let at = clock.at(at);
+                lines.push(format!(
+                    "fails as queue_expired {at} unless it starts before"
+                ));
+            }
+        }
+        State::Starting => {
+            lines.push("is being started".to_owned());
+            if let Some(at) = wait(told, "start_timeout") {
+                lines.push(format!(
+                    "that may take until {} (start_timeout)",
+                    clock.at(at)
+                ));
+            }
+            lines.extend(if_lost(told));
+        }
+        State::Running => {
+            lines.push("runs".to_owned());
+            if let Some(at) = wait(told, "timeout") {
+                lines.push(format!(
+                    "is stopped {} if it has not ended (timeout)",
+                    clock.at(at)
+                ));
+            }
+            let idle = told.limits.as_ref().and_then(|limits| limits.idle_timeout);
+            if let Some(idle) = idle.filter(|&idle| idle != 0) {
+                lines.push(format!(
+                    "is stopped after {} without output, CPU time or a new process (idle_timeout)",
+                    human(Duration::from_millis(idle))
+                ));
+            }
+            lines.extend(if_lost(told));
+        }
+        State::Stopping => {
+            lines.push(format!("is being stopped ({})", task.stop_reason));
+            let grace = told.limits.as_ref().and_then(|limits| limits.kill_grace);
+            lines.extend(grace.map(|grace| {
+                let grace = human(Duration::from_millis(grace));
+                format!("is killed after a grace of at most {grace}")
+            }));
+            lines.extend(
+                told.expected
+                    .as_ref()
+                    .map(|s| format!("then: {}", decision(s))),
+            );
+        }
+        State::Succeeded => lines.push(format!(
+            "nothing more happens; agentctl rerun {} --force runs it again",
+            task.id
+        )),
+        State::Failed | State::Cancelled | State::Interrupted | State::Aborted => {
+            lines.push(format!(
+                "nothing more happens by itself; agentctl rerun {} runs it again",
+                task.id
+            ));
+        }
+        State::Unspecified => lines.push(format!("is {}", state_word(task.state()))),
+    }
+    let ended = crate::view::is_final(task.state());
+    if !ended && task.state() != State::Queued {
+        lines.extend(unusual(told));
+    }
+    if let Some(holder) = told.key_holder.as_ref().filter(|_| ended) {
+        lines.push(format!(
+            "task {} ({}) has its key now",
+            holder.task,
+            outcome(holder)
+        ));
+    }
+    lines
+}
+
+/// How points in time are told.
+#[derive(Clone, Copy)]
+struct Clock<'a> {
+    now: Timestamp,
+    zone: &'a TimeZone,
+}
+
+impl Clock<'_> {
+    /// `at 2026-03-01 12:00:35 (in 35.0s)`.
+    fn at(self, at: i64) -> String {
+        let left = between(self.now.as_millisecond(), at).unwrap_or_default();
+        let at = local(at, self.zone).unwrap_or_default();
+        format!("at {at} (in {})", human(left))
+    }
+}
+
+fn wait(told: &v1::ExplainResponse, kind: &str) -> Option<i64> {
+    told.waits.iter().find(|w| w.kind == kind).map(|w| w.at)
+}
+
+fn if_lost(told: &v1::ExplainResponse) -> Option<String> {
+    let expected = told.expected.as_ref()?;
+    Some(format!("should its runner be lost: {}", decision(expected)))
+}
+
+/// What keeps the daemon as a whole from going on.
+fn unusual(told: &v1::ExplainResponse) -> Option<String> {
+    match told.phase.as_str() {
+        "recovering" => Some(
+            "the daemon still looks at what it found at its start, and starts nothing new \
+             before: agentctl status, agentctl recover"
+                .to_owned(),
+        ),
+        "store_failed" => Some(format!("nothing changes now: {}", told.trouble)),
+        _ => None,
+    }
+}
+
+/// What holds a queued task, and what lifts that.
+fn held(told: &v1::ExplainResponse, task: &v1::Task, clock: Clock<'_>) -> String {
+    let hold = task.hold.clone().unwrap_or_default();
+    match hold.kind.as_str() {
+        "backoff" => format!(
+            "pauses after a failed attempt until {}, then takes the next free slot",
+            clock.at(hold.until).trim_start_matches("at ")
+        ),
+        "key_busy" => {
+            let holder = told.key_holder.as_ref().filter(|k| k.task == hold.task);
+            let how = holder.map_or_else(String::new, |k| format!(" ({})", outcome(k)));
+            format!(
+                "waits behind task {}{how}: tasks of a key run one at a time, oldest first",
+                hold.task
+            )
+        }
+        "agent_paused" => format!(
+            "agent {0} is paused: agentctl resume {0} lifts that",
+            task.agent
+        ),
+        "paused" => "everything is paused: agentctl resume lifts that".to_owned(),
+        "daemon_draining" => {
+            "the daemon is to end and starts nothing new: it runs after the next start".to_owned()
+        }
+        "disk_full" => {
+            let missing = told.disk_needed.saturating_sub(told.disk_free);
+            format!(
+                "the disk is too full: {} are free, {} have to be (daemon.min_free_disk): \
+                 it goes on once {} more are free",
+                bytes(told.disk_free),
+                bytes(told.disk_needed),
+                bytes(missing)
+            )
+        }
+        "" | "none" => match told.phase.as_str() {
+            "stopping" => "the daemon ends: it runs after the next start".to_owned(),
+            _ => unusual(told).unwrap_or_else(|| {
+                let agent = &task.agent;
+                format!("waits for a free slot: of all, of agent {agent} or of its repository")
+            }),
+        },
+        other => format!("is held: {other}"),
+    }
+}

@@ -1,0 +1,394 @@
+//! The stories that there are today, as a person reads them.
+
+use agentd_proto::v1::{self, State};
+use jiff::{Timestamp, tz::TimeZone};
+
+use crate::command::explain::{View, page};
+
+/// 2026-03-01 07:00:00 UTC.
+const NOW: i64 = 1_772_348_400_000;
+const SECOND: i64 = 1000;
+const MINUTE: i64 = 60 * SECOND;
+
+/// A story in the making; each event is a minute after the one before it.
+struct Tale {
+    told: v1::ExplainResponse,
+    at: i64,
+}
+
+impl Tale {
+    fn new(state: State) -> Self {
+        let told = v1::ExplainResponse {
+            task: Some(v1::Task {
+                id: 42,
+                lineage: 42,
+                trigger: v1::Trigger::Manual.into(),
+                agent: "claude".to_owned(),
+                agent_type: "command".to_owned(),
+                title: "mend the flaky test".to_owned(),
+                user: "ann".to_owned(),
+                key: "claude:/src/app:12".to_owned(),
+                workspace_mode: v1::WorkspaceMode::Worktree.into(),
+                state: state.into(),
+                ..v1::Task::default()
+            }),
+            limits: Some(v1::Limits {
+                start_timeout: Some(60_000),
+                timeout: Some(3_600_000),
+                kill_grace: Some(10_000),
+                max_attempts: Some(3),
+                idle_timeout: Some(1_800_000),
+                ..v1::Limits::default()
+            }),
+            phase: "ready".to_owned(),
+            ..v1::ExplainResponse::default()
+        };
+        let tale = Self {
+            told,
+            at: NOW - 30 * MINUTE,
+        };
+        tale.event("submitted", "", 0, State::Queued)
+    }
+
+    fn task(mut self, change: impl FnOnce(&mut v1::Task)) -> Self {
+        change(self.told.task.get_or_insert_default());
+        self
+    }
+
+    fn told(mut self, change: impl FnOnce(&mut v1::ExplainResponse)) -> Self {
+        change(&mut self.told);
+        self
+    }
+
+    fn event(mut self, what: &str, why: &str, attempt: u32, state: State) -> Self {
+        self.told.events.push(v1::Event {
+            revision: 100 + u64::try_from(self.told.events.len()).unwrap(),
+            task: 42,
+            attempt,
+            at: self.at,
+            what: what.to_owned(),
+            why: why.to_owned(),
+            state: state.into(),
+        });
+        self.at += MINUTE;
+        self
+    }
+
+    /// A claim, and the attempt.
+    fn claimed(mut self, number: u32) -> Self {
+        self.told.attempts.push(v1::Attempt {
+            task: 42,
+            number,
+            workspace: "/w/12".to_owned(),
+            branch: "agent/claude-12".to_owned(),
+            claimed_at: self.at,
+            ..v1::Attempt::default()
+        });
+        self.event("claimed", "", number, State::Starting)
+    }
+
+    /// A claim, and all that comes before the agent's work.
+    fn runs(self, number: u32) -> Self {
+        let tale = self.claimed(number);
+        let tale = match number {
+            1 => tale.event(
+                "workspace_ready",
+                "/w/12 on branch agent/claude-12",
+                1,
+                State::Starting,
+            ),
+            _ => tale,
+        };
+        tale.event("registered", "runner pid 700", number, State::Starting)
+            .event("started", "agent pid 701", number, State::Running)
+    }
+
+    /// How the newest attempt ended, and what followed.
+    fn sequel(mut self, reason: &str, sequel: v1::Sequel) -> Self {
+        let attempt = self.told.attempts.last_mut().unwrap();
+        attempt.failure_reason = reason.to_owned();
+        self.told.sequels.push(v1::Sequel {
+            attempt: attempt.number,
+            reason: reason.to_owned(),
+            max_attempts: 3,
+            max_lost_streak: 3,
+            ..sequel
+        });
+        self
+    }
+
+    fn finished(self, reason: &str, why: &str, state: State) -> Self {
+        let attempt = self.told.attempts.last().map_or(0, |a| a.number);
+        self.task(|task| task.failure_reason = reason.to_owned())
+            .event("finished", why, attempt, state)
+    }
+
+    fn text(&self) -> String {
+        page(&self.told, now(), &TimeZone::UTC, false)
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millisecond(NOW).unwrap()
+}
+
+fn retry(class: &str, spent: u32, lost_streak: u32) -> v1::Sequel {
+    v1::Sequel {
+        follows: "retry".to_owned(),
+        class: class.to_owned(),
+        spent,
+        lost_streak,
+        longest_backoff: 1000 << (spent - 1),
+        ..v1::Sequel::default()
+    }
+}
+
+fn refused(class: &str, why: &str, spent: u32) -> v1::Sequel {
+    v1::Sequel {
+        follows: "refused".to_owned(),
+        class: class.to_owned(),
+        why: why.to_owned(),
+        spent,
+        ..v1::Sequel::default()
+    }
+}
+
+fn relative(task: u64, state: State, reason: &str) -> v1::Relative {
+    v1::Relative {
+        task,
+        state: state.into(),
+        failure_reason: reason.to_owned(),
+        message: String::new(),
+    }
+}
+
+fn held(kind: &str, until: i64, behind: u64) -> Tale {
+    Tale::new(State::Queued).task(|task| {
+        task.hold = Some(v1::Hold {
+            kind: kind.to_owned(),
+            until,
+            task: behind,
+        });
+    })
+}
+
+#[test]
+fn what_holds_a_task_and_what_lifts_that() {
+    let behind = held("key_busy", 0, 41)
+        .told(|told| told.key_holder = Some(relative(41, State::Running, "")));
+    let full = held("disk_full", 0, 0).told(|told| {
+        told.disk_free = 12 << 20;
+        told.disk_needed = 100 << 20;
+    });
+    let ttl = held("none", 0, 0).told(|told| {
+        told.waits = vec![v1::Wait {
+            kind: "queue_ttl".to_owned(),
+            at: NOW + 90 * SECOND,
+        }];
+    });
+    let recovering = held("none", 0, 0).told(|told| told.phase = "recovering".to_owned());
+    let nows = [
+        behind,
+        held("agent_paused", 0, 0),
+        held("paused", 0, 0),
+        held("daemon_draining", 0, 0),
+        full,
+        held("backoff", NOW + 35 * SECOND, 0),
+        ttl,
+        recovering,
+    ]
+    .map(|tale| tale.text().split_once("now\n").unwrap().1.to_owned());
+    insta::assert_snapshot!(nows.concat());
+}
+
+#[test]
+fn queued_behind_a_key() {
+    let tale = held("key_busy", 0, 41)
+        .told(|told| told.key_holder = Some(relative(41, State::Running, "")));
+    insta::assert_snapshot!(tale.text());
+}
+
+#[test]
+fn adopted_after_a_restart() {
+    let tale = Tale::new(State::Running)
+        .runs(1)
+        .event("adopted", "runner pid 700", 1, State::Running)
+        .told(|told| {
+            told.expected = Some(v1::Sequel {
+                attempt: 1,
+                reason: "runner_lost".to_owned(),
+                max_attempts: 3,
+                max_lost_streak: 3,
+                ..retry("infrastructure", 1, 1)
+            });
+            told.waits = vec![v1::Wait {
+                kind: "timeout".to_owned(),
+                at: NOW + 33 * MINUTE,
+            }];
+        });
+    insta::assert_snapshot!(tale.text());
+}
+
+fn lost_and_retried() -> Tale {
+    Tale::new(State::Succeeded)
+        .runs(1)
+        .sequel("runner_lost", retry("infrastructure", 1, 1))
+        .event("retry", "runner_lost: the runner died", 1, State::Queued)
+        .runs(2)
+        .sequel(
+            "",
+            v1::Sequel {
+                follows: "nothing".to_owned(),
+                spent: 2,
+                ..v1::Sequel::default()
+            },
+        )
+        .finished("", "exit code 0", State::Succeeded)
+}
+
+#[test]
+fn tried_again_after_a_lost_runner() {
+    insta::assert_snapshot!(lost_and_retried().text());
+}
+
+#[test]
+fn the_agents_own_failure_is_not_tried_again() {
+    let why = "the agent's own failures are not retried";
+    let tale = Tale::new(State::Failed)
+        .runs(1)
+        .sequel("agent_error", refused("agent", why, 1))
+        .finished("agent_error", "exit code 3", State::Failed);
+    insta::assert_snapshot!(tale.text());
+}
+
+#[test]
+fn lost_too_often() {
+    let why = "its runner was lost too often in a row";
+    let mut last = refused("infrastructure", why, 3);
+    last.lost_streak = 3;
+    let lost = |tale: Tale, number| {
+        tale.runs(number)
+            .sequel("runner_lost", retry("infrastructure", number, number))
+            .event(
+                "retry",
+                "runner_lost: the runner died",
+                number,
+                State::Queued,
+            )
+    };
+    let tale = lost(lost(Tale::new(State::Interrupted), 1), 2)
+        .told(|told| told.attempts[1].epoch = 1)
+        .runs(3)
+        .told(|told| told.attempts[2].epoch = 2)
+        .sequel("runner_lost", last)
+        .finished("runner_lost", "the runner died", State::Interrupted);
+    insta::assert_snapshot!(tale.text());
+}
+
+#[test]
+fn superseded() {
+    let tale = Tale::new(State::Cancelled)
+        .finished("superseded", "superseded by task 43", State::Cancelled)
+        .told(|told| told.key_holder = Some(relative(43, State::Running, "")));
+    insta::assert_snapshot!(tale.text());
+}
+
+#[test]
+fn a_claim_that_came_to_nothing() {
+    let tale = held("none", 0, 0)
+        .claimed(1)
+        .sequel(
+            "spawn_failed",
+            v1::Sequel {
+                follows: "uncounted".to_owned(),
+                ..v1::Sequel::default()
+            },
+        )
+        .event(
+            "retry",
+            "the daemon died before the runner was started",
+            1,
+            State::Queued,
+        );
+    insta::assert_snapshot!(tale.text());
+}
+
+#[test]
+fn cancelled_while_starting() {
+    let tale = Tale::new(State::Cancelled)
+        .claimed(1)
+        .event("stop_requested", "cancelled by ann", 1, State::Stopping)
+        .sequel("cancelled", refused("person", "a person ended it", 1))
+        .finished(
+            "cancelled",
+            "cancelled; the runner did not start the agent",
+            State::Cancelled,
+        );
+    insta::assert_snapshot!(tale.text());
+}
+
+#[test]
+fn stopped_for_doing_nothing() {
+    let why = "no output, CPU time or new process for 1800000 ms";
+    let tale = Tale::new(State::Stopping)
+        .task(|task| task.stop_reason = "idle".to_owned())
+        .runs(1)
+        .event("stop_requested", why, 1, State::Stopping)
+        .told(|told| {
+            told.expected = Some(v1::Sequel {
+                attempt: 1,
+                reason: "idle".to_owned(),
+                max_attempts: 3,
+                ..retry("infrastructure", 1, 0)
+            });
+            told.phase = "recovering".to_owned();
+        });
+    insta::assert_snapshot!(tale.text());
+}
+
+#[test]
+fn timed_out() {
+    let why = "stopped after 3600000 ms, its timeout; signal 15";
+    let tale = Tale::new(State::Failed)
+        .runs(1)
+        .event(
+            "stop_requested",
+            "ran longer than 3600000 ms",
+            1,
+            State::Stopping,
+        )
+        .sequel("timeout", refused("infrastructure", "no attempts left", 3))
+        .finished("timeout", why, State::Failed);
+    insta::assert_snapshot!(tale.text());
+}
+
+#[test]
+fn a_chain_of_reruns() {
+    let tale = Tale::new(State::Cancelled)
+        .task(|task| {
+            task.rerun_of = 40;
+            task.trigger = v1::Trigger::Rerun.into();
+        })
+        .told(|told| {
+            told.ancestors = vec![
+                relative(38, State::Failed, "agent_error"),
+                relative(40, State::Cancelled, "cancelled"),
+            ];
+            told.events_left_out = 7;
+        })
+        .finished("cancelled", "cancelled by ann\u{1b}[2J", State::Cancelled);
+    insta::assert_snapshot!(tale.text());
+}
+
+#[test]
+fn for_scripts() {
+    let view = View::of(lost_and_retried().told, now(), &TimeZone::UTC);
+    let mut view = serde_json::to_value(view).unwrap();
+    // Tested where they are at home.
+    for known in ["task", "attempts", "events"] {
+        assert!(!view[known].is_null());
+        view.as_object_mut().unwrap().remove(known);
+    }
+    view["story"].as_array_mut().unwrap().truncate(2);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&view).unwrap());
+}

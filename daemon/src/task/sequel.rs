@@ -1,0 +1,132 @@
+//! What followed each attempt, and why: the rules of [`super::transition`] told
+//! of attempts that are over.
+//!
+//! Only the newest counts of a task are stored. As each attempt keeps how it
+//! ended, what was counted at any earlier time is found by counting again; a
+//! property compares that with what was decided.
+
+use super::{
+    attempt::{Attempt, Ending},
+    reason::{FailureReason, Outcome},
+    retry::{self, Counts},
+    state::{State, Task},
+};
+
+/// Whether another attempt follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follows {
+    /// None is needed: it succeeded.
+    Nothing,
+    /// One that this one does not count against: no agent was started.
+    Uncounted,
+    /// One after a pause.
+    Retry {
+        /// The pause at the most, milliseconds.
+        longest: u64,
+    },
+    /// None, and why.
+    Refused(&'static str),
+}
+
+/// What followed an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequel {
+    /// Its number.
+    pub attempt: u32,
+    /// What decided; none for a success.
+    pub reason: Option<FailureReason>,
+    /// What followed.
+    pub follows: Follows,
+    /// What was counted when it had ended, itself included.
+    pub counts: Counts,
+}
+
+/// What followed each attempt that has ended. `attempts` are all of a task,
+/// oldest first.
+#[must_use]
+pub fn sequels(attempts: &[Attempt], max_attempts: u32) -> Vec<Sequel> {
+    let mut counts = Counts::default();
+    let mut sequels = Vec::new();
+    for attempt in attempts {
+        let Some(ending) = &attempt.ending else {
+            break;
+        };
+        let follows = if was_never_started(ending) {
+            Follows::Uncounted
+        } else {
+            counts = counted(counts, ending.reason);
+            match (ending.reason, ending.outcome) {
+                (None, _) => Follows::Nothing,
+                (Some(_), Outcome::Aborted) => Follows::Refused("the agent declined"),
+                (
+                    Some(reason),
+                    Outcome::Succeeded
+                    | Outcome::Failed
+                    | Outcome::Cancelled
+                    | Outcome::Interrupted,
+                ) => after(reason, counts, max_attempts),
+            }
+        };
+        sequels.push(Sequel {
+            attempt: attempt.id.number,
+            reason: ending.reason,
+            follows,
+            counts,
+        });
+    }
+    sequels
+}
+
+/// What will follow the attempt that is under way: if its runner is lost, or
+/// once it has ended because of the stop that was asked for. `None` if none is
+/// under way.
+#[must_use]
+pub fn expected(task: &Task) -> Option<Sequel> {
+    let reason = match &task.state {
+        State::Starting | State::Running => FailureReason::RunnerLost,
+        State::Stopping { reason, .. } => reason.failure(),
+        State::Queued(_) | State::Finished(_) => return None,
+    };
+    let attempt = task.live_attempt()?.id.number;
+    // The claim has counted it as spent.
+    let before = Counts {
+        spent: task.spent.saturating_sub(1),
+        lost_streak: task.lost_streak,
+    };
+    let counts = counted(before, Some(reason));
+    Some(Sequel {
+        attempt,
+        reason: Some(reason),
+        follows: after(reason, counts, task.spec.limits.max_attempts()),
+        counts,
+    })
+}
+
+/// Only [`super::event::Event::NeverStarted`] ends an attempt as interrupted;
+/// what is lost is a failure of the attempt, whatever becomes of the task.
+fn was_never_started(ending: &Ending) -> bool {
+    ending.outcome == Outcome::Interrupted
+}
+
+fn counted(before: Counts, reason: Option<FailureReason>) -> Counts {
+    Counts {
+        spent: before.spent.saturating_add(1),
+        lost_streak: if reason == Some(FailureReason::RunnerLost) {
+            before.lost_streak.saturating_add(1)
+        } else {
+            0
+        },
+    }
+}
+
+fn after(reason: FailureReason, counts: Counts, max_attempts: u32) -> Follows {
+    match retry::refusal(reason, counts, max_attempts) {
+        Some(why) => Follows::Refused(why),
+        None => Follows::Retry {
+            longest: retry::longest_backoff(counts.spent),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;
