@@ -230,6 +230,14 @@ async fn a_thousand_go_on_after_an_interrupt() {
     assert!(first.stderr.contains(&says), "{says}: {}", first.stderr);
     assert!(left > 0, "{new}");
 
+    // Nobody reads the ids any more: it stops, and says so.
+    let mut unread = daemon.agentctl().command(&args).spawn().unwrap();
+    drop(unread.stdout.take());
+    let unread = Output::wait(unread).ok();
+    let left = left - 1;
+    let says = format!("stopped: {left} of ");
+    assert!(unread.stderr.contains(&says), "{says}: {}", unread.stderr);
+
     let rest = daemon.ctl(&args).ok();
     assert_eq!(u64::try_from(rest.text().lines().count()).unwrap(), left);
     assert_eq!(daemon.ctl(&args).ok().text(), "", "there is no more to do");

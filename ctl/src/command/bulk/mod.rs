@@ -224,7 +224,8 @@ impl Round<'_> {
                     }
                 }
             };
-            report.add(&mut cx.out, entry)?;
+            // Whoever reads the ids has gone: the others are left.
+            went = went.and(report.add(&mut cx.out, entry));
         }
         went
     }

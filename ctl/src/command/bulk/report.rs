@@ -106,19 +106,17 @@ impl Report {
     /// Says what became of one task, if it is told one by one. What was
     /// refused was said by whoever met the error.
     pub(super) fn add(&mut self, out: &mut Output, entry: Entry) -> Result<(), Error> {
-        match self.format {
-            Format::Text => self.say(out, &entry)?,
-            Format::Name => {
-                if let Some(new) = entry.new_task {
-                    out.line(&new.to_string())?;
-                    // Seen even if this program comes to no end.
-                    out.flush()?;
-                }
-            }
-            Format::Json => {}
-        }
+        let said = match self.format {
+            Format::Text => self.say(out, &entry),
+            Format::Name => match entry.new_task {
+                // Seen even if this program comes to no end.
+                Some(new) => out.line(&new.to_string()).and_then(|()| out.flush()),
+                None => Ok(()),
+            },
+            Format::Json => Ok(()),
+        };
         self.entries.push(entry);
-        Ok(())
+        said
     }
 
     fn say(&self, out: &mut Output, entry: &Entry) -> Result<(), Error> {
