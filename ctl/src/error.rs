@@ -136,6 +136,8 @@ pub(crate) struct Error {
     why: Option<Box<dyn StdError + Send + Sync>>,
     hint: Option<String>,
     unanswered: bool,
+    reason: String,
+    task: Option<u64>,
 }
 
 impl Error {
@@ -148,6 +150,8 @@ impl Error {
             why: None,
             hint: None,
             unanswered: false,
+            reason: String::new(),
+            task: None,
         }
     }
 
@@ -180,6 +184,23 @@ impl Error {
     /// Whether what was asked for may have been done all the same.
     pub(crate) fn is_unanswered(&self) -> bool {
         self.unanswered
+    }
+
+    /// Says first what it happened to.
+    #[must_use]
+    pub(crate) fn about(mut self, subject: &str) -> Self {
+        self.what = format!("{subject}: {}", self.what);
+        self
+    }
+
+    /// The daemon's stable reason; empty if it gave none.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The task that stands in the way, if the daemon named one.
+    pub(crate) fn task(&self) -> Option<u64> {
+        self.task
     }
 
     /// What a script tells it by.
@@ -243,6 +264,8 @@ impl From<Status> for Error {
         });
         Self {
             hint,
+            task: meta(reason::META_TASK).and_then(|id| id.parse().ok()),
+            reason: info.reason,
             ..Self::new(kind, what)
         }
     }

@@ -13,6 +13,14 @@ use crate::when::{between, rfc3339};
 /// The states that `--failed` means.
 pub(crate) const FAILED_STATES: [State; 3] = [State::Failed, State::Interrupted, State::Aborted];
 
+/// The states that `--unsuccessful` means.
+pub(crate) const UNSUCCESSFUL_STATES: [State; 4] = [
+    State::Failed,
+    State::Interrupted,
+    State::Aborted,
+    State::Cancelled,
+];
+
 /// The states that `--active` means.
 pub(crate) const ACTIVE_STATES: [State; 4] = [
     State::Queued,

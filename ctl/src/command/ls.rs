@@ -1,14 +1,9 @@
 //! `agentctl ls`.
 
-use std::path::{Path, PathBuf};
-
 use agentd_proto::v1::{self, State};
 use clap::{Args, ValueEnum};
 
-use super::{
-    given,
-    task::{parse_label, unique_labels},
-};
+use super::filter::{FilterArgs, UnsuccessfulArgs};
 use crate::{
     cli::Context,
     client::Client,
@@ -17,8 +12,7 @@ use crate::{
         Output,
         tasks::{Format, ListArgs, TaskList},
     },
-    view::{ACTIVE_STATES, FAILED_STATES},
-    when::When,
+    view::ACTIVE_STATES,
 };
 
 /// Most tasks the daemon gives on one page.
@@ -27,13 +21,8 @@ const PAGE: usize = 1000;
 /// List tasks, newest first.
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
-    /// Only tasks that failed, were interrupted or aborted.
-    #[arg(long, group = "which")]
-    failed: bool,
-
-    /// As --failed, and those that were cancelled: all that can be rerun.
-    #[arg(long, group = "which")]
-    unsuccessful: bool,
+    #[command(flatten)]
+    unsuccessful: UnsuccessfulArgs,
 
     /// Only tasks that have not ended.
     #[arg(long, group = "which")]
@@ -49,29 +38,8 @@ pub(crate) struct Ls {
     )]
     state: Vec<StateArg>,
 
-    /// Only tasks of this agent.
-    #[arg(short, long, value_name = "NAME", value_parser = given)]
-    agent: Option<String>,
-
-    /// Only tasks in this repository.
-    #[arg(short = 'C', long, value_name = "DIR")]
-    repo: Option<PathBuf>,
-
-    /// Only tasks about this issue.
-    #[arg(long, value_name = "ISSUE", value_parser = given)]
-    issue: Option<String>,
-
-    /// Only tasks with this label; may be given several times.
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
-    labels: Vec<(String, String)>,
-
-    /// Only tasks submitted since then: 2h, 2026-03-01, 2026-03-01T08:00:00Z.
-    #[arg(long, value_name = "TIME")]
-    since: Option<When>,
-
-    /// Only tasks submitted before then.
-    #[arg(long, value_name = "TIME")]
-    until: Option<When>,
+    #[command(flatten)]
+    filter: FilterArgs,
 
     /// Show at most so many.
     #[arg(long, default_value_t = 50, value_name = "N")]
@@ -120,7 +88,8 @@ impl Ls {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         let (list, all) = (self.list, self.all);
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let filter = self.into_filter(&mut cx.out)?;
+        let states = self.states();
+        let filter = self.filter.into_filter(states, &mut cx.out)?;
         let client = cx.client().await?;
         let found = if all {
             fetch_all(&client, filter, list.format(), &mut cx.out).await?
@@ -143,54 +112,15 @@ impl Ls {
         Ok(EXIT_OK)
     }
 
-    fn into_filter(self, out: &mut Output) -> Result<v1::Filter, Error> {
-        let now = out.now;
-        let mut millis = |when: Option<When>| {
-            when.map_or(0, |when| match when {
-                When::Local(_) => when.as_millis(now, &out.zone()),
-                When::Ago(_) | When::At(_) => when.as_millis(now, &jiff::tz::TimeZone::UTC),
-            })
-        };
-        let (since, until) = (millis(self.since), millis(self.until));
-        Ok(v1::Filter {
-            states: self.states().into_iter().map(i32::from).collect(),
-            agent: self.agent.unwrap_or_default(),
-            repo: self
-                .repo
-                .as_deref()
-                .map(repo_name)
-                .transpose()?
-                .unwrap_or_default(),
-            issue: self.issue.unwrap_or_default(),
-            labels: unique_labels(self.labels)?,
-            since,
-            until,
-        })
-    }
-
     fn states(&self) -> Vec<State> {
-        if self.failed {
-            FAILED_STATES.to_vec()
-        } else if self.unsuccessful {
-            let cancelled = std::iter::once(State::Cancelled);
-            FAILED_STATES.into_iter().chain(cancelled).collect()
+        if let Some(states) = self.unsuccessful.states() {
+            states
         } else if self.active {
             ACTIVE_STATES.to_vec()
         } else {
             self.state.iter().copied().map(State::from).collect()
         }
     }
-}
-
-/// The canonical path; of a repository that is gone, as good as can be told.
-fn repo_name(path: &Path) -> Result<String, Error> {
-    let real = path
-        .canonicalize()
-        .or_else(|_| std::path::absolute(path))
-        .map_err(|error| Error::usage("cannot use the repository").because(error))?;
-    real.into_os_string()
-        .into_string()
-        .map_err(|_| Error::usage("the repository's path is not UTF-8"))
 }
 
 async fn fetch(client: &Client, filter: v1::Filter, limit: usize) -> Result<TaskList, Error> {

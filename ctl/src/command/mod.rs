@@ -1,7 +1,9 @@
 //! One file a command: its arguments, whose doc comments are the help, and
 //! what it does with them. A command gives the exit code.
 
+pub(crate) mod bulk;
 pub(crate) mod explain;
+pub(crate) mod filter;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod pause;

@@ -4,7 +4,10 @@ use agentd_proto::v1;
 use clap::Args;
 
 use super::{
-    Tally, given, random_request_id,
+    Tally,
+    bulk::BulkArgs,
+    filter::{FilterArgs, UnsuccessfulArgs},
+    given, random_request_id,
     submit::no_task,
     task::{BusyArgs, check_prompt},
 };
@@ -18,11 +21,14 @@ use crate::{
 /// Run ended tasks again, each as a new task.
 ///
 /// Takes over agent, repository, issue, prompt, labels and limits, and prints
-/// the new ids.
+/// the new ids. --failed and --unsuccessful run every task again that matches,
+/// unless another one has taken its place since; to give such a command a
+/// second time does no harm.
 #[derive(Debug, Args)]
 pub(crate) struct Rerun {
     /// The tasks: 42, 40-44, @last, @last-failed.
-    #[arg(value_name = "ID", required = true)]
+    #[arg(value_name = "ID", required_unless_present = "which")]
+    #[arg(conflicts_with_all = ["which", "FilterArgs"])]
     ids: Vec<TaskSet>,
 
     /// Use another model.
@@ -38,11 +44,20 @@ pub(crate) struct Rerun {
     append_prompt: Option<String>,
 
     /// Also run tasks again that succeeded.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "which")]
     force: bool,
 
     #[command(flatten)]
     busy: BusyArgs,
+
+    #[command(flatten, next_help_heading = "Instead of ids")]
+    unsuccessful: UnsuccessfulArgs,
+
+    #[command(flatten, next_help_heading = "Instead of ids")]
+    filter: FilterArgs,
+
+    #[command(flatten, next_help_heading = "Instead of ids")]
+    bulk: BulkArgs,
 }
 
 impl Rerun {
@@ -63,6 +78,17 @@ impl Rerun {
                 .unwrap_or_default(),
             ..v1::RerunRequest::default()
         };
+        if let Some(states) = self.unsuccessful.states() {
+            if self.busy.on_busy() != v1::OnBusy::Unspecified {
+                // One command should not cancel, or queue up behind, many.
+                return Err(Error::usage(
+                    "--queue and --replace are for tasks that are named by their ids",
+                )
+                .hint("a task whose work is active is skipped"));
+            }
+            let filter = self.filter.into_filter(states, &mut cx.out)?;
+            return self.bulk.run(cx, filter, changes).await;
+        }
         let client = cx.client().await?;
         let mut tally = Tally::default();
         for id in resolve_all(&client, &self.ids).await? {

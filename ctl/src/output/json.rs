@@ -33,6 +33,8 @@ pub(crate) const EVENT: &str = "agentctl.event/v1";
 pub(crate) const EXPLANATION: &str = "agentctl.explanation/v1";
 /// The daemon.
 pub(crate) const STATUS: &str = "agentctl.status/v1";
+/// What became of running many tasks again.
+pub(crate) const RERUNS: &str = "agentctl.reruns/v1";
 /// The versions.
 pub(crate) const VERSION: &str = "agentctl.version/v1";
 

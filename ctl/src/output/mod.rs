@@ -132,6 +132,13 @@ impl Output {
         self.say(text);
     }
 
+    /// A question to whoever sits at the terminal; the answer is typed behind it.
+    pub(crate) fn ask(&mut self, text: &str) {
+        let said = write!(self.stderr, "{text} ").and_then(|()| self.stderr.flush());
+        // Who does not see the question does not say yes.
+        drop(said);
+    }
+
     /// A message of less weight.
     pub(crate) fn note(&mut self, text: &str) {
         let text = style::paint(style::DIM, text, self.color_err);

@@ -128,6 +128,23 @@ fn malformed_arguments_are_wrong_usage() {
             "cannot be used with",
         ),
         (&["rerun", "1", "--prompt", ""], "the prompt is empty"),
+        (&["rerun"], "required"),
+        (&["rerun", "--agent", "x"], "required"),
+        (&["rerun", "1", "--failed"], "cannot be used with"),
+        (&["rerun", "1", "--agent", "x"], "cannot be used with"),
+        (&["rerun", "1", "--yes"], "required"),
+        (&["rerun", "--dry-run"], "required"),
+        (
+            &["rerun", "--failed", "--unsuccessful"],
+            "cannot be used with",
+        ),
+        (&["rerun", "--failed", "--force"], "cannot be used with"),
+        (&["rerun", "--failed", "--yes", "--replace"], "by their ids"),
+        (&["rerun", "--failed"], "--yes does not ask"),
+        (
+            &["rerun", "--failed", "--dry-run", "-q"],
+            "cannot be used with",
+        ),
     ] {
         // Nobody is asked: there is nobody.
         let (code, out, err) = ran(&mut at(Path::new("/no/socket"), args));

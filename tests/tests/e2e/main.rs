@@ -15,6 +15,7 @@ mod output;
 mod recovery;
 mod refusal;
 mod rerun;
+mod rerun_many;
 mod resources;
 mod restart;
 mod run;
