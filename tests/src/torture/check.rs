@@ -25,6 +25,8 @@ const GO: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(20);
 /// The code by which an agent declines.
 const ABORT: u8 = 79;
+/// Runners that are lost in a row before a task is given up.
+const GIVEN_UP: usize = 3;
 /// What is said of an attempt that costs nothing: its daemon was killed early.
 const NEVER_STARTED: &str = "the daemon died before the runner was started";
 /// How far the end that the daemon knows may be from the agent's own,
@@ -177,6 +179,15 @@ impl Case<'_> {
         self.toll.killed.contains(&AttemptName { task, number })
     }
 
+    /// Its runner was killed so often in a row that it counts as a task that
+    /// kills its host.
+    fn was_given_up(&self) -> bool {
+        let streak = self.attempts.iter().rev();
+        let streak =
+            streak.take_while(|a| a.failure_reason == "runner_lost" && self.was_killed(a.number));
+        streak.count() == GIVEN_UP
+    }
+
     /// It ended as it had to, and its end is the one that was told.
     fn state(&mut self) {
         let exit = self.known.job.work.exit;
@@ -186,6 +197,9 @@ impl Case<'_> {
             ABORT => State::Aborted,
             _ => State::Failed,
         };
+        if self.task.state() == State::Interrupted && self.was_given_up() {
+            return;
+        }
         if self.task.state() != expected {
             self.fault(&format!("it is not {}", expected.as_str_name()));
             return;
@@ -214,7 +228,7 @@ impl Case<'_> {
         if self.runs.len() > most {
             self.fault(&format!("it ran {} times, not {most}", self.runs.len()));
         }
-        if self.runs.is_empty() && !self.known.cancelled {
+        if self.runs.is_empty() && !self.known.cancelled && !self.was_given_up() {
             self.fault("it never ran");
         }
         for run in self.runs {
