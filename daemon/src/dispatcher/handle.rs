@@ -169,6 +169,9 @@ pub enum CancelError {
     Unavailable(#[from] Unavailable),
 }
 
+/// How long the loop may take to say why it dropped a request.
+const SAID: Duration = Duration::from_secs(1);
+
 pub(super) type Reply<T> = oneshot::Sender<T>;
 
 /// Something for the loop.
@@ -365,7 +368,10 @@ impl Handle {
     /// If the daemon is stopping.
     pub async fn report(&self, report: Report) -> Result<(), Unavailable> {
         let reports = self.now.borrow().reports.clone();
-        reports.send(report).await.map_err(|_| self.why())
+        match reports.send(report).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.why().await),
+        }
     }
 
     /// Takes what the operator has set anew.
@@ -376,10 +382,19 @@ impl Handle {
         self.ask(|reply| Message::Reload(config, reply)).await
     }
 
-    fn why(&self) -> Unavailable {
-        match self.now.borrow().trouble {
-            Some(Trouble::Store(_)) => Unavailable::Store,
-            Some(Trouble::Disk { .. }) | None => Unavailable::Stopping,
+    /// Why an answer was dropped. The loop says so a moment later: that the
+    /// store failed, or, by ending, that the daemon stops.
+    async fn why(&self) -> Unavailable {
+        let mut now = self.now.clone();
+        let said = now.wait_for(|now| matches!(now.trouble, Some(Trouble::Store(_))));
+        match tokio::time::timeout(SAID, said).await {
+            Ok(Err(_)) => Unavailable::Stopping,
+            Ok(Ok(_)) => Unavailable::Store,
+            // It works again already, or is about to stop.
+            Err(_) => match self.phase() {
+                Phase::Draining | Phase::Stopping => Unavailable::Stopping,
+                Phase::Recovering | Phase::Ready | Phase::StoreFailed => Unavailable::Store,
+            },
         }
     }
 
@@ -413,6 +428,9 @@ impl Handle {
             .send(message(reply))
             .await
             .map_err(|_| Unavailable::Stopping)?;
-        answer.await.map_err(|_| self.why())
+        match answer.await {
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(self.why().await),
+        }
     }
 }
