@@ -69,6 +69,16 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
                 "the daemon began anew and found the runner alive: adopted ({})",
                 event.why
             )),
+            "session_pinned" => say(format!("the agent works in session {}", event.why)),
+            "limited" => say(format!(
+                "the agent met a limit of its account: {}",
+                event.why
+            )),
+            "fault" => say(format!("the agent says what keeps it: {}", event.why)),
+            "declined" => say(format!("the agent declines: {}", event.why)),
+            // Only its figures are new.
+            "progress" if event.why.is_empty() => {}
+            "progress" => say(format!("the agent says: {}", event.why)),
             "stop_requested" => say(format!("it is to be stopped: {}", event.why)),
             "retry" => {
                 since = event.at;
@@ -212,6 +222,11 @@ pub(super) fn decision(sequel: &v1::Sequel) -> String {
         "uncounted" => {
             "back in the queue, and the attempt is not counted: no agent was started".to_owned()
         }
+        "parked" => format!(
+            "another attempt follows once the account may be used again: {} ({}); \
+             the attempt is not counted",
+            sequel.reason, sequel.class
+        ),
         "retry" => format!(
             "another attempt follows: {} is tried again ({}), {spent}{lost}; \
              before it a pause of at most {}",

@@ -524,7 +524,7 @@ fn output_without_bounds_costs_bounded_memory_and_disk() {
         match connection.next() {
             Message::Heartbeat(_) => beats += 1,
             Message::Exited(_) => break,
-            Message::Started(_) | Message::Register(_) => {}
+            Message::Started(_) | Message::Register(_) | Message::Observed(_) => {}
         }
     }
     // The rest of the peak is the program's own file, as far as it was needed.

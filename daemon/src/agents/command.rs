@@ -10,7 +10,7 @@
 use super::{InvocationError, Plan};
 use crate::{
     config::{Agent, SHELL},
-    spool::Stdin,
+    spool::{Reads, Stdin},
     task::spec::Payload,
 };
 
@@ -30,5 +30,9 @@ pub(super) fn plan(agent: &Agent, payload: &Payload) -> Result<Plan, InvocationE
         ([_, ..], [_, ..]) => return Err(InvocationError::TwoCommands { agent: name() }),
         (words, []) | ([], words) => words.to_vec(),
     };
-    Ok(Plan { argv, stdin })
+    Ok(Plan {
+        argv,
+        stdin,
+        reads: Reads::Nothing,
+    })
 }

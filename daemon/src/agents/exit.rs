@@ -1,15 +1,21 @@
-//! What an exit means.
+//! What an exit means, together with what the agent said.
 
 use nix::sys::signal::Signal;
 
 use crate::task::{
     attempt::{Exit, Run, Status},
+    observed::Observed,
     reason::{FailureReason, Outcome, Verdict},
 };
 
-/// What a run adds up to; `None`: the agent was never started.
+/// What a run adds up to, with all that is `known` of it; `None`: the agent was
+/// never started.
+///
+/// An agent that declines is believed, however it ends. Limits and faults that
+/// it met explain a failure; they are none if it ends well, since it came over
+/// them.
 #[must_use]
-pub fn classify(abort_code: i32, run: &Run) -> Option<Verdict> {
+pub fn classify(abort_code: i32, run: &Run, known: &Observed) -> Option<Verdict> {
     let mut verdict = match run {
         Run::NotStarted => return None,
         Run::SpawnFailed { message, missing } => {
@@ -28,8 +34,32 @@ pub fn classify(abort_code: i32, run: &Run) -> Option<Verdict> {
     {
         verdict.reason = Some(FailureReason::OomKilled);
         verdict.message.push_str(", after memory ran out");
+        return Some(verdict);
+    }
+    if let (Some(why), Run::Exited { .. }) = (&known.declined, run) {
+        return Some(Verdict {
+            outcome: Outcome::Aborted,
+            reason: None,
+            message: format!("declined: {why}; {}", verdict.message),
+        });
+    }
+    if verdict.reason == Some(FailureReason::AgentError)
+        && let Some((reason, words)) = cause(known)
+    {
+        verdict.reason = Some(reason);
+        verdict.message = format!("{words}; {}", verdict.message);
     }
     Some(verdict)
+}
+
+/// What an agent said of why it fails. A limit passes by itself and explains
+/// most else.
+fn cause(known: &Observed) -> Option<(FailureReason, &str)> {
+    let limited = known.limited.as_ref();
+    let fault = known.fault.as_ref();
+    limited
+        .map(|limited| (limited.reason, limited.message.as_str()))
+        .or_else(|| fault.map(|fault| (fault.reason, fault.message.as_str())))
 }
 
 fn of_exit(abort_code: i32, exit: &Exit) -> Verdict {
@@ -69,7 +99,17 @@ fn failed(reason: FailureReason, message: String) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::ABORT_CODE, task::id::Timestamp};
+    use crate::{
+        config::ABORT_CODE,
+        task::{
+            id::Timestamp,
+            observed::{Fault, Limited},
+        },
+    };
+
+    fn classified(run: &Run) -> Option<Verdict> {
+        classify(ABORT_CODE, run, &Observed::default())
+    }
 
     fn exited(status: Status) -> Run {
         Run::Exited {
@@ -91,7 +131,7 @@ mod tests {
             if let Run::Exited { exit, .. } = &mut run {
                 exit.oom_killed = true;
             }
-            classify(ABORT_CODE, &run).unwrap()
+            classified(&run).unwrap()
         };
         let killed = Status::Signal {
             number: 9,
@@ -105,6 +145,55 @@ mod tests {
         assert_eq!(verdict.reason, Some(FailureReason::OomKilled));
         assert_eq!(after_oom(Status::Code(0)).outcome, Outcome::Succeeded);
         assert_eq!(after_oom(Status::Code(79)).outcome, Outcome::Aborted);
+    }
+
+    #[test]
+    fn what_the_agent_said_explains_its_failure() {
+        let limited = Limited {
+            reason: FailureReason::UsageLimit,
+            until: None,
+            message: "until noon".to_owned(),
+        };
+        let fault = Fault {
+            reason: FailureReason::AuthFailed,
+            message: "log in".to_owned(),
+        };
+        let both = Observed {
+            limited: Some(limited),
+            fault: Some(fault.clone()),
+            ..Observed::default()
+        };
+        let fault = Observed {
+            fault: Some(fault),
+            ..Observed::default()
+        };
+        let declined = Observed {
+            declined: Some("not mine".to_owned()),
+            ..both.clone()
+        };
+        let of = |code, known: &Observed| {
+            let run = exited(Status::Code(code));
+            let verdict = classify(ABORT_CODE, &run, known).unwrap();
+            (verdict.outcome, verdict.reason, verdict.message)
+        };
+        let words = |text: &str| text.to_owned();
+        assert_eq!(
+            of(1, &both),
+            (
+                Outcome::Failed,
+                Some(FailureReason::UsageLimit),
+                words("until noon; exit code 1")
+            )
+        );
+        assert_eq!(of(1, &fault).1, Some(FailureReason::AuthFailed));
+        assert_eq!(of(0, &both).0, Outcome::Succeeded);
+        for code in [0, 1] {
+            let (outcome, reason, message) = of(code, &declined);
+            assert_eq!((outcome, reason), (Outcome::Aborted, None));
+            assert_eq!(message, format!("declined: not mine; exit code {code}"));
+        }
+        let known = &declined;
+        assert_eq!(classify(ABORT_CODE, &Run::NotStarted, known), None);
     }
 
     #[test]
@@ -162,8 +251,8 @@ mod tests {
                 reason,
                 message,
             };
-            assert_eq!(classify(ABORT_CODE, &run), Some(verdict));
+            assert_eq!(classified(&run), Some(verdict));
         }
-        assert_eq!(classify(ABORT_CODE, &Run::NotStarted), None);
+        assert_eq!(classified(&Run::NotStarted), None);
     }
 }

@@ -13,6 +13,7 @@
 mod command;
 mod environment;
 mod exit;
+pub mod stream;
 
 use std::{collections::BTreeMap, env, fmt, path::Path};
 
@@ -22,7 +23,7 @@ pub use self::{
 };
 use crate::{
     config::Agent,
-    spool::Stdin,
+    spool::{Reads, Stdin},
     task::{
         attempt::{Attempt, Workspace},
         reason::FailureReason,
@@ -40,6 +41,8 @@ pub struct Invocation {
     pub env: BTreeMap<String, String>,
     /// Standard input.
     pub stdin: Stdin,
+    /// What is read from its output.
+    pub reads: Reads,
     /// The number of the signal that asks it to end.
     pub polite_signal: i32,
 }
@@ -96,6 +99,7 @@ impl InvocationError {
 struct Plan {
     argv: Vec<String>,
     stdin: Stdin,
+    reads: Reads,
 }
 
 /// What is to be started for an attempt.
@@ -129,6 +133,7 @@ pub fn invocation(
         argv: plan.argv,
         env,
         stdin: plan.stdin,
+        reads: plan.reads,
         polite_signal: agent.polite_signal,
     })
 }

@@ -13,6 +13,8 @@ use crate::{
         id::{AttemptId, Incarnation, Nonce, TaskId, Timestamp},
         limits::Limits,
         moment::Moment,
+        observed::Observed,
+        retry::Policy,
         spec::{TaskSpec, Trigger, WorkspaceMode},
     },
 };
@@ -33,6 +35,7 @@ fn task() -> Task {
         labels: BTreeMap::new(),
         priority: 0,
         limits: Limits::default(),
+        retry: Policy::default(),
         workspace_mode: WorkspaceMode::Worktree,
         created_at: Timestamp(0),
         created_steady: None,
@@ -55,6 +58,8 @@ fn attempt() -> Attempt {
         agent: None,
         claimed_at: Moment::of_wall(Timestamp(0)),
         started_at: None,
+        observed: Observed::default(),
+        reported: Observed::default(),
         exit: None,
         ending: None,
     }

@@ -41,6 +41,7 @@ pub use self::{
 };
 use crate::task::{
     limits::{HEARTBEAT, Limits, MAX_QUEUED, SUSPECT_AFTER},
+    retry::Policy,
     spec::AgentType,
 };
 
@@ -90,6 +91,8 @@ pub struct Config {
     pub cgroups: bool,
     /// For tasks and agents that set none.
     pub limits: Limits,
+    /// For tasks and agents that set none.
+    pub retry: Policy,
     /// By name; `shell` is always among them.
     pub agents: BTreeMap<String, Agent>,
     /// By name.
@@ -111,6 +114,8 @@ pub struct Agent {
     pub max_running: Option<u32>,
     /// For its tasks that set none.
     pub limits: Limits,
+    /// For its tasks that set none.
+    pub retry: Policy,
     /// Variables with their values.
     pub env: BTreeMap<String, String>,
     /// Names of variables that are passed on from the daemon's environment.
@@ -136,6 +141,7 @@ impl Agent {
             model: None,
             max_running: None,
             limits: Limits::default(),
+            retry: Policy::default(),
             env: BTreeMap::new(),
             env_pass: Vec::new(),
             env_file: None,
@@ -155,6 +161,7 @@ impl fmt::Debug for Agent {
             .field("model", &self.model)
             .field("max_running", &self.max_running)
             .field("limits", &self.limits)
+            .field("retry", &self.retry)
             .field("env", &self.env.keys().collect::<Vec<_>>())
             .field("env_pass", &self.env_pass)
             .field("env_file", &self.env_file)
@@ -299,6 +306,7 @@ impl Default for Config {
             agents_may_control: false,
             cgroups: true,
             limits: Limits::default(),
+            retry: Policy::default(),
             agents: BTreeMap::from([(SHELL.to_owned(), shell)]),
             repos: BTreeMap::new(),
         }

@@ -241,6 +241,8 @@ fn prepare(
         heartbeat: config.heartbeat,
         idle_timeout: spec.limits.idle_timeout(),
         transcript_limit: TRANSCRIPT,
+        reads: invocation.reads,
+        fallback: None,
         open_files: supervisor.open_files(),
         cgroup: None,
         memory: spec.limits.memory,

@@ -370,13 +370,18 @@ fn log(task: &Task, what: What, why: &str, now: Moment) {
             }
         }
         What::Retry => tracing::warn!(task = %task.id, attempt, agent, state, why, "retry"),
+        What::Progress => tracing::debug!(task = %task.id, attempt, agent, "progress"),
         What::Submitted
         | What::Claimed
         | What::WorkspaceReady
         | What::Registered
         | What::Started
         | What::StopRequested
-        | What::Finished => {
+        | What::Finished
+        | What::SessionPinned
+        | What::Limited
+        | What::Fault
+        | What::Declined => {
             tracing::info!(task = %task.id, attempt, agent, state, "{}", what.as_str());
         }
     }

@@ -42,9 +42,9 @@ pub(super) fn explain(
     let Some(task) = reader.task(id)? else {
         return Ok(None);
     };
-    let max_attempts = task.spec.limits.max_attempts();
+    let rules = task.spec.retry_rules();
     let attempts = reader.attempts(id)?;
-    let sequels = sequel::sequels(&attempts, max_attempts);
+    let sequels = sequel::sequels(&attempts, rules);
     let (events, events_left_out) = events(reader, id)?;
     let ancestors = ancestors(reader, &task)?;
     let key_holder = match key_of_lineage(&task) {
@@ -53,7 +53,7 @@ pub(super) fn explain(
     };
     let key_holder = key_holder.map(|head| reader.task(head)).transpose()?;
     let (task, hold) = shown(reader, task, around)?;
-    let wire = |sequel: &Sequel| to_wire(sequel, max_attempts);
+    let wire = |sequel: &Sequel| to_wire(sequel, rules.max_attempts);
     Ok(Some(v1::ExplainResponse {
         task: Some(to_proto::task(&task, hold)),
         attempts: attempts.iter().map(to_proto::attempt).collect(),
@@ -161,6 +161,7 @@ fn to_wire(sequel: &Sequel, max_attempts: u32) -> v1::Sequel {
     let (follows, why, longest_backoff) = match sequel.follows {
         Follows::Nothing => ("nothing", "", 0),
         Follows::Uncounted => ("uncounted", "", 0),
+        Follows::Parked => ("parked", "", 0),
         Follows::Retry { longest } => ("retry", "", longest),
         Follows::Refused(why) => ("refused", why, 0),
     };

@@ -1,5 +1,6 @@
 //! Wire to domain: what has passed here is valid.
 
+mod observed;
 mod runner;
 
 use std::{
@@ -13,7 +14,10 @@ use agentd_proto::{reason, v1};
 use sha2::{Digest as _, Sha256};
 use tonic::Code;
 
-pub(super) use self::runner::{Registration, beat, exited, registration, started};
+pub(super) use self::{
+    observed::observed,
+    runner::{Registration, beat, exited, registration, started},
+};
 use super::error::Failure;
 use crate::{
     clock,
@@ -85,6 +89,7 @@ pub(super) fn submission(
         labels: labels(request.labels)?,
         priority: request.priority,
         limits: limits.or(agent.limits).or(config.limits),
+        retry: agent.retry.or(config.retry),
         workspace_mode: mode,
         created_at: clock::now(),
         created_steady: None,

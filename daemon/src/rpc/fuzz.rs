@@ -137,6 +137,11 @@ pub(crate) fn runner(data: &[u8]) {
                 process(&agent);
             }
         }
+        Some(Message::Observed(observed)) => {
+            if let Some(observed) = answer(from_proto::observed(observed)) {
+                assert_eq!(observed.clone().bounded(), observed);
+            }
+        }
         Some(Message::Exited(exited)) => {
             if let Some(result) = answer(from_proto::exited(exited)) {
                 outcome(&result);

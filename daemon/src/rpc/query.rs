@@ -9,9 +9,9 @@ use crate::{
     store::{Filter, Reader, StoreError},
     task::{
         attempt::Attempt,
+        deadline::backoff_left,
         id::TaskId,
         moment::Moment,
-        retry,
         state::{Hold, State, Task},
         transition::reference,
     },
@@ -40,7 +40,7 @@ pub(super) fn shown(
     around: Around,
 ) -> Result<(Task, ShownHold), StoreError> {
     let now = around.now;
-    let left = |until| retry::left(until, now);
+    let left = |until| backoff_left(&task, until, now);
     let hold = match &task.state {
         State::Queued(Hold::Backoff { until }) if left(*until) > 0 => {
             ShownHold::Backoff(now.wall.plus_millis(left(*until)))

@@ -14,7 +14,7 @@ use crate::{
     dispatcher::{Handle, Unavailable},
     spool::StateDir,
     supervisor::{Outbox, Report},
-    task::event::{AttemptRef, Event},
+    task::event::{AttemptRef, Event, Teller},
 };
 
 /// Serves runners.
@@ -108,6 +108,11 @@ async fn listen(
                 let (agent, at) = from_proto::started(started)?;
                 Report::Event(Event::Started { attempt, agent, at })
             }
+            Some(Message::Observed(observed)) => Report::Event(Event::Observed {
+                attempt,
+                observed: Box::new(from_proto::observed(observed)?),
+                by: Teller::Runner,
+            }),
             Some(Message::Exited(exited)) => Report::Exited {
                 attempt,
                 result: from_proto::exited(exited)?,

@@ -12,6 +12,7 @@ use crate::{
         limits::Limits,
         spec::{Payload, Trigger, WorkspaceMode},
         state::{State, StateKind, Task},
+        usage::Usage,
     },
     transcript::{Record, Stream},
 };
@@ -168,6 +169,7 @@ pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
     let ending = attempt.ending.as_ref();
     let workspace = attempt.workspace.as_ref();
     let reason = ending.and_then(|ending| ending.reason);
+    let known = attempt.known();
     v1::Attempt {
         task: attempt.id.task.get(),
         number: attempt.id.number,
@@ -185,6 +187,20 @@ pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
         failure_reason: reason.map_or("", |reason| reason.as_str()).to_owned(),
         message: ending.map_or_else(String::new, |e| e.message.clone()),
         vitals: None,
+        session: text(known.session.as_ref()),
+        usage: known.usage.as_ref().map(usage),
+        model: text(known.model.as_ref()),
+        progress: text(known.progress.as_ref()),
+    }
+}
+
+pub(super) fn usage(usage: &Usage) -> v1::Usage {
+    v1::Usage {
+        input: usage.input,
+        output: usage.output,
+        cached: usage.cached,
+        cost: usage.cost,
+        turns: usage.turns,
     }
 }
 

@@ -23,7 +23,10 @@ use super::{
     machine::Order,
     wire::{self, Heartbeat, Registrant, Started},
 };
-use crate::{spool::AttemptDir, task::attempt::RunResult};
+use crate::{
+    spool::AttemptDir,
+    task::{attempt::RunResult, observed::Observed},
+};
 
 /// First pause before another try.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -48,6 +51,8 @@ struct News {
     started: Option<Started>,
     /// The newest, and its number.
     heartbeat: Option<(u64, Heartbeat)>,
+    /// The newest, and its number.
+    observed: Option<(u64, Observed)>,
     result: Option<RunResult>,
 }
 
@@ -82,6 +87,13 @@ impl Link {
         self.news.send_modify(|news| {
             let number = news.heartbeat.map_or(0, |(number, _)| number);
             news.heartbeat = Some((number + 1, beat));
+        });
+    }
+
+    pub(super) fn observed(&self, observed: Observed) {
+        self.news.send_modify(|news| {
+            let number = news.observed.as_ref().map_or(0, |(number, _)| *number);
+            news.observed = Some((number + 1, observed));
         });
     }
 
@@ -200,6 +212,7 @@ async fn talk(
 struct Teller {
     told_start: bool,
     told_heartbeat: u64,
+    told_observed: u64,
     told_result: Option<Instant>,
 }
 
@@ -213,8 +226,10 @@ impl Teller {
     fn pending(&self, news: &News, now: Instant) -> bool {
         let start = news.started.is_some() && !self.told_start;
         let beat = news.heartbeat.is_some_and(|(n, _)| n > self.told_heartbeat);
+        let observed = news.observed.as_ref();
+        let observed = observed.is_some_and(|(n, _)| *n > self.told_observed);
         let told = self.told_result.is_some_and(|at| now < at + TELL_AGAIN);
-        start || beat || news.result.is_some() && !told
+        start || beat || observed || news.result.is_some() && !told
     }
 
     /// The next thing to tell, the weightiest first.
@@ -227,8 +242,15 @@ impl Teller {
             crashpoint!("runner.result.tell");
             // Signs of life say nothing new any more.
             self.told_heartbeat = news.heartbeat.map_or(0, |(number, _)| number);
+            self.told_observed = news.observed.as_ref().map_or(0, |(number, _)| *number);
             self.told_result = Some(now);
             return Some(wire::exited(result));
+        }
+        if let Some((number, observed)) = &news.observed
+            && *number > self.told_observed
+        {
+            self.told_observed = *number;
+            return Some(wire::observed(observed));
         }
         let (number, beat) = news.heartbeat?;
         self.told_heartbeat = number;

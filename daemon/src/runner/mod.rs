@@ -14,8 +14,8 @@
 //! acknowledged; the lock that proves that the runner lives is held until the
 //! process is gone.
 //!
-//! It does not know tasks, limits or retries, and it does not look into what
-//! the agent writes.
+//! It does not know tasks, limits or retries. It reads what the agent prints
+//! (see [`crate::agents::stream`]) and tells it; it draws no conclusions.
 
 mod activity;
 mod agent;
@@ -23,6 +23,7 @@ mod agent;
 pub(crate) mod fuzz;
 mod link;
 pub mod machine;
+mod news;
 mod output;
 mod setup;
 mod supervise;

@@ -1,4 +1,4 @@
-//! The agent's output on its way into the transcript.
+//! The agent's output on its way into the transcript, and what is read from it.
 
 use std::{
     future::pending,
@@ -11,7 +11,9 @@ use rustix::io::Errno;
 use tokio::net::unix::pipe::Receiver;
 
 use crate::{
+    agents::stream::{Seen, Stream},
     clock,
+    spool::Reads,
     transcript::{Source, Writer},
 };
 
@@ -23,10 +25,11 @@ const FLUSH_AFTER: Duration = Duration::from_millis(200);
 /// can hold. A process that is not of the tree might hold it open and write.
 const LAST_BYTES: usize = 64 * 1024 * 1024;
 
-/// Both outputs and the transcript.
+/// Both outputs, the transcript, and what is known by them.
 #[derive(Debug)]
 pub(super) struct Output {
     writer: Writer,
+    stream: Stream,
     stdout: Option<Receiver>,
     stderr: Option<Receiver>,
     buffer: Vec<u8>,
@@ -36,9 +39,10 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(transcript: PathBuf, limit: u64) -> Self {
+    pub(super) fn new(transcript: PathBuf, limit: u64, reads: Reads) -> Self {
         Self {
             writer: Writer::new(transcript, limit),
+            stream: Stream::new(reads),
             stdout: None,
             stderr: None,
             buffer: Vec::new(),
@@ -104,9 +108,15 @@ impl Output {
                 }
             }
         }
+        self.stream.finish();
         self.writer.finish(clock::now());
         self.flush_at = None;
         self.buffer = Vec::new();
+    }
+
+    /// What is known of the run by what it printed.
+    pub(super) fn seen(&self) -> &Seen {
+        self.stream.seen()
     }
 
     pub(super) fn note(&mut self, text: &str) {
@@ -135,8 +145,9 @@ impl Output {
     }
 
     fn write(&mut self, source: Source, bytes: usize) {
-        self.writer
-            .output(source, clock::now(), &self.buffer[..bytes]);
+        let bytes = &self.buffer[..bytes];
+        self.writer.output(source, clock::now(), bytes);
+        self.stream.feed(source, bytes);
         self.last = Instant::now();
         self.flush_at = match self.writer.has_begun_line() {
             true => self.flush_at.or(Some(self.last + FLUSH_AFTER)),

@@ -18,6 +18,7 @@ use super::{
     link::Link,
     log,
     machine::{Action, End, Event, Leave, Machine, Order},
+    news::Told,
     output::Output,
     setup::{Ready, SetupError},
     wire::{Heartbeat, Registrant, Started},
@@ -81,6 +82,7 @@ struct Supervisor {
     agent: Option<Started>,
     boot: Boot,
     activity: Activity,
+    told: Told,
     /// Its control group, if it has one.
     leaf: Option<Leaf>,
     unstored: Option<Unstored>,
@@ -111,13 +113,18 @@ pub(super) async fn supervise(ready: Ready) -> Result<Leave, SetupError> {
     let mut supervisor = Supervisor {
         machine: Machine::new(go_until, kill_grace),
         link: Link::new(registrant, dir.clone(), launch.socket.clone()),
-        output: Output::new(dir.transcript(), launch.transcript_limit),
+        output: Output::new(
+            dir.transcript(),
+            launch.transcript_limit,
+            launch.reads.clone(),
+        ),
         dir,
         launch,
         children,
         agent: None,
         boot,
         activity: Activity::new(heartbeat, idle_timeout, now),
+        told: Told::default(),
         leaf: None,
         unstored: None,
     };
@@ -145,7 +152,14 @@ impl Supervisor {
     fn due(&self) -> Option<Instant> {
         let store = self.unstored.as_ref().map(|unstored| unstored.again);
         let flush = self.output.flush_at();
-        let all = [self.machine.deadline(), store, Some(self.tell_at()), flush];
+        let told = self.told.at();
+        let all = [
+            self.machine.deadline(),
+            store,
+            Some(self.tell_at()),
+            flush,
+            told,
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -164,6 +178,7 @@ impl Supervisor {
             Input::Child => self.reap().and_then(|event| self.act(event)),
             Input::Output(source) => {
                 self.output.read(source);
+                self.tell_news(Instant::now());
                 None
             }
             Input::Time => self.do_what_is_due(),
@@ -178,6 +193,9 @@ impl Supervisor {
         }
         if due(self.unstored.as_ref().map(|unstored| unstored.again)) {
             self.store();
+        }
+        if due(self.told.at()) {
+            self.tell_news(now);
         }
         if due(Some(self.tell_at())) {
             self.tell(now);
@@ -349,6 +367,7 @@ impl Supervisor {
             ended_at: clock::now(),
             left_over: u32::try_from(left_over).unwrap_or(u32::MAX),
             by_itself: self.machine.ended_by_itself(),
+            observed: Box::new(self.output.seen().observed.clone()),
         };
         self.unstored = Some(Unstored {
             result: result.clone(),
@@ -370,6 +389,13 @@ impl Supervisor {
             unstored.again = Instant::now() + unstored.pause;
             unstored.pause = (unstored.pause * 2).min(STORE_AGAIN_MAX);
             self.unstored = Some(unstored);
+        }
+    }
+
+    /// Lets the daemon know what the agent has printed of itself.
+    fn tell_news(&mut self, now: Instant) {
+        if let Some(observed) = self.told.news(&self.output.seen().observed, now) {
+            self.link.observed(observed);
         }
     }
 

@@ -12,6 +12,8 @@ use crate::{
         attempt::{Exit, ProcessIdentity, Run, RunResult, Status},
         id::{AttemptId, Nonce},
         moment::Moment,
+        observed::Observed,
+        usage::Usage,
     },
 };
 
@@ -84,6 +86,11 @@ pub(super) fn exited(result: &RunResult) -> v1::RunnerMessage {
     message(v1::runner_message::Message::Exited(exited))
 }
 
+pub(super) fn observed(observed: &Observed) -> v1::RunnerMessage {
+    let observed = observed_message(observed);
+    message(v1::runner_message::Message::Observed(observed))
+}
+
 /// The order in a message; `None` if a newer daemon says what we do not know.
 pub(super) fn order(message: v1::DaemonMessage) -> Option<Order> {
     use v1::daemon_message::Message;
@@ -126,6 +133,7 @@ fn exited_message(result: &RunResult) -> v1::Exited {
         ended_at: result.ended_at.0,
         left_over: result.left_over,
         by_itself: result.by_itself,
+        observed: Some(observed_message(&result.observed)),
         ..v1::Exited::default()
     };
     match &result.run {
@@ -140,6 +148,44 @@ fn exited_message(result: &RunResult) -> v1::Exited {
         }
     }
     exited
+}
+
+fn observed_message(observed: &Observed) -> v1::Observed {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let limited = observed.limited.as_ref();
+    let fault = observed.fault.as_ref();
+    let claim = observed.claim.as_ref();
+    v1::Observed {
+        session: text(&observed.session),
+        session_gone: text(&observed.session_gone),
+        usage: observed.usage.as_ref().map(usage_message),
+        model: text(&observed.model),
+        progress: text(&observed.progress),
+        limited: limited.map(|limited| v1::Limited {
+            reason: limited.reason.as_str().to_owned(),
+            until: limited.until.map_or(0, |until| until.0),
+            message: limited.message.clone(),
+        }),
+        fault: fault.map(|fault| v1::Fault {
+            reason: fault.reason.as_str().to_owned(),
+            message: fault.message.clone(),
+        }),
+        declined: text(&observed.declined),
+        claim: claim.map(|claim| v1::Claim {
+            done: claim.done,
+            message: claim.message.clone(),
+        }),
+    }
+}
+
+fn usage_message(usage: &Usage) -> v1::Usage {
+    v1::Usage {
+        input: usage.input,
+        output: usage.output,
+        cached: usage.cached,
+        cost: usage.cost,
+        turns: usage.turns,
+    }
 }
 
 fn exit_message(exit: &Exit) -> v1::Exit {

@@ -53,6 +53,27 @@ pub enum Stdin {
     Empty,
 }
 
+/// How the runner reads what the agent prints.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reads {
+    /// Not at all: it goes to the transcript only.
+    #[default]
+    Nothing,
+}
+
+/// What is run instead, in the same attempt, if the agent does not know the
+/// session that it was to resume. Holds its environment: never logged.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fallback {
+    /// The session that it was to resume.
+    pub session: String,
+    /// Program and arguments; never empty.
+    pub argv: Vec<String>,
+    /// The whole environment of the agent.
+    pub env: BTreeMap<String, String>,
+}
+
 /// What a runner needs to know. Holds the agent's environment: never logged.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
@@ -84,6 +105,13 @@ pub struct Launch {
     pub idle_timeout: Option<u64>,
     /// Bytes of transcript that are kept.
     pub transcript_limit: u64,
+    /// What is read from its output.
+    #[serde(default)]
+    pub reads: Reads,
+    /// For an agent that is to resume a session and may not know it. Its prompt
+    /// is in a file of its own.
+    #[serde(default)]
+    pub fallback: Option<Fallback>,
     /// Files that the agent may have open unless it asks for more; the
     /// daemon's own limit is higher. None: as it is.
     #[serde(default)]

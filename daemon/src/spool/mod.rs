@@ -36,7 +36,7 @@ use std::{
 };
 
 pub use self::{
-    format::{FormatError, Launch, Stdin},
+    format::{Fallback, FormatError, Launch, Reads, Stdin},
     layout::{StateDir, make_private},
     lock::{LockState, RunnerLock},
 };

@@ -7,6 +7,7 @@ use super::*;
 use crate::task::{
     attempt::{Exit, Run, Status},
     id::{TaskId, Timestamp},
+    observed::Observed,
 };
 
 fn launch() -> Launch {
@@ -27,6 +28,8 @@ fn launch() -> Launch {
         heartbeat: 3,
         idle_timeout: Some(4),
         transcript_limit: 4,
+        reads: Reads::Nothing,
+        fallback: None,
         open_files: Some(1024),
         cgroup: None,
         memory: Some(1),
@@ -50,6 +53,10 @@ fn result() -> RunResult {
         ended_at: Timestamp(9),
         left_over: 0,
         by_itself: true,
+        observed: Box::new(Observed {
+            session: Some("s-1".to_owned()),
+            ..Observed::default()
+        }),
     }
 }
 

@@ -5,17 +5,24 @@
 //! before it reads as if it were empty. A number is never used again. The test
 //! of this module holds the bytes of format 1.
 
+mod attempt;
 mod code;
+mod observed;
+mod retry;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use prost::Message;
 
-use self::code::{Code, state_kind};
+pub(super) use self::attempt::{decode_attempt, encode_attempt};
+use self::{
+    code::{Code, state_kind},
+    retry::{PolicyRecord, policy, policy_record},
+};
 use crate::task::{
-    attempt::{Attempt, Ending, Exit, Phase, ProcessIdentity, Status, Workspace},
+    attempt::Ending,
     event::What,
-    id::{AttemptId, Incarnation, Nonce, Revision, TaskId, Timestamp},
+    id::{Revision, TaskId, Timestamp},
     limits::Limits,
     moment::{Boot, Moment, Steady},
     reason::{FailureReason, Outcome},
@@ -139,6 +146,10 @@ struct TaskRecord {
     pids: Option<u32>,
     #[prost(uint32, optional, tag = "62")]
     cpu: Option<u32>,
+    #[prost(message, optional, tag = "70")]
+    retry: Option<PolicyRecord>,
+    #[prost(uint32, tag = "71")]
+    session_failures: u32,
 }
 
 /// Where the clock for waiting stood, beside the wall clock's time.
@@ -148,69 +159,6 @@ struct SteadyRecord {
     boot: u64,
     #[prost(uint64, tag = "2")]
     millis: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ProcessRecord {
-    #[prost(uint32, tag = "1")]
-    pid: u32,
-    #[prost(uint64, tag = "2")]
-    start_ticks: u64,
-    /// Empty: the attempt's own.
-    #[prost(string, tag = "3")]
-    boot_id: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ExitRecord {
-    #[prost(sint32, optional, tag = "1")]
-    code: Option<i32>,
-    #[prost(sint32, tag = "2")]
-    signal: i32,
-    #[prost(bool, tag = "3")]
-    core: bool,
-    #[prost(uint64, tag = "4")]
-    user_cpu: u64,
-    #[prost(uint64, tag = "5")]
-    system_cpu: u64,
-    #[prost(uint64, tag = "6")]
-    peak_memory: u64,
-    #[prost(bool, tag = "30")]
-    oom_killed: bool,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct AttemptRecord {
-    #[prost(uint64, tag = "1")]
-    epoch: u64,
-    #[prost(bytes = "vec", tag = "2")]
-    nonce: Vec<u8>,
-    #[prost(string, tag = "3")]
-    boot_id: String,
-    #[prost(uint32, tag = "4")]
-    phase: u32,
-    #[prost(string, optional, tag = "5")]
-    workspace: Option<String>,
-    #[prost(string, optional, tag = "6")]
-    branch: Option<String>,
-    #[prost(message, optional, tag = "7")]
-    runner: Option<ProcessRecord>,
-    #[prost(message, optional, tag = "8")]
-    agent: Option<ProcessRecord>,
-    #[prost(int64, tag = "9")]
-    claimed_at: i64,
-    #[prost(int64, optional, tag = "10")]
-    started_at: Option<i64>,
-    #[prost(message, optional, tag = "11")]
-    exit: Option<ExitRecord>,
-    #[prost(message, optional, tag = "12")]
-    ending: Option<EndingRecord>,
-    /// Of the attempt's boot.
-    #[prost(uint64, optional, tag = "40")]
-    claimed_steady: Option<u64>,
-    /// Of the attempt's boot.
-    #[prost(uint64, optional, tag = "41")]
-    started_steady: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -308,6 +256,8 @@ pub(super) fn encode_task(task: &Task) -> Vec<u8> {
         started: task.started,
         queue_ttl: spec.limits.queue_ttl,
         idle_timeout: spec.limits.idle_timeout,
+        retry: policy_record(spec.retry),
+        session_failures: task.session_failures,
         ..TaskRecord::default()
     };
     match &task.state {
@@ -379,6 +329,7 @@ pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError>
             pids: record.pids,
             cpu: record.cpu,
         },
+        retry: policy(record.retry)?,
         workspace_mode: WorkspaceMode::from_code(record.workspace_mode)?,
         created_at: Timestamp(record.created_at),
         created_steady: steady(record.created_steady),
@@ -390,106 +341,10 @@ pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError>
         attempts: record.attempts,
         spent: record.spent,
         lost_streak: record.lost_streak,
+        session_failures: record.session_failures,
         started: record.started,
         revision: Revision(record.revision),
         attempt: None,
-    })
-}
-
-pub(super) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
-    let process = |p: &ProcessIdentity| ProcessRecord {
-        pid: p.pid,
-        start_ticks: p.start_ticks,
-        boot_id: match p.boot_id == attempt.boot_id {
-            true => String::new(),
-            false => p.boot_id.clone(),
-        },
-    };
-    let exit = |exit: &Exit| {
-        let (code, signal, core) = match exit.status {
-            Status::Code(code) => (Some(code), 0, false),
-            Status::Signal { number, core } => (None, number, core),
-        };
-        ExitRecord {
-            code,
-            signal,
-            core,
-            user_cpu: exit.user_cpu,
-            system_cpu: exit.system_cpu,
-            peak_memory: exit.peak_memory,
-            oom_killed: exit.oom_killed,
-        }
-    };
-    let workspace = attempt.workspace.as_ref();
-    let steady = |at: Moment| at.steady.map(|steady| steady.millis);
-    AttemptRecord {
-        epoch: attempt.epoch.0,
-        nonce: attempt.nonce.0.to_vec(),
-        boot_id: attempt.boot_id.clone(),
-        phase: attempt.phase.code(),
-        workspace: workspace.map(|w| path_text(&w.path)),
-        branch: workspace.and_then(|w| w.branch.clone()),
-        runner: attempt.runner.as_ref().map(process),
-        agent: attempt.agent.as_ref().map(process),
-        claimed_at: attempt.claimed_at.wall.0,
-        claimed_steady: steady(attempt.claimed_at),
-        started_at: attempt.started_at.map(|at| at.wall.0),
-        started_steady: attempt.started_at.and_then(steady),
-        exit: attempt.exit.as_ref().map(exit),
-        ending: attempt.ending.as_ref().map(ending_record),
-    }
-    .encode_to_vec()
-}
-
-pub(super) fn decode_attempt(id: AttemptId, bytes: &[u8]) -> Result<Attempt, RecordError> {
-    let record = AttemptRecord::decode(bytes)?;
-    let boot_id = record.boot_id;
-    let process = |p: ProcessRecord| ProcessIdentity {
-        pid: p.pid,
-        start_ticks: p.start_ticks,
-        boot_id: match p.boot_id.is_empty() {
-            true => boot_id.clone(),
-            false => p.boot_id,
-        },
-    };
-    let exit = |exit: ExitRecord| Exit {
-        status: match exit.code {
-            Some(code) => Status::Code(code),
-            None => Status::Signal {
-                number: exit.signal,
-                core: exit.core,
-            },
-        },
-        user_cpu: exit.user_cpu,
-        system_cpu: exit.system_cpu,
-        peak_memory: exit.peak_memory,
-        oom_killed: exit.oom_killed,
-    };
-    let nonce = <[u8; 16]>::try_from(record.nonce).map_err(|_| RecordError::Field("nonce"))?;
-    let branch = record.branch;
-    let boot = Boot::of(&boot_id);
-    let moment = |wall, steady: Option<u64>| Moment {
-        wall: Timestamp(wall),
-        steady: steady.map(|millis| Steady { boot, millis }),
-    };
-    Ok(Attempt {
-        id,
-        epoch: Incarnation(record.epoch),
-        nonce: Nonce(nonce),
-        phase: Phase::from_code(record.phase)?,
-        workspace: record.workspace.map(|path| Workspace {
-            path: path.into(),
-            branch,
-        }),
-        runner: record.runner.map(process),
-        agent: record.agent.map(process),
-        claimed_at: moment(record.claimed_at, record.claimed_steady),
-        started_at: record
-            .started_at
-            .map(|at| moment(at, record.started_steady)),
-        exit: record.exit.map(exit),
-        ending: record.ending.map(ending).transpose()?,
-        boot_id,
     })
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     id::{AttemptId, Incarnation, Nonce, Timestamp},
     moment::Moment,
+    observed::Observed,
     reason::{FailureReason, Outcome},
 };
 
@@ -93,6 +94,9 @@ pub struct RunResult {
     /// it: what it reached is its own. Runners of before did not say so.
     #[serde(default)]
     pub by_itself: bool,
+    /// What was read from what the agent printed.
+    #[serde(default)]
+    pub observed: Box<Observed>,
 }
 
 /// What became of the agent.
@@ -161,8 +165,23 @@ pub struct Attempt {
     pub claimed_at: Moment,
     /// When the agent was started.
     pub started_at: Option<Moment>,
+    /// What its runner read from what the agent printed.
+    pub observed: Observed,
+    /// What the agent said itself.
+    pub reported: Observed,
     /// What the kernel said of the agent.
     pub exit: Option<Exit>,
     /// How it ended.
     pub ending: Option<Ending>,
+}
+
+impl Attempt {
+    /// All that is known of the agent's run: what it said itself, and where it
+    /// said nothing, what was read from what it printed.
+    #[must_use]
+    pub fn known(&self) -> Observed {
+        let mut known = self.observed.clone();
+        known.take(self.reported.clone());
+        known
+    }
 }

@@ -40,7 +40,7 @@ pub fn waits(task: &Task, now: Moment) -> [Option<(u64, Ends)>; 2] {
         State::Queued(hold) => {
             let backoff = match hold {
                 Hold::None => None,
-                Hold::Backoff { until } => Some((retry::left(*until, now), Ends::Backoff)),
+                Hold::Backoff { until } => Some((backoff_left(task, *until, now), Ends::Backoff)),
             };
             let ttl = limits.queue_ttl.filter(|_| !task.started);
             let ttl = ttl.map(|limit| (left(limit, task.spec.submitted()), Ends::QueueTtl));
@@ -67,6 +67,12 @@ pub fn waits(task: &Task, now: Moment) -> [Option<(u64, Ends)>; 2] {
         }
         State::Finished(_) => [None, None],
     }
+}
+
+/// What is left `now` of a task's backoff until `until`, milliseconds.
+#[must_use]
+pub fn backoff_left(task: &Task, until: Moment, now: Moment) -> u64 {
+    retry::left(until, now, task.spec.retry.maximum_interval())
 }
 
 impl Ends {

@@ -6,6 +6,7 @@ use super::{
     attempt::{ProcessIdentity, RunResult, Workspace},
     id::{AttemptId, Incarnation, Nonce, TaskId},
     moment::Moment,
+    observed::Observed,
     reason::{FailureReason, Verdict},
     state::StopReason,
 };
@@ -32,6 +33,15 @@ pub enum Stage {
         /// When.
         at: Moment,
     },
+}
+
+/// Who says something of an agent's run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Teller {
+    /// The runner, which reads what the agent prints.
+    Runner,
+    /// The agent itself.
+    Agent,
 }
 
 /// Something that happened to a task.
@@ -82,6 +92,15 @@ pub enum Event {
         agent: ProcessIdentity,
         /// When.
         at: Moment,
+    },
+    /// More is known of the agent's run.
+    Observed {
+        /// Of which attempt.
+        attempt: AttemptRef,
+        /// How things are.
+        observed: Box<Observed>,
+        /// Who says so.
+        by: Teller,
     },
     /// The agent has ended and nothing of its tree is left.
     Exited {
@@ -151,6 +170,16 @@ pub enum What {
     Retry,
     /// It has ended.
     Finished,
+    /// The agent has named its session.
+    SessionPinned,
+    /// The agent says what it does, or what it has used.
+    Progress,
+    /// The agent met the limit of its account.
+    Limited,
+    /// The agent says why it cannot do its work.
+    Fault,
+    /// The agent says that it will not.
+    Declined,
 }
 
 impl What {
@@ -167,6 +196,11 @@ impl What {
             Self::StopRequested => "stop_requested",
             Self::Retry => "retry",
             Self::Finished => "finished",
+            Self::SessionPinned => "session_pinned",
+            Self::Progress => "progress",
+            Self::Limited => "limited",
+            Self::Fault => "fault",
+            Self::Declined => "declined",
         }
     }
 }

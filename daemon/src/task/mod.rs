@@ -39,6 +39,7 @@ pub mod id;
 pub mod life;
 pub mod limits;
 pub mod moment;
+pub mod observed;
 pub mod reason;
 pub mod recovery;
 pub mod retry;
@@ -47,6 +48,7 @@ pub mod sequel;
 pub mod spec;
 pub mod state;
 pub mod transition;
+pub mod usage;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -47,6 +47,11 @@ pub enum Class {
     Infrastructure,
     /// git or the file system: not retried unless asked for.
     Workspace,
+    /// The agent's account may do nothing for a while: it waits, and neither
+    /// an attempt nor a slot is spent on that.
+    Quota,
+    /// The agent's conversation is of no use any more: one retry without it.
+    Session,
     /// The agent, or how it is configured: not retried.
     Agent,
     /// A limit that the operator set: not retried.
@@ -62,6 +67,8 @@ impl Class {
         match self {
             Self::Infrastructure => "infrastructure",
             Self::Workspace => "workspace",
+            Self::Quota => "quota",
+            Self::Session => "session",
             Self::Agent => "agent",
             Self::Limit => "limit",
             Self::Person => "person",
@@ -127,6 +134,82 @@ reasons! {
     /// The agent failed after the kernel had killed it, or a process of it,
     /// because memory ran out.
     OomKilled = "oom_killed", Limit;
+    /// The provider of the model could not be reached, or had no capacity.
+    ProviderUnreachable = "provider_unreachable", Infrastructure;
+    /// The provider takes no more requests for a while.
+    RateLimited = "rate_limited", Quota;
+    /// What the account may use in a period is used up.
+    UsageLimit = "usage_limit", Quota;
+    /// The agent does not know the conversation that it was to resume.
+    SessionLost = "session_lost", Session;
+    /// The conversation does not fit into the model any more.
+    ContextOverflow = "context_overflow", Session;
+    /// The provider refuses the conversation as it is.
+    SessionPoisoned = "session_poisoned", Session;
+    /// The agent is not logged in, or its key is not accepted.
+    AuthFailed = "auth_failed", Agent;
+    /// The provider does not know the model.
+    InvalidModel = "invalid_model", Agent;
+    /// The agent may not do what it has to.
+    PermissionBlocked = "permission_blocked", Agent;
+    /// A budget of the lineage is used up.
+    BudgetExceeded = "budget_exceeded", Limit;
+    /// A task that it was to follow did not end as it had to.
+    DependencyFailed = "dependency_failed", Limit;
+    /// Its issue was closed before it was started.
+    IssueClosed = "issue_closed", Person;
+}
+
+impl FailureReason {
+    /// The reason of this word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|reason| reason.as_str() == word)
+    }
+
+    /// Whether `retry_on` may name it: what a person or a limit has ended is
+    /// not begun again by itself.
+    #[must_use]
+    pub fn may_be_retried(self) -> bool {
+        match self.class() {
+            Class::Infrastructure
+            | Class::Workspace
+            | Class::Quota
+            | Class::Session
+            | Class::Agent => true,
+            Class::Limit => self == Self::OomKilled,
+            Class::Person => false,
+        }
+    }
+}
+
+/// A set of failure reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Reasons(u64);
+
+impl Reasons {
+    /// Whether it holds this one.
+    #[must_use]
+    pub fn contains(self, reason: FailureReason) -> bool {
+        self.0 & (1 << reason as u32) != 0
+    }
+
+    /// Those that it holds, in their order.
+    pub fn iter(self) -> impl Iterator<Item = FailureReason> {
+        let all = FailureReason::ALL.iter().copied();
+        all.filter(move |reason| self.contains(*reason))
+    }
+}
+
+impl FromIterator<FailureReason> for Reasons {
+    fn from_iter<I: IntoIterator<Item = FailureReason>>(reasons: I) -> Self {
+        let bits = reasons.into_iter().map(|reason| 1 << reason as u32);
+        Self(bits.fold(0, |all, bit: u64| all | bit))
+    }
 }
 
 impl fmt::Display for FailureReason {
@@ -145,4 +228,27 @@ pub struct Verdict {
     pub reason: Option<FailureReason>,
     /// One line for a person, for example "exit code 3".
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_holds_what_was_put_in() {
+        let reasons = [FailureReason::Idle, FailureReason::IssueClosed];
+        let set: Reasons = reasons.into_iter().collect();
+        assert!(set.iter().eq(reasons));
+        assert!(!set.contains(FailureReason::Timeout));
+        let all: Reasons = FailureReason::ALL.iter().copied().collect();
+        assert_eq!(all.iter().count(), FailureReason::ALL.len());
+    }
+
+    #[test]
+    fn every_reason_has_a_word_of_its_own() {
+        for reason in FailureReason::ALL {
+            assert_eq!(FailureReason::of_word(reason.as_str()), Some(*reason));
+        }
+        assert_eq!(FailureReason::of_word("no"), None);
+    }
 }

@@ -17,9 +17,9 @@ use std::{
 };
 
 use super::{
+    deadline::backoff_left,
     id::{TaskId, Timestamp},
     moment::Moment,
-    retry,
     spec::{Key, WorkspaceMode},
     state::{Hold, State, Task},
 };
@@ -114,7 +114,7 @@ impl Schedule {
         let ready = match &task.state {
             State::Finished(_) => return,
             State::Queued(Hold::None) => true,
-            State::Queued(Hold::Backoff { until }) => retry::left(*until, now) == 0,
+            State::Queued(Hold::Backoff { until }) => backoff_left(task, *until, now) == 0,
             State::Starting | State::Running | State::Stopping { .. } => false,
         };
         let entry = Entry {

@@ -8,7 +8,7 @@
 use super::{
     attempt::{Attempt, Ending},
     reason::{FailureReason, Outcome},
-    retry::{self, Counts},
+    retry::{self, Counts, Rules},
     state::{State, Task},
 };
 
@@ -19,6 +19,9 @@ pub enum Follows {
     Nothing,
     /// One that this one does not count against: no agent was started.
     Uncounted,
+    /// One that this one does not count against, once its account may do
+    /// something again.
+    Parked,
     /// One after a pause.
     Retry {
         /// The pause at the most, milliseconds.
@@ -44,7 +47,7 @@ pub struct Sequel {
 /// What followed each attempt that has ended. `attempts` are all of a task,
 /// oldest first.
 #[must_use]
-pub fn sequels(attempts: &[Attempt], max_attempts: u32) -> Vec<Sequel> {
+pub fn sequels(attempts: &[Attempt], rules: Rules) -> Vec<Sequel> {
     let mut counts = Counts::default();
     let mut sequels = Vec::new();
     for attempt in attempts {
@@ -54,7 +57,7 @@ pub fn sequels(attempts: &[Attempt], max_attempts: u32) -> Vec<Sequel> {
         let follows = if was_never_started(ending) {
             Follows::Uncounted
         } else {
-            counts = counted(counts, ending.reason);
+            counts = counts.with(ending.reason);
             match (ending.reason, ending.outcome) {
                 (None, _) => Follows::Nothing,
                 (Some(_), Outcome::Aborted) => Follows::Refused("the agent declined"),
@@ -64,7 +67,7 @@ pub fn sequels(attempts: &[Attempt], max_attempts: u32) -> Vec<Sequel> {
                     | Outcome::Failed
                     | Outcome::Cancelled
                     | Outcome::Interrupted,
-                ) => after(reason, counts, max_attempts),
+                ) => after(reason, counts, rules),
             }
         };
         sequels.push(Sequel {
@@ -89,15 +92,13 @@ pub fn expected(task: &Task) -> Option<Sequel> {
     };
     let attempt = task.live_attempt()?.id.number;
     // The claim has counted it as spent.
-    let before = Counts {
-        spent: task.spent.saturating_sub(1),
-        lost_streak: task.lost_streak,
-    };
-    let counts = counted(before, Some(reason));
+    let mut before = task.counts();
+    before.spent = before.spent.saturating_sub(1);
+    let counts = before.with(Some(reason));
     Some(Sequel {
         attempt,
         reason: Some(reason),
-        follows: after(reason, counts, task.spec.limits.max_attempts()),
+        follows: after(reason, counts, task.spec.retry_rules()),
         counts,
     })
 }
@@ -108,22 +109,12 @@ fn was_never_started(ending: &Ending) -> bool {
     ending.outcome == Outcome::Interrupted
 }
 
-fn counted(before: Counts, reason: Option<FailureReason>) -> Counts {
-    Counts {
-        spent: before.spent.saturating_add(1),
-        lost_streak: if reason == Some(FailureReason::RunnerLost) {
-            before.lost_streak.saturating_add(1)
-        } else {
-            0
-        },
-    }
-}
-
-fn after(reason: FailureReason, counts: Counts, max_attempts: u32) -> Follows {
-    match retry::refusal(reason, counts, max_attempts) {
+fn after(reason: FailureReason, counts: Counts, rules: Rules) -> Follows {
+    match retry::refusal(reason, counts, rules) {
         Some(why) => Follows::Refused(why),
+        None if retry::is_parked(reason) => Follows::Parked,
         None => Follows::Retry {
-            longest: retry::longest_backoff(counts.spent),
+            longest: rules.policy.longest_backoff(counts.spent),
         },
     }
 }

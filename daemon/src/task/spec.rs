@@ -8,6 +8,7 @@ use super::{
     id::{TaskId, Timestamp},
     limits::Limits,
     moment::{Moment, Steady},
+    retry::{Policy, Rules},
 };
 
 /// Why the task exists.
@@ -99,6 +100,8 @@ pub struct TaskSpec {
     pub priority: i32,
     /// Task, agent and daemon limits in one.
     pub limits: Limits,
+    /// Task, agent and daemon policy in one.
+    pub retry: Policy,
     /// Where the agent works.
     pub workspace_mode: WorkspaceMode,
     /// When it was submitted.
@@ -114,6 +117,15 @@ impl TaskSpec {
         Moment {
             wall: self.created_at,
             steady: self.created_steady,
+        }
+    }
+
+    /// What decides about its retries.
+    #[must_use]
+    pub fn retry_rules(&self) -> Rules {
+        Rules {
+            max_attempts: self.limits.max_attempts(),
+            policy: self.retry,
         }
     }
 

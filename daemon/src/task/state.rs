@@ -7,6 +7,7 @@ use super::{
     id::{Revision, TaskId},
     moment::Moment,
     reason::{FailureReason, Outcome},
+    retry::Counts,
     spec::TaskSpec,
 };
 
@@ -21,7 +22,7 @@ pub enum Hold {
     None,
     /// An attempt failed; the next one is tried after this time.
     Backoff {
-        /// The end of the wait; see [`super::retry::left`].
+        /// The end of the wait; see [`super::deadline::backoff_left`].
         until: Moment,
     },
 }
@@ -196,6 +197,8 @@ pub struct Task {
     pub spent: u32,
     /// `runner_lost` so often in a row.
     pub lost_streak: u32,
+    /// Attempts that failed because of their session.
+    pub session_failures: u32,
     /// An agent of it was started at least once.
     pub started: bool,
     /// The change that made it what it is.
@@ -215,10 +218,28 @@ impl Task {
             attempts: 0,
             spent: 0,
             lost_streak: 0,
+            session_failures: 0,
             started: false,
             revision: Revision::default(),
             attempt: None,
         }
+    }
+
+    /// What is counted over its attempts.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            spent: self.spent,
+            lost_streak: self.lost_streak,
+            session_failures: self.session_failures,
+        }
+    }
+
+    /// Has the counts be these.
+    pub fn set_counts(&mut self, counts: Counts) {
+        self.spent = counts.spent;
+        self.lost_streak = counts.lost_streak;
+        self.session_failures = counts.session_failures;
     }
 
     /// The newest attempt while one is under way.

@@ -7,6 +7,7 @@ use super::{
     limits::Limits,
     moment::Moment,
     reason::{FailureReason, Outcome, Verdict},
+    retry::Policy,
     spec::{AgentType, TaskSpec, Trigger, WorkspaceMode},
     state::Task,
 };
@@ -33,6 +34,7 @@ pub(crate) fn spec(agent: &str) -> TaskSpec {
         labels: [].into(),
         priority: 0,
         limits: Limits::default(),
+        retry: Policy::default(),
         workspace_mode: WorkspaceMode::None,
         created_at: Timestamp(1_000),
         created_steady: None,
@@ -119,6 +121,7 @@ pub(crate) fn exited(attempt: AttemptRef, code: i32) -> Event {
             ended_at: Timestamp(3_000),
             left_over: 0,
             by_itself: false,
+            observed: Box::default(),
         },
         verdict: Some(verdict),
     }

@@ -4,10 +4,12 @@
 //! own. The caller makes the next state durable, then carries out the effects.
 
 mod end;
+mod observe;
 mod stop;
 
 use self::{
     end::{AttemptEnd, end},
+    observe::observed,
     stop::{cancel, deadline, queue_expired, stop},
 };
 use super::{
@@ -17,6 +19,7 @@ use super::{
     id::AttemptId,
     limits::{MAX_MESSAGE, clip},
     moment::Moment,
+    observed::Observed,
     reason::{FailureReason, Outcome, Verdict},
     state::{Hold, State, Task},
 };
@@ -102,6 +105,8 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
                 agent: None,
                 claimed_at: context.now,
                 started_at: None,
+                observed: Observed::default(),
+                reported: Observed::default(),
                 exit: None,
                 ending: None,
             };
@@ -122,17 +127,26 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             adopted,
         } => registered(task, *attempt, runner, stage, *adopted),
         Event::Started { agent, at, .. } => started(task, agent, *at),
+        Event::Observed {
+            observed: said, by, ..
+        } => observed(task, said, *by),
         Event::Exited {
             result, verdict, ..
         } => exited(task, context, result, verdict.as_ref()),
         Event::Lost { reason, .. } => {
-            let message = if *reason == FailureReason::HostRebooted {
-                "the machine was restarted"
-            } else {
-                "the runner died"
-            };
-            let end_ = AttemptEnd::without_run(failed(*reason, message), context.now.wall);
-            end(task, context, end_)
+            let verdict = declined(task).unwrap_or_else(|| {
+                let message = if *reason == FailureReason::HostRebooted {
+                    "the machine was restarted"
+                } else {
+                    "the runner died"
+                };
+                failed(*reason, message)
+            });
+            end(
+                task,
+                context,
+                AttemptEnd::without_run(verdict, context.now.wall),
+            )
         }
         Event::NeverStarted { .. } => never_started(task, context),
         Event::Cancel {
@@ -169,6 +183,7 @@ pub fn attempt_of(event: &Event) -> Option<AttemptRef> {
         | Event::StartFailed { attempt, .. }
         | Event::Registered { attempt, .. }
         | Event::Started { attempt, .. }
+        | Event::Observed { attempt, .. }
         | Event::Exited { attempt, .. }
         | Event::Lost { attempt, .. }
         | Event::NeverStarted { attempt }
@@ -194,6 +209,17 @@ fn apply(next: Task, what: What, why: String, effect: Option<Effect>) -> Decisio
         why: clip(&why, MAX_MESSAGE),
         effect,
     }))
+}
+
+/// The agent had said that it declines; that stands, whatever became of its
+/// runner.
+fn declined(task: &Task) -> Option<Verdict> {
+    let message = task.live_attempt()?.known().declined?;
+    Some(Verdict {
+        outcome: Outcome::Aborted,
+        reason: None,
+        message,
+    })
 }
 
 fn failed(reason: FailureReason, message: &str) -> Verdict {
@@ -345,6 +371,7 @@ fn exited(
             verdict,
             started_at,
             exit,
+            observed: Some((*result.observed).clone()),
             at: result.ended_at,
             by_itself: result.by_itself,
         },

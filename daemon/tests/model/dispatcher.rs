@@ -13,6 +13,7 @@ use agentd::{
         event::{Event, Stage},
         id::{AttemptId, Incarnation, Timestamp},
         moment::Moment,
+        observed::Observed,
         schedule::{Capacity, Schedule},
         state::{State, Task},
         transition::{Change, Context, Decision, attempt_of, decide},
@@ -287,12 +288,13 @@ impl<'a> Turn<'a> {
         let run = place.result.clone().expect("there is a result");
         self.report(&Event::Exited {
             attempt: place.named(),
-            verdict: agents::classify(ABORT_CODE, &run),
+            verdict: agents::classify(ABORT_CODE, &run, &Observed::default()),
             result: RunResult {
                 run,
                 ended_at: CONTEXT.now.wall,
                 left_over: 0,
                 by_itself: place.by_itself,
+                observed: Box::default(),
             },
         })
     }

@@ -3,6 +3,7 @@
 use agentd::task::{
     id::Timestamp,
     limits::Limits,
+    retry::Policy,
     spec::{AgentType, TaskSpec, Trigger, WorkspaceMode},
 };
 
@@ -75,6 +76,7 @@ impl Setup {
             user: String::new(),
             labels: [].into(),
             priority: 0,
+            retry: Policy::default(),
             limits: Limits {
                 max_attempts: Some(self.attempts),
                 timeout: Some(1),

@@ -17,7 +17,7 @@ use std::{
 
 use agentd::{
     process::{Marker, with_marker},
-    spool::{AttemptDir, Launch, LockState, Stdin},
+    spool::{AttemptDir, Launch, LockState, Reads, Stdin},
     task::{
         attempt::RunResult,
         id::{AttemptId, Nonce, TaskId},
@@ -224,6 +224,8 @@ impl Case {
             heartbeat: 50,
             idle_timeout: None,
             transcript_limit: 8 << 20,
+            reads: Reads::Nothing,
+            fallback: None,
             open_files: None,
             cgroup: None,
             memory: None,

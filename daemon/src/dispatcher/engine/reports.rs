@@ -87,9 +87,15 @@ impl Engine {
         outbox: Option<Outbox>,
     ) -> Result<(), StoreError> {
         let abort_code = self.abort_code(attempt.id.task);
+        let live = self.live(attempt);
+        let mut known = live.map(|live| live.observed.clone()).unwrap_or_default();
+        known.take((*result.observed).clone());
+        if let Some(live) = live {
+            known.take(live.reported.clone());
+        }
         let event = Event::Exited {
             attempt,
-            verdict: agents::classify(abort_code, &result.run),
+            verdict: agents::classify(abort_code, &result.run, &known),
             result,
         };
         let taken = self.apply(turn, attempt.id.task, &event)?;

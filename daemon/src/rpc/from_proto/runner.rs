@@ -109,6 +109,7 @@ pub(in crate::rpc) fn exited(exited: v1::Exited) -> Result<RunResult, Failure> {
         ended_at: Timestamp(exited.ended_at),
         left_over: exited.left_over,
         by_itself: exited.by_itself,
+        observed: Box::new(super::observed(exited.observed.unwrap_or_default())?),
     })
 }
 

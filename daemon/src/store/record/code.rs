@@ -41,10 +41,14 @@ codes!(Outcome, "outcome":
 codes!(FailureReason, "failure reason":
     RunnerLost = 1, HostRebooted = 2, SpawnFailed = 3, StartTimeout = 4, Timeout = 5,
     WorkspaceFailed = 6, RepoMissing = 7, AgentError = 8, AgentMissing = 9, Cancelled = 10,
-    Superseded = 11, Idle = 20, QueueExpired = 21, OomKilled = 30);
+    Superseded = 11, Idle = 20, QueueExpired = 21, OomKilled = 30,
+    ProviderUnreachable = 40, RateLimited = 41, UsageLimit = 42, SessionLost = 43,
+    ContextOverflow = 44, SessionPoisoned = 45, AuthFailed = 46, InvalidModel = 47,
+    PermissionBlocked = 48, BudgetExceeded = 49, DependencyFailed = 50, IssueClosed = 51);
 codes!(What, "event":
     Submitted = 1, Claimed = 2, WorkspaceReady = 3, Registered = 4, Started = 5, Adopted = 6,
-    StopRequested = 7, Retry = 8, Finished = 9);
+    StopRequested = 7, Retry = 8, Finished = 9,
+    SessionPinned = 10, Progress = 11, Limited = 12, Fault = 13, Declined = 14);
 
 pub(in crate::store) fn state_kind(code: u8) -> Result<StateKind, RecordError> {
     StateKind::ALL

@@ -1,5 +1,12 @@
 use super::*;
-use crate::task::testing;
+use crate::task::{
+    attempt::{Attempt, Exit, Phase, ProcessIdentity, Status},
+    id::{AttemptId, Incarnation, Nonce},
+    observed::{Claim, Fault, Limited, Observed},
+    retry::Policy,
+    testing,
+    usage::Usage,
+};
 
 fn full_task() -> Task {
     let mut task = testing::task(7);
@@ -25,6 +32,7 @@ fn full_task() -> Task {
             max_attempts: Some(4),
             ..Limits::default()
         },
+        retry: Policy::default(),
         workspace_mode: WorkspaceMode::Worktree,
         created_at: Timestamp(1_700_000_000_000),
         created_steady: None,
@@ -59,6 +67,8 @@ fn full_attempt() -> Attempt {
         }),
         claimed_at: Moment::of_wall(Timestamp(1)),
         started_at: Some(Moment::of_wall(Timestamp(2))),
+        observed: Observed::default(),
+        reported: Observed::default(),
         exit: Some(Exit {
             status: Status::Signal {
                 number: 9,
@@ -78,6 +88,46 @@ fn full_attempt() -> Attempt {
     }
 }
 
+fn full_policy() -> Policy {
+    Policy {
+        initial_interval: Some(1),
+        backoff_coefficient: Some(1_500),
+        maximum_interval: Some(3),
+        retry_on: Some([].into_iter().collect()),
+        non_retryable: Some(FailureReason::ALL.iter().copied().collect()),
+    }
+}
+
+fn full_observed() -> Observed {
+    Observed {
+        session: Some("s-1".to_owned()),
+        session_gone: Some("s-0".to_owned()),
+        usage: Some(Usage {
+            input: 1,
+            output: 2,
+            cached: 3,
+            cost: Some(4),
+            turns: 5,
+        }),
+        model: Some("m".to_owned()),
+        progress: Some("half".to_owned()),
+        limited: Some(Limited {
+            reason: FailureReason::UsageLimit,
+            until: Some(Timestamp(9)),
+            message: "later".to_owned(),
+        }),
+        fault: Some(Fault {
+            reason: FailureReason::AuthFailed,
+            message: "log in".to_owned(),
+        }),
+        declined: None,
+        claim: Some(Claim {
+            done: true,
+            message: "done".to_owned(),
+        }),
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -88,6 +138,8 @@ fn what_is_encoded_is_decoded() {
     task.spec.limits.memory = Some(1 << 40);
     task.spec.limits.pids = Some(5);
     task.spec.limits.cpu = Some(1500);
+    task.spec.retry = full_policy();
+    task.session_failures = 1;
     for state in [
         task.state.clone(),
         State::Queued(Hold::None),
@@ -104,7 +156,9 @@ fn what_is_encoded_is_decoded() {
         task.state = state;
         assert_eq!(decode_task(task.id, &encode_task(&task)).unwrap(), task);
     }
-    let attempt = full_attempt();
+    let mut attempt = full_attempt();
+    attempt.observed = full_observed();
+    attempt.reported.declined = Some("not mine".to_owned());
     assert_eq!(
         decode_attempt(attempt.id, &encode_attempt(&attempt)).unwrap(),
         attempt

@@ -4,6 +4,7 @@ use crate::task::{
     event::Event,
     id::{AttemptId, Incarnation, Timestamp},
     moment::{Boot, Steady},
+    observed::Observed,
     reason::FailureReason,
     retry::MAXIMUM_INTERVAL,
     testing::{NONCE, id, named, task},
@@ -48,6 +49,8 @@ fn with_attempt(state: State) -> Task {
         agent: None,
         claimed_at: begin(),
         started_at: Some(begin()),
+        observed: Observed::default(),
+        reported: Observed::default(),
         exit: None,
         ending: None,
     });

@@ -27,7 +27,7 @@ fn ending(way: u8, me: AttemptRef) -> Vec<Event> {
     };
     let limit = |limit| Event::Deadline { attempt: me, limit };
     let mut events = running();
-    match way % 9 {
+    match way % 12 {
         0 => events.push(exited(me, 0)),
         1 => events.push(exited(me, 3)),
         2 => events.push(lost(FailureReason::HostRebooted)),
@@ -41,10 +41,24 @@ fn ending(way: u8, me: AttemptRef) -> Vec<Event> {
         }
         5 => events.extend([limit(StopReason::Timeout), exited(me, 1)]),
         6 => events.extend([cancel(false), exited(me, 1)]),
+        7 => events.push(exited_because(me, FailureReason::UsageLimit)),
+        8 => events.push(exited_because(me, FailureReason::ContextOverflow)),
         // Often: it takes several in a row to matter.
         _ => events.push(lost(FailureReason::RunnerLost)),
     }
     events
+}
+
+fn exited_because(me: AttemptRef, reason: FailureReason) -> Event {
+    let mut event = exited(me, 1);
+    if let Event::Exited {
+        verdict: Some(verdict),
+        ..
+    } = &mut event
+    {
+        verdict.reason = Some(reason);
+    }
+    event
 }
 
 /// Where the task is, in the words of a sequel.
@@ -61,7 +75,7 @@ fn decided(task: &Task) -> &'static str {
 fn told(follows: Follows) -> &'static str {
     match follows {
         Follows::Nothing => "nothing",
-        Follows::Uncounted => "uncounted",
+        Follows::Uncounted | Follows::Parked => "uncounted",
         Follows::Retry { .. } => "retry",
         Follows::Refused(_) => "refused",
     }
@@ -94,10 +108,9 @@ proptest! {
             prop_assert_eq!(expected(&task), None);
             attempts.push(task.attempt.clone().unwrap());
             history.push(decided(&task));
-            let sequels = sequels(&attempts, max_attempts);
+            let sequels = sequels(&attempts, task.spec.retry_rules());
             let last = *sequels.last().unwrap();
-            let counts = Counts { spent: task.spent, lost_streak: task.lost_streak };
-            prop_assert_eq!(last.counts, counts);
+            prop_assert_eq!(last.counts, task.counts());
             if promised.is_some_and(|promised| promised.reason == last.reason) {
                 prop_assert_eq!(promised, Some(last));
             }

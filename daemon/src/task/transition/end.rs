@@ -8,7 +8,8 @@ use crate::task::{
     id::Timestamp,
     limits::{MAX_MESSAGE, clip},
     moment::Moment,
-    reason::{FailureReason, Outcome, Verdict},
+    observed::Observed,
+    reason::{Outcome, Verdict},
     retry::{self, Retry},
     state::{Hold, State, StopReason, Task},
 };
@@ -18,6 +19,8 @@ pub(super) struct AttemptEnd {
     pub(super) verdict: Verdict,
     pub(super) started_at: Option<Timestamp>,
     pub(super) exit: Option<Exit>,
+    /// All that its runner has read.
+    pub(super) observed: Option<Observed>,
     pub(super) at: Timestamp,
     /// The agent ended before anybody asked it to.
     pub(super) by_itself: bool,
@@ -29,6 +32,7 @@ impl AttemptEnd {
             verdict,
             started_at: None,
             exit: None,
+            observed: None,
             at,
             by_itself: false,
         }
@@ -48,6 +52,9 @@ pub(super) fn end(task: &Task, context: Context, ended: AttemptEnd) -> Decision 
         a.phase = Phase::Ended;
         a.started_at = a.started_at.or(ended.started_at.map(Moment::of_wall));
         a.exit = ended.exit;
+        if let Some(observed) = ended.observed {
+            a.observed.take(observed.bounded());
+        }
         a.ending = Some(ending.clone());
     });
     next.started |= ended.started_at.is_some();
@@ -55,15 +62,13 @@ pub(super) fn end(task: &Task, context: Context, ended: AttemptEnd) -> Decision 
         .attempt
         .as_ref()
         .map(|a| Effect::Conclude(reference(a)));
+    // The claim has counted it as spent.
+    let mut before = task.counts();
+    before.spent = before.spent.saturating_sub(1);
+    next.set_counts(before.with(verdict.reason));
     let Some(reason) = verdict.reason else {
-        next.lost_streak = 0;
         next.state = State::Finished(ending);
         return apply(next, What::Finished, verdict.message, effect);
-    };
-    next.lost_streak = if reason == FailureReason::RunnerLost {
-        next.lost_streak.saturating_add(1)
-    } else {
-        0
     };
     let declined = verdict.outcome == Outcome::Aborted;
     match retry::after(&next, reason, context.now, context.random) {
@@ -72,7 +77,13 @@ pub(super) fn end(task: &Task, context: Context, ended: AttemptEnd) -> Decision 
             let why = format!("{reason}: {}", verdict.message);
             apply(next, What::Retry, why, effect)
         }
-        Retry::At(_) | Retry::No(_) => {
+        // What holds it is the account, whatever becomes of that meanwhile.
+        Retry::Parked if !declined => {
+            next.state = State::Queued(Hold::None);
+            let why = format!("{reason}: {}", verdict.message);
+            apply(next, What::Retry, why, effect)
+        }
+        Retry::At(_) | Retry::Parked | Retry::No(_) => {
             let outcome = if declined {
                 Outcome::Aborted
             } else {

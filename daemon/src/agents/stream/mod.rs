@@ -1,0 +1,113 @@
+//! What agents print, read as it comes.
+//!
+//! A runner feeds a [`Stream`] with every piece that its agent prints, and asks
+//! it what is known by then. One parser an agent type is given whole lines; it
+//! never sees where a piece ended, so nothing depends on that.
+//!
+//! Invariants: bytes of any kind and lines of any length cost bounded memory,
+//! end nothing, and never hold up the agent; a line that is too long is passed
+//! over as a whole (the transcript has it).
+
+mod lines;
+
+use std::fmt;
+
+use self::lines::Lines;
+use crate::{spool::Reads, task::observed::Observed, transcript::Source};
+
+/// What is known of a run by what was printed so far.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// For the daemon.
+    pub observed: Observed,
+    /// The agent waits for a tool that it has started.
+    pub tool: bool,
+    /// It has said its last word: it should end by itself soon.
+    pub over: bool,
+    /// It does not know the session that it was to resume, and has done
+    /// nothing.
+    pub stale: bool,
+}
+
+/// Reads the lines of one agent type.
+trait Parse: Send {
+    /// A whole line without its end.
+    fn line(&mut self, source: Source, line: &[u8], seen: &mut Seen);
+}
+
+/// For agents whose output means nothing to us.
+struct Nothing;
+
+impl Parse for Nothing {
+    fn line(&mut self, _source: Source, _line: &[u8], _seen: &mut Seen) {}
+}
+
+/// The output of one run.
+pub struct Stream {
+    reads: Reads,
+    parser: Box<dyn Parse>,
+    output: Lines,
+    errors: Lines,
+    seen: Seen,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("reads", &self.reads)
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    /// The output of an agent that is read in this way.
+    #[must_use]
+    pub fn new(reads: Reads) -> Self {
+        Self {
+            parser: parser(&reads),
+            reads,
+            output: Lines::default(),
+            errors: Lines::default(),
+            seen: Seen::default(),
+        }
+    }
+
+    /// Takes what was printed. Returns whether anything new is known.
+    pub fn feed(&mut self, source: Source, bytes: &[u8]) -> bool {
+        if self.reads == Reads::Nothing {
+            return false;
+        }
+        let before = self.seen.clone();
+        let lines = match source {
+            Source::Output => &mut self.output,
+            Source::Errors => &mut self.errors,
+        };
+        lines.feed(bytes, |line| {
+            self.parser.line(source, line, &mut self.seen);
+        });
+        self.seen != before
+    }
+
+    /// Nothing more comes: lines that were begun have ended.
+    pub fn finish(&mut self) {
+        for (source, lines) in [
+            (Source::Output, &mut self.output),
+            (Source::Errors, &mut self.errors),
+        ] {
+            lines.finish(|line| self.parser.line(source, line, &mut self.seen));
+        }
+    }
+
+    /// What is known.
+    #[must_use]
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+}
+
+fn parser(reads: &Reads) -> Box<dyn Parse> {
+    match reads {
+        Reads::Nothing => Box::new(Nothing),
+    }
+}
