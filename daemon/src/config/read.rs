@@ -12,7 +12,7 @@ use toml::de::DeTable;
 use super::{
     Agent, Config, ConfigError, Environment, MIN_BEATS, Repo, SHELL,
     document::{Problems, Section},
-    env_file, value,
+    env_file, output, value,
 };
 use crate::task::{
     limits::{Limits, MAX_PIDS, MAX_PROMPT, MAX_QUEUED},
@@ -54,7 +54,10 @@ pub(super) const AGENT: &[&str] = &[
     "path",
     "abort_code",
     "polite_signal",
+    "output",
 ];
+/// Besides these, it takes every sign.
+pub(super) const OUTPUT: &[&str] = &["keys", "adds_up"];
 pub(super) const REPO: &[&str] = &["path", "base", "max_running"];
 
 const TYPES: &[AgentType] = &[AgentType::Command];
@@ -279,6 +282,16 @@ impl Reader {
             .word(section, "polite_signal", value::polite_signal)
         {
             agent.polite_signal = signal;
+        }
+        if let Some(output) = self.problems.section(section, "output") {
+            agent.output = output::read(&mut self.problems, &output);
+            if agent.agent_type != AgentType::Command {
+                let wrong = format!(
+                    "the output of a {} agent is known",
+                    agent.agent_type.as_str()
+                );
+                self.problems.reject(section, "output", &wrong);
+            }
         }
         agent
     }
