@@ -351,12 +351,7 @@ fn timed_out() {
     let why = "stopped after 1h, its timeout; signal 15";
     let tale = Tale::new(State::Failed)
         .runs(1)
-        .event(
-            "stop_requested",
-            "ran longer than 1h",
-            1,
-            State::Stopping,
-        )
+        .event("stop_requested", "ran longer than 1h", 1, State::Stopping)
         .sequel("timeout", refused("infrastructure", "no attempts left", 3))
         .finished("timeout", why, State::Failed);
     insta::assert_snapshot!(tale.text());

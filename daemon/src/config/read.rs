@@ -12,7 +12,7 @@ use toml::de::DeTable;
 use super::{
     Agent, Config, ConfigError, Environment, MIN_BEATS, Repo, SHELL,
     document::{Problems, Section},
-    env_file, value,
+    env_file, output, value,
 };
 use crate::task::{
     limits::{Limits, MAX_PIDS, MAX_PROMPT, MAX_QUEUED},
@@ -54,6 +54,7 @@ pub(super) const AGENT: &[&str] = &[
     "path",
     "abort_code",
     "polite_signal",
+    "output",
 ];
 pub(super) const REPO: &[&str] = &[
     "path",
@@ -62,6 +63,8 @@ pub(super) const REPO: &[&str] = &[
     "issue_state",
     "require_issue_state",
 ];
+/// Besides these, it takes every sign.
+pub(super) const OUTPUT: &[&str] = &["keys", "adds_up"];
 
 const TYPES: &[AgentType] = &[AgentType::Command];
 
@@ -285,6 +288,16 @@ impl Reader {
             .word(section, "polite_signal", value::polite_signal)
         {
             agent.polite_signal = signal;
+        }
+        if let Some(output) = self.problems.section(section, "output") {
+            agent.output = output::read(&mut self.problems, &output);
+            if agent.agent_type != AgentType::Command {
+                let wrong = format!(
+                    "the output of a {} agent is known",
+                    agent.agent_type.as_str()
+                );
+                self.problems.reject(section, "output", &wrong);
+            }
         }
         agent
     }

@@ -35,7 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "agents",
-        &["task", "spool", "transcript", "config", "process"],
+        &["task", "spool", "transcript", "config", "process", "clock"],
     ),
     ("forge", &["process"]),
     (
