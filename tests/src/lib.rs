@@ -11,6 +11,7 @@ mod borrowed;
 mod cli;
 mod daemon;
 mod gate;
+pub mod model;
 mod notices;
 mod process;
 mod program;
