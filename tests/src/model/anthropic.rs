@@ -137,7 +137,6 @@ impl Api for Messages {
                     "five_hour",
                 ),
                 header("anthropic-ratelimit-unified-reset", &resets_at.to_string()),
-                header("x-should-retry", "false"),
             ],
             body: self.error(&error),
         }

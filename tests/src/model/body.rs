@@ -49,6 +49,7 @@ pub(super) struct Answered {
     left: VecDeque<Bytes>,
     course: Course,
     pause: Option<Pin<Box<Sleep>>>,
+    flushed: bool,
     watch: Watch,
 }
 
@@ -59,6 +60,7 @@ impl Answered {
             left: VecDeque::from([Bytes::from(text)]),
             course: Course::Whole,
             pause: None,
+            flushed: false,
             watch,
         }
     }
@@ -71,6 +73,7 @@ impl Answered {
             left: events.collect(),
             course,
             pause: course.pause().map(begin),
+            flushed: false,
             watch,
         }
     }
@@ -91,6 +94,12 @@ impl Body for Answered {
         if self.left.is_empty() {
             return match self.course {
                 Course::Silent => Poll::Pending,
+                Course::Cut if !self.flushed => {
+                    // Hyper drops what it has not written when a body fails.
+                    self.flushed = true;
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
                 Course::Cut => {
                     self.watch.done();
                     Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())))
