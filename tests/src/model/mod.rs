@@ -131,7 +131,9 @@ impl ModelEndpoint {
         } else {
             Wanted::Refuse
         };
-        self.wanted.send_replace(wanted);
+        // A server that is told what it does already would begin anew.
+        self.wanted
+            .send_if_modified(|now| std::mem::replace(now, wanted) != wanted);
         wait_until("the endpoint obeys", || self.shared.listening() == listen);
     }
 }

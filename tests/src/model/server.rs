@@ -114,16 +114,17 @@ impl Shared {
     }
 }
 
-/// A socket at a port of loopback. Several may be bound to one; those that do not
-/// listen only keep it.
+/// A socket at a port of loopback, 0 for any that is free. It does not listen,
+/// but keeps the port for those at the same port that do.
 ///
 /// # Errors
-/// Those of the system.
+/// The port is taken, or the system has none.
 pub(super) fn socket(port: u16) -> io::Result<(TcpSocket, SocketAddr)> {
     let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(true)?;
+    // Whoever may share a port gets a free one only if it says so later.
+    socket.set_reuseaddr(port != 0)?;
     socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    socket.set_reuseaddr(true)?;
     let address = socket.local_addr()?;
     Ok((socket, address))
 }
