@@ -89,6 +89,13 @@ impl ModelEndpoint {
         &self.url
     }
 
+    /// Environment that has an agent ask the endpoint, too, for whatever it wants
+    /// from elsewhere, and get nothing: see [`Purpose::Elsewhere`].
+    #[must_use]
+    pub fn proxy(&self) -> [(&'static str, &str); 2] {
+        [("HTTPS_PROXY", &self.url), ("NO_PROXY", "127.0.0.1")]
+    }
+
     /// What it was asked, oldest first; the first thousand.
     #[must_use]
     pub fn requests(&self) -> Vec<Arc<Request>> {

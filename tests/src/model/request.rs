@@ -24,6 +24,9 @@ pub enum Purpose {
     Side,
     /// How many tokens a text has.
     Count,
+    /// A connection to elsewhere, if the endpoint is the proxy of an agent: it
+    /// gets none. Finds out who does not keep to loopback.
+    Elsewhere,
     /// Nothing that the endpoint knows: answered with 404.
     Unknown,
 }
@@ -107,6 +110,7 @@ impl Asked {
             Some(_) if !tools.is_empty() => Purpose::Turn,
             Some(_) => Purpose::Side,
             None if known && is_count(path) => Purpose::Count,
+            None if head.method == Method::CONNECT => Purpose::Elsewhere,
             None => Purpose::Unknown,
         };
         let headers = head.headers.iter().map(|(name, value)| {
