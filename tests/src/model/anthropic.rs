@@ -23,9 +23,12 @@ impl Api for Messages {
         body["stream"] == true
     }
 
+    /// Not those that the API itself would carry out: with them a search of the
+    /// web is asked for, aside.
     fn tools(&self, body: &Value) -> Vec<Tool> {
-        let name = |tool: &Value| tool["name"].as_str().map(str::to_owned);
-        let names = api::items(&body["tools"]).iter().filter_map(name);
+        let tools = api::items(&body["tools"]).iter();
+        let own = tools.filter(|tool| tool["input_schema"].is_object());
+        let names = own.filter_map(|tool| tool["name"].as_str().map(str::to_owned));
         names.map(|name| Tool { name, free: false }).collect()
     }
 

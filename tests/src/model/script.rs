@@ -256,7 +256,7 @@ pub enum Call {
         /// The whole of it.
         content: String,
     },
-    /// Any other tool; also one that it does not have.
+    /// Any other tool, in its own words; also one that it does not have.
     Tool {
         /// Its name.
         name: String,

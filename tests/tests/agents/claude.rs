@@ -3,13 +3,14 @@
 use std::{path::Path, process::Command};
 
 use agentd_tests::{
-    model::{Course, Reply, Script, Usage, claude},
+    model::{Call, Course, Purpose, Reply, Script, Usage, claude},
     wait_until,
 };
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use serde_json::json;
 
 use crate::{Run, World, start, wait};
 
@@ -103,6 +104,20 @@ fn a_resumed_session_knows_what_was_said() {
     let turn = &world.endpoint.turns()[1];
     assert_eq!(turn.prompts(), ["the first prompt", "the second prompt"]);
     assert_eq!(turn.answers(), ["noted"]);
+}
+
+#[test]
+fn what_it_asks_aside_takes_no_reply() {
+    let search = Call::Tool {
+        name: "WebSearch".to_owned(),
+        arguments: json!({"query": "rust"}),
+    };
+    let world = World::new(Script::new([Reply::calls([search]), Reply::text("found")]));
+    let run = world.run_claude(&[], "look for it");
+    assert_eq!(run.one("result")["result"], "found");
+    let requests = world.endpoint.requests();
+    let purposes: Vec<Purpose> = requests.iter().map(|request| request.purpose).collect();
+    assert_eq!(purposes, [Purpose::Turn, Purpose::Side, Purpose::Turn]);
 }
 
 #[test]

@@ -32,6 +32,7 @@ impl World {
         let dir = TempDir::new().unwrap();
         let home = dir.path().join("home");
         fs::create_dir(&home).unwrap();
+        fs::create_dir(dir.path().join("tmp")).unwrap();
         Self {
             repo: Repo::new(&dir.path().join("repo"), &home),
             endpoint: ModelEndpoint::start(script),
@@ -58,6 +59,7 @@ impl World {
         let mut command = command(program, &self.home());
         command
             .envs(self.endpoint.proxy())
+            .env("TMPDIR", self.dir.path().join("tmp"))
             .current_dir(dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -131,6 +131,26 @@ fn tokens_are_counted_without_a_turn() {
 }
 
 #[test]
+fn what_offers_no_tools_of_the_agent_takes_no_reply() {
+    let endpoint = ModelEndpoint::start(Script::new([Reply::error(500)]));
+    for tools in [
+        json!([]),
+        json!([{"type": "web_search_20250305", "name": "web_search"}]),
+    ] {
+        let mut asked = turn("hello");
+        asked["tools"] = tools;
+        assert_eq!(post(endpoint.url(), PATH, &asked).status, 200);
+    }
+    let purposes: Vec<_> = endpoint
+        .requests()
+        .iter()
+        .map(|asked| asked.purpose)
+        .collect();
+    assert_eq!(purposes, [Purpose::Side, Purpose::Side]);
+    assert_eq!(post(endpoint.url(), PATH, &turn("hello")).status, 500);
+}
+
+#[test]
 fn errors_have_the_words_of_the_api() {
     let endpoint = ModelEndpoint::start(Script::default());
     for (status, kind) in [

@@ -20,7 +20,7 @@ fn turn(prompt: &str) -> Value {
     json!({
         "model": "claude-x",
         "stream": true,
-        "tools": [{"name": "Bash"}],
+        "tools": [{"name": "Bash", "input_schema": {}}],
         "messages": [{"role": "user", "content": prompt}],
     })
 }
