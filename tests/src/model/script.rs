@@ -334,7 +334,7 @@ pub enum Stop {
 
 /// An error of the API.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct ApiError {
     /// HTTP status.
     pub status: u16,

@@ -182,16 +182,23 @@ fn the_limit_of_a_subscription() {
 #[test]
 fn a_stream_that_breaks() {
     let world = World::new(Script::default());
-    for course in [Course::Cut, Course::Short, Course::Fails] {
-        let reply = Reply::text("half of it").course(course);
-        world.endpoint.set_script(Script::always(reply));
+    let half = |course| Reply::text("half of it").course(course);
+    // What broke as a stream it asks for once more without one.
+    for (reply, streams) in [
+        (half(Course::Cut), &[true, false][..]),
+        (half(Course::Short), &[true, false]),
+        (half(Course::Fails), &[true, false]),
+        (Reply::Hangup, &[true]),
+    ] {
+        let before = world.endpoint.turns().len();
+        world.endpoint.set_script(Script::always(reply.clone()));
         let run = world.run_claude(&[], "x");
-        assert_eq!(run.output.code, 1, "{course:?}: {run:?}");
+        assert_eq!(run.output.code, 1, "{reply:?}: {run:?}");
         assert_eq!(run.one("result")["is_error"], true);
+        let turns = &world.endpoint.turns()[before..];
+        let asked = turns.iter().map(|turn| turn.body["stream"] == true);
+        assert_eq!(asked.collect::<Vec<bool>>(), streams, "{reply:?}");
     }
-    world.endpoint.set_script(Script::always(Reply::Hangup));
-    let run = world.run_claude(&[], "x");
-    assert_eq!(run.one("result")["is_error"], true);
 }
 
 #[test]

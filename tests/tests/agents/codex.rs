@@ -1,6 +1,11 @@
 //! Codex.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+    process::Command,
+};
 
 use agentd_tests::{
     model::{Course, Reply, Script, Usage, codex},
@@ -204,4 +209,24 @@ fn silence_is_not_waited_for_for_ever() {
     let message = failed(&run);
     assert!(message.contains("idle timeout"), "{message}");
     wait_until("it left", || world.endpoint.turns()[0].left());
+}
+
+#[test]
+fn nobody_listens_for_a_while() {
+    let world = World::new(Script::new([Reply::text("well")]));
+    world.endpoint.refuse();
+    let settings = ["request_max_retries=0", "stream_max_retries=0"];
+    let mut child = start(world.codex(world.repo.path(), &settings, &[]), "x");
+    let mut printed = BufReader::new(child.stdout.take().unwrap());
+    // It has no limit of its own for this.
+    let mut line = String::new();
+    while !line.contains("Reconnecting") {
+        line.clear();
+        assert_ne!(printed.read_line(&mut line).unwrap(), 0, "it ended");
+    }
+    world.endpoint.listen_again();
+    let mut rest = String::new();
+    printed.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains(r#""text":"well""#), "{rest}");
+    assert_eq!(wait(child).output.code, 0);
 }
