@@ -100,12 +100,8 @@ impl Body for Answered {
                     context.waker().wake_by_ref();
                     Poll::Pending
                 }
-                Course::Cut => {
-                    self.watch.done();
-                    Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())))
-                }
+                Course::Cut => Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into()))),
                 Course::Whole | Course::Slow { .. } | Course::Short | Course::Fails => {
-                    self.watch.done();
                     Poll::Ready(None)
                 }
             };
@@ -115,6 +111,9 @@ impl Body for Answered {
             self.pause = self.course.pause().map(begin);
         }
         let next = self.left.pop_front().map(|data| Ok(Frame::data(data)));
+        if self.left.is_empty() && self.course != Course::Silent {
+            self.watch.done();
+        }
         Poll::Ready(next)
     }
 }

@@ -97,6 +97,20 @@ fn what_it_does_not_know_is_kept() {
     assert_eq!(first.header("x-api-key"), Some("k"));
     assert_eq!(second.body, Value::Null);
     assert!(first.at <= second.at);
+    let answer = ask(endpoint.url(), "HEAD", "/api/hello", "").unwrap();
+    assert_eq!(answer.status, 404);
+    assert!(!endpoint.requests()[2].left());
+}
+
+#[test]
+fn a_proxy_leads_nowhere() {
+    let endpoint = ModelEndpoint::start(Script::default());
+    let [(_, url), _] = endpoint.proxy();
+    let answer = ask(url, "CONNECT", "example.org:443", "").unwrap();
+    assert_eq!(answer.status, 404);
+    let asked = &endpoint.requests()[0];
+    assert_eq!(asked.purpose, Purpose::Elsewhere);
+    assert_eq!(asked.path, "example.org:443");
 }
 
 #[test]
