@@ -30,7 +30,7 @@ use crate::{
             CPU, Limits, MAX_LABEL, MAX_LABELS, MAX_PIDS, MAX_PROMPT, MAX_REQUEST_ID, MAX_TEXT,
             MIN_MEMORY, clip,
         },
-        spec::{Payload, TaskSpec, Trigger, WorkspaceMode},
+        spec::{Payload, TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
         state::{StateKind, Task},
     },
     workspace,
@@ -91,6 +91,7 @@ pub(super) fn submission(
         limits: limits.or(agent.limits).or(config.limits),
         retry: agent.retry.or(config.retry),
         workspace_mode: mode,
+        workspace_reuse: WorkspaceReuse::Keep,
         created_at: clock::now(),
         created_steady: None,
     };
@@ -136,6 +137,7 @@ pub(super) fn rerun(
         agent_type: agent.agent_type,
         model: text("model", &request.model)?.or_else(|| of.spec.model.clone()),
         user,
+        workspace_reuse: workspace_reuse(request.workspace_reuse, of)?,
         created_at: clock::now(),
         created_steady: None,
         ..of.spec.clone()
@@ -151,6 +153,10 @@ pub(super) fn rerun(
     ] {
         hash.update(part.len().to_le_bytes());
         hash.update(part);
+    }
+    // Not if it is the default: the same request of an older client is the same.
+    if spec.workspace_reuse != WorkspaceReuse::Keep {
+        hash.update(spec.workspace_reuse.as_str());
     }
     Ok(Submission {
         spec,
@@ -366,6 +372,34 @@ fn workspace_mode(given: i32, repo: Option<&Path>) -> Result<WorkspaceMode, Fail
         )
         .hint("name one with --repo")),
     }
+}
+
+/// Only a worktree is the daemon's to clean.
+fn workspace_reuse(given: i32, of: &Task) -> Result<WorkspaceReuse, Failure> {
+    let wanted = match v1::WorkspaceReuse::try_from(given) {
+        Ok(v1::WorkspaceReuse::Unspecified | v1::WorkspaceReuse::Keep) => {
+            return Ok(WorkspaceReuse::Keep);
+        }
+        Ok(v1::WorkspaceReuse::Reset) => WorkspaceReuse::Reset,
+        Ok(v1::WorkspaceReuse::Fresh) => WorkspaceReuse::Fresh,
+        Err(_) => {
+            return Err(Failure::field("workspace_reuse", "unknown workspace reuse"));
+        }
+    };
+    let place = match of.spec.workspace_mode {
+        WorkspaceMode::Worktree => return Ok(wanted),
+        WorkspaceMode::InPlace => "the repository's own checkout",
+        WorkspaceMode::None => "a private directory",
+    };
+    Err(Failure::field(
+        "workspace_reuse",
+        format!(
+            "task {} works in {place}: only a worktree can be made {}",
+            of.id,
+            wanted.as_str()
+        ),
+    )
+    .hint(format!("agentctl rerun {} keeps what is there", of.id)))
 }
 
 fn on_busy(given: i32) -> Result<OnBusy, Failure> {

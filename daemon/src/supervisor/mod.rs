@@ -42,7 +42,7 @@ use crate::{
     process::Groups,
     spool::StateDir,
     task::{
-        attempt::{ProcessIdentity, RunResult},
+        attempt::{Changes, ProcessIdentity, RunResult},
         event::{AttemptRef, Event, Stage},
         id::AttemptId,
     },
@@ -72,6 +72,14 @@ pub enum Report {
         result: RunResult,
         /// The way to a runner that says so as it connects.
         outbox: Option<Outbox>,
+    },
+    /// What an attempt has left in its workspace was looked at; its files can be
+    /// put away once that is stored.
+    Closed {
+        /// Whose.
+        attempt: AttemptRef,
+        /// What it left; none if that could not be found out.
+        changes: Option<Changes>,
     },
     /// What a start of the daemon found of an attempt.
     Examined {
@@ -177,6 +185,12 @@ impl Supervisor {
     #[must_use]
     pub fn open_files(&self) -> Option<u64> {
         self.shared.open_files
+    }
+
+    /// Tells whether this incarnation has ended, to those who block.
+    #[must_use]
+    pub fn end(&self) -> CancellationToken {
+        self.shared.end.clone()
     }
 
     /// Runs something that belongs to an attempt; it ends with the supervisor.

@@ -21,17 +21,22 @@
 //! is deleted or overwritten. No text of a task reaches a path, a ref or a
 //! command line unchecked, and no shell is used.
 
+mod changes;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod git;
 mod leftover;
 mod lock;
 mod name;
+mod raw;
+mod refs;
 mod repo;
+mod reuse;
+mod snapshot;
 mod worktree;
 
 use std::{
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, File},
     io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
@@ -39,15 +44,17 @@ use std::{
 };
 
 pub use self::{
+    changes::{Ended, conclude},
     git::GitError,
     repo::{RepoError, locate_repo},
 };
+use self::{reuse::Next, snapshot::Checkout};
 use crate::task::{
     attempt::Workspace,
-    id::TaskId,
+    id::{AttemptId, TaskId},
     limits::{MAX_MESSAGE, clip},
     reason::FailureReason,
-    spec::WorkspaceMode,
+    spec::{WorkspaceMode, WorkspaceReuse},
 };
 
 /// How long a preparation waits for others of its repository.
@@ -75,6 +82,10 @@ pub struct Request {
     pub base: Option<String>,
     /// The daemon's directory.
     pub state_dir: PathBuf,
+    /// Who is to work there.
+    pub attempt: AttemptId,
+    /// What is to become of what an earlier task has left there.
+    pub reuse: WorkspaceReuse,
 }
 
 /// A workspace that could not be made ready. Nothing was destroyed.
@@ -141,7 +152,7 @@ fn private(request: &Request) -> Result<Workspace, WorkspaceError> {
         .join("workspaces")
         .join(request.task.to_string());
     make_dir(&path)?;
-    Ok(Workspace { path, branch: None })
+    Ok(Workspace::at(path, None))
 }
 
 fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
@@ -152,18 +163,45 @@ fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
             "{path} is a bare repository: it has no checkout to work in; use a worktree"
         )));
     }
-    Ok(Workspace {
-        path: repository.path,
-        branch: None,
-    })
+    let (_, lock) = lock_of(&request.state_dir, &repository.path)?;
+    let mut workspace = Workspace::at(repository.path, None);
+    let checkout = Checkout {
+        path: &workspace.path.clone(),
+        lock: &lock,
+    };
+    let next = Next {
+        attempt: request.attempt,
+        reuse: WorkspaceReuse::Keep,
+        name: "in-place",
+    };
+    reuse::keep(&checkout, &next, &mut workspace);
+    Ok(workspace)
 }
 
 fn worktree(request: &Request) -> Result<Workspace, WorkspaceError> {
     let repository = repository(request)?;
-    let dir = request
-        .state_dir
-        .join("worktrees")
-        .join(name::of_repo(&repository.path));
+    let (dir, lock) = lock_of(&request.state_dir, &repository.path)?;
+    let name = name::of_worktree(&request.agent, request.issue.as_deref(), request.task);
+    let branch = request.branch.clone();
+    let place = worktree::Place {
+        repo: &repository.path,
+        path: dir.join(&name),
+        branch: branch.unwrap_or_else(|| format!("agent/{name}")),
+        reused: request.reused,
+        lock: &lock,
+        next: Next {
+            attempt: request.attempt,
+            reuse: request.reuse,
+            name: &name,
+        },
+    };
+    place.prepare(request.base.as_deref())
+}
+
+/// The canonical directory of a repository's worktrees, made if need be, and
+/// the lock that whoever works on them has.
+fn lock_of(state_dir: &Path, repo: &Path) -> Result<(PathBuf, File), WorkspaceError> {
+    let dir = state_dir.join("worktrees").join(name::of_repo(repo));
     make_dir(&dir)?;
     // Git lists its worktrees by their canonical paths.
     let dir = fs::canonicalize(&dir).map_err(|err| WorkspaceError::io(&dir, &err))?;
@@ -176,16 +214,7 @@ fn worktree(request: &Request) -> Result<Workspace, WorkspaceError> {
             WorkspaceError::io(&dir, &err)
         }
     })?;
-    let name = name::of_worktree(&request.agent, request.issue.as_deref(), request.task);
-    let branch = request.branch.clone();
-    let place = worktree::Place {
-        repo: &repository.path,
-        path: dir.join(&name),
-        branch: branch.unwrap_or_else(|| format!("agent/{name}")),
-        reused: request.reused,
-        lock: &lock,
-    };
-    place.prepare(request.base.as_deref())
+    Ok((dir, lock))
 }
 
 /// The repository of the request, if it is still where it was.
@@ -193,6 +222,10 @@ fn repository(request: &Request) -> Result<repo::Repository, WorkspaceError> {
     let Some(path) = &request.repo else {
         return Err(WorkspaceError::repo_missing("the task names no repository"));
     };
+    repository_at(path)
+}
+
+fn repository_at(path: &Path) -> Result<repo::Repository, WorkspaceError> {
     let found = repo::locate(path).map_err(|err| match err {
         RepoError::Missing(_)
         | RepoError::NotDirectory(_)
