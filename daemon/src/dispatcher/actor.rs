@@ -145,6 +145,7 @@ impl Actor {
             Effect::EndRunner(attempt) => self.supervisor.end_runner(attempt),
             Effect::Conclude(attempt) => {
                 self.supervisor.expect_no_more(attempt);
+                self.supervisor.acknowledge(attempt);
                 let ended = task.attempt.filter(|ended| reference(ended) == attempt);
                 match ended {
                     Some(ended) => {

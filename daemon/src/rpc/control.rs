@@ -19,6 +19,7 @@ use super::{
     until::{Answers, until},
     wait,
     watch::{self, CHUNK},
+    workspace,
 };
 use crate::{
     config::Config,
@@ -148,6 +149,8 @@ impl v1::control_server::Control for ControlService {
     type ListStreamStream = Answers<v1::Task>;
     type LogsStream = Answers<v1::LogsResponse>;
     type WatchStream = Answers<v1::Event>;
+    type WorkspaceListStream = Answers<v1::WorkspaceInfo>;
+    type WorkspaceDiffStream = Answers<v1::WorkspaceDiffResponse>;
 
     async fn submit(
         &self,
@@ -412,6 +415,41 @@ impl v1::control_server::Control for ControlService {
         Ok(Response::new(v1::RecoverResponse {
             confirmed: confirmed.map_err(Failure::from)?,
         }))
+    }
+
+    async fn workspace_list(
+        &self,
+        _request: Request<v1::WorkspaceListRequest>,
+    ) -> Result<Response<Self::WorkspaceListStream>, Status> {
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let shared = Arc::clone(&self.shared);
+        self.tracker.spawn(workspace::list(shared, sender));
+        let found = ReceiverStream::new(receiver);
+        Ok(Response::new(until(self.shared.stop.clone(), found)))
+    }
+
+    async fn workspace_diff(
+        &self,
+        request: Request<v1::WorkspaceDiffRequest>,
+    ) -> Result<Response<Self::WorkspaceDiffStream>, Status> {
+        let pieces = workspace::diff(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(until(self.shared.stop.clone(), pieces)))
+    }
+
+    async fn workspace_restore(
+        &self,
+        request: Request<v1::WorkspaceRestoreRequest>,
+    ) -> Result<Response<v1::WorkspaceRestoreResponse>, Status> {
+        let answer = workspace::restore(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn workspace_remove(
+        &self,
+        request: Request<v1::WorkspaceRemoveRequest>,
+    ) -> Result<Response<v1::WorkspaceRemoveResponse>, Status> {
+        let answer = workspace::remove(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(answer))
     }
 
     async fn shutdown(

@@ -275,17 +275,16 @@ impl Supervisor {
         self.send(attempt, ToRunner::Stop { reason, grace });
     }
 
-    /// The attempt has ended in the store: the runner may go, and once it is
-    /// gone its files are put away.
+    /// What the attempt left is stored as well: once its runner is gone, its
+    /// files are put away.
     pub fn conclude(&self, attempt: AttemptRef) {
-        crashpoint!("supervisor.ack");
-        self.send(attempt, ToRunner::Ack);
         self.update(attempt, |entry| entry.concluded = true);
         self.guard(attempt, Begin::Found);
     }
 
-    /// Says again to a runner that its attempt has ended.
+    /// The attempt has ended in the store: its runner may go.
     pub fn acknowledge(&self, attempt: AttemptRef) {
+        crashpoint!("supervisor.ack");
         self.send(attempt, ToRunner::Ack);
     }
 

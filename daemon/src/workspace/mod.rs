@@ -31,7 +31,9 @@ mod name;
 mod raw;
 mod refs;
 mod repo;
+mod restore;
 mod reuse;
+mod shelf;
 mod snapshot;
 mod worktree;
 
@@ -47,6 +49,8 @@ pub use self::{
     changes::{Ended, conclude},
     git::GitError,
     repo::{RepoError, locate_repo},
+    restore::{Restored, diff, restore},
+    shelf::{Found, RemoveError, inspect, remove, worktrees},
 };
 use self::{reuse::Next, snapshot::Checkout};
 use crate::task::{
@@ -198,6 +202,19 @@ fn worktree(request: &Request) -> Result<Workspace, WorkspaceError> {
     place.prepare(request.base.as_deref())
 }
 
+/// Where the worktree of a task is, below the daemon's directory.
+#[must_use]
+pub fn place_of(
+    state_dir: &Path,
+    repo: &Path,
+    agent: &str,
+    issue: Option<&str>,
+    task: TaskId,
+) -> PathBuf {
+    let dir = state_dir.join("worktrees").join(name::of_repo(repo));
+    dir.join(name::of_worktree(agent, issue, task))
+}
+
 /// The canonical directory of a repository's worktrees, made if need be, and
 /// the lock that whoever works on them has.
 fn lock_of(state_dir: &Path, repo: &Path) -> Result<(PathBuf, File), WorkspaceError> {
@@ -205,16 +222,20 @@ fn lock_of(state_dir: &Path, repo: &Path) -> Result<(PathBuf, File), WorkspaceEr
     make_dir(&dir)?;
     // Git lists its worktrees by their canonical paths.
     let dir = fs::canonicalize(&dir).map_err(|err| WorkspaceError::io(&dir, &err))?;
-    let lock = lock::take(&dir, LOCK_LIMIT).map_err(|err| {
+    let lock = lock_of_dir(&dir)?;
+    Ok((dir, lock))
+}
+
+fn lock_of_dir(dir: &Path) -> Result<File, WorkspaceError> {
+    lock::take(dir, LOCK_LIMIT).map_err(|err| {
         if err.kind() == io::ErrorKind::TimedOut {
             let limit = LOCK_LIMIT.as_secs();
             let shown = dir.display();
             WorkspaceError::failed(format!("{shown}/.lock: held by others for {limit} s"))
         } else {
-            WorkspaceError::io(&dir, &err)
+            WorkspaceError::io(dir, &err)
         }
-    })?;
-    Ok((dir, lock))
+    })
 }
 
 /// The repository of the request, if it is still where it was.

@@ -125,7 +125,7 @@ fn parse(line: &[u8]) -> Option<Kept> {
 }
 
 /// Gives a snapshot a name, if there is anything in it. One that was kept
-/// before, whatever its name, keeps that.
+/// before, whatever its name, keeps that and needs no second.
 pub(super) fn keep_snapshot(
     git: &Git<'_>,
     attempt: AttemptId,

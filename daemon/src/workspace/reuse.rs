@@ -123,7 +123,12 @@ fn record(
     let snapshot = checkout.record(targets, &next.message())?;
     let git = Git::at(checkout.path).holding(checkout.lock);
     let kept = refs::keep_snapshot(&git, next.attempt, Moment::Before, &snapshot)?;
-    Ok((snapshot, kept.map(|(_, commit)| commit)))
+    let found = kept.map(|(_, commit)| commit);
+    // What is taken away is to be found by the name of who had it done.
+    if let (Some(found), WorkspaceReuse::Reset | WorkspaceReuse::Fresh) = (&found, next.reuse) {
+        refs::keep(&git, next.attempt, Moment::Before, found)?;
+    }
+    Ok((snapshot, found))
 }
 
 fn refuse_loss(path: &Path, snapshot: &Snapshot) -> Result<(), WorkspaceError> {

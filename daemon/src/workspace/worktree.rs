@@ -23,6 +23,7 @@ use super::{
     git::GitError,
     leftover,
     reuse::{self, Next},
+    shelf::note_attempt,
     snapshot::{Checkout, commit_of, text},
 };
 use crate::task::{attempt::Workspace, spec::WorkspaceReuse};
@@ -69,8 +70,7 @@ enum Found {
 }
 
 impl Place<'_> {
-    /// Makes the worktree, or finds it as it was left.
-    pub(super) fn prepare(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
+    fn find_or_make(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
         let list = self.git().call(&[&"worktree", &"list", &"--porcelain"])?;
         let mut entries = parse_list(&list).into_iter();
         let entry = entries.find(|entry| entry.path == self.path);
@@ -98,6 +98,15 @@ impl Place<'_> {
             (Found::Directory, None) => Err(self.foreign("git does not list it as a worktree")),
             (Found::Other, _) => Err(self.foreign("it is not a directory")),
         }
+    }
+
+    /// Makes the worktree, or finds it as it was left, and writes down who has
+    /// it.
+    pub(super) fn prepare(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
+        let workspace = self.find_or_make(base)?;
+        let own = rev_parse(&self.git_inside(), "--absolute-git-dir")?;
+        note_attempt(&own, self.next.attempt);
+        Ok(workspace)
     }
 
     fn make(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
@@ -346,6 +355,12 @@ pub(super) fn rev_parse(git: &Git<'_>, what: &str) -> Result<PathBuf, GitError> 
     let answer = git.call(&[&"rev-parse", &"--path-format=absolute", &what])?;
     let path = PathBuf::from(OsString::from_vec(answer));
     Ok(fs::canonicalize(&path).unwrap_or(path))
+}
+
+/// Whether git knows of a worktree at this canonical path.
+pub(super) fn lists(git: &Git<'_>, path: &Path) -> Result<bool, GitError> {
+    let list = git.call(&[&"worktree", &"list", &"--porcelain"])?;
+    Ok(parse_list(&list).iter().any(|entry| entry.path == path))
 }
 
 fn look(path: &Path) -> io::Result<Found> {
