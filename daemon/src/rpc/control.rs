@@ -135,15 +135,6 @@ impl ControlService {
     }
 }
 
-pub(super) fn page_token(token: &str) -> Result<Option<TaskId>, Failure> {
-    if token.is_empty() {
-        return Ok(None);
-    }
-    let id = token.parse().ok().and_then(TaskId::new);
-    id.map(Some)
-        .ok_or_else(|| Failure::field("page_token", "not from an earlier answer"))
-}
-
 #[tonic::async_trait]
 impl v1::control_server::Control for ControlService {
     type ListStreamStream = Answers<v1::Task>;
@@ -212,7 +203,7 @@ impl v1::control_server::Control for ControlService {
     ) -> Result<Response<v1::ListResponse>, Status> {
         let request = request.into_inner();
         let filter = from_proto::filter(request.filter.unwrap_or_default())?;
-        let before = page_token(&request.page_token)?;
+        let before = from_proto::page_token(&request.page_token)?;
         let limit = match usize::try_from(request.page_size).unwrap_or(usize::MAX) {
             0 => PAGE.0,
             size => size.min(PAGE.1),
@@ -241,7 +232,7 @@ impl v1::control_server::Control for ControlService {
     ) -> Result<Response<Self::ListStreamStream>, Status> {
         let request = request.into_inner();
         let filter = from_proto::filter(request.filter.unwrap_or_default())?;
-        let before = page_token(&request.page_token)?;
+        let before = from_proto::page_token(&request.page_token)?;
         let (sender, receiver) = mpsc::channel(CHUNK);
         let shared = Arc::clone(&self.shared);
         self.tracker
@@ -421,10 +412,7 @@ impl v1::control_server::Control for ControlService {
         &self,
         _request: Request<v1::WorkspaceListRequest>,
     ) -> Result<Response<Self::WorkspaceListStream>, Status> {
-        let (sender, receiver) = mpsc::channel(AHEAD);
-        let shared = Arc::clone(&self.shared);
-        self.tracker.spawn(workspace::list(shared, sender));
-        let found = ReceiverStream::new(receiver);
+        let found = workspace::list(Arc::clone(&self.shared), &self.tracker);
         Ok(Response::new(until(self.shared.stop.clone(), found)))
     }
 

@@ -7,6 +7,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use agentd_proto::{reason, v1};
 use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::TaskTracker;
 use tonic::{Code, Status};
 
 use super::{Shared, error::Failure, from_proto};
@@ -19,7 +21,8 @@ use crate::{
         limits::MAX_TEXT,
         state::Task,
     },
-    workspace::{self, Found, RemoveError, WorkspaceError},
+    workspace,
+    workspace::{Found, RemoveError, WorkspaceError},
 };
 
 /// Text of one message, bytes; far below the limit of a message.
@@ -28,23 +31,24 @@ const PIECE: usize = 256 * 1024;
 const MAX_PATH: usize = 4096;
 /// Reasons and snapshots that are told of one worktree.
 const MAX_TOLD: usize = 100;
+/// Messages that the list may be ahead of its client.
+const AHEAD: usize = 16;
 
-type Infos = mpsc::Sender<Result<v1::WorkspaceInfo, Status>>;
+type Info = Result<v1::WorkspaceInfo, Status>;
 
-/// Sends every worktree, in the order of their paths.
-pub(super) async fn list(shared: Arc<Shared>, to: Infos) {
-    let sending = tokio::task::spawn_blocking(move || {
+/// Every worktree, in the order of their paths.
+pub(super) fn list(shared: Arc<Shared>, tracker: &TaskTracker) -> ReceiverStream<Info> {
+    let (to, found) = mpsc::channel(AHEAD);
+    tracker.spawn_blocking(move || {
         if let Err(failure) = send_all(&shared, &to) {
             // Who asked may have gone.
             drop(to.blocking_send(Err(failure.into())));
         }
     });
-    if let Err(error) = sending.await {
-        tracing::error!(%error, "listing worktrees");
-    }
+    ReceiverStream::new(found)
 }
 
-fn send_all(shared: &Shared, to: &Infos) -> Result<(), Failure> {
+fn send_all(shared: &Shared, to: &mpsc::Sender<Info>) -> Result<(), Failure> {
     let paths = workspace::worktrees(shared.state.path()).map_err(|error| {
         let dir = shared.state.path().display();
         failed(format!("{dir}: {error}"))
