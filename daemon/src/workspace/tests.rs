@@ -1,5 +1,6 @@
 mod damage;
 mod modes;
+mod nothing_lost;
 mod reuses;
 mod snapshots;
 mod worktrees;
