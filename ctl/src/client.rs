@@ -201,6 +201,40 @@ impl Client {
         Ok(self.control.clone().logs(q).await?.into_inner())
     }
 
+    pub(crate) async fn workspace_list(&self) -> Result<Streaming<v1::WorkspaceInfo>, Status> {
+        let q = v1::WorkspaceListRequest {};
+        Ok(self.control.clone().workspace_list(q).await?.into_inner())
+    }
+
+    pub(crate) async fn workspace_diff(
+        &self,
+        q: v1::WorkspaceDiffRequest,
+    ) -> Result<Streaming<v1::WorkspaceDiffResponse>, Status> {
+        Ok(self.control.clone().workspace_diff(q).await?.into_inner())
+    }
+
+    /// Once: a second time the directory is there. Git takes as long as it
+    /// takes.
+    pub(crate) async fn workspace_restore(
+        &self,
+        q: v1::WorkspaceRestoreRequest,
+    ) -> Result<v1::WorkspaceRestoreResponse, Status> {
+        Ok(self
+            .control
+            .clone()
+            .workspace_restore(q)
+            .await?
+            .into_inner())
+    }
+
+    /// Once: a second time the worktree is gone.
+    pub(crate) async fn workspace_remove(
+        &self,
+        q: v1::WorkspaceRemoveRequest,
+    ) -> Result<v1::WorkspaceRemoveResponse, Status> {
+        Ok(self.control.clone().workspace_remove(q).await?.into_inner())
+    }
+
     pub(crate) async fn watch(&self, q: v1::WatchRequest) -> Result<Streaming<v1::Event>, Status> {
         Ok(self.control.clone().watch(q).await?.into_inner())
     }

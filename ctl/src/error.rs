@@ -95,7 +95,9 @@ impl Kind {
             | reason::ISSUE_UNKNOWN
             | reason::KEY_BUSY
             | reason::REQUEST_ID_REUSED
-            | reason::QUEUE_FULL => Self::Conflict,
+            | reason::QUEUE_FULL
+            | reason::WORKSPACE_FAILED
+            | reason::WORKSPACE_STAYS => Self::Conflict,
             reason::ISSUE_CLOSED => Self::Gone,
             reason::STORE_UNAVAILABLE | reason::DAEMON_STOPPING => Self::Unreachable,
             reason::INVALID_FIELD => Self::Usage,

@@ -66,7 +66,12 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
             "claimed" => claimed(told, event, between(since, event.at))
                 .into_iter()
                 .for_each(say),
-            "workspace_ready" => say(format!("{}: {}", workspace(told), event.why)),
+            "workspace_ready" => say(format!(
+                "{}: {}{}",
+                workspace(told),
+                event.why,
+                reuse(told, event)
+            )),
             "registered" => say(format!("its runner is there ({})", event.why)),
             "started" => say(format!("the agent was started ({})", event.why)),
             "adopted" => say(format!(
@@ -92,6 +97,7 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
                     .into_iter()
                     .for_each(say);
             }
+            "workspace_left" => say(format!("what it left in its workspace: {}", event.why)),
             "finished" => finished(told, event).into_iter().for_each(say),
             // Of a daemon that knows more than this program.
             other if event.why.is_empty() => say(other.to_owned()),
@@ -189,6 +195,20 @@ fn workspace(told: &v1::ExplainResponse) -> &'static str {
         Some(v1::WorkspaceMode::Worktree) => "works in a git worktree of its own",
         Some(v1::WorkspaceMode::InPlace) => "works in the repository's own checkout",
         Some(v1::WorkspaceMode::None | v1::WorkspaceMode::Unspecified) | None => "works in",
+    }
+}
+
+/// What was done to what was there. A retry goes on with it.
+fn reuse(told: &v1::ExplainResponse, event: &v1::Event) -> &'static str {
+    let reuse = told.task.as_ref().map(v1::Task::workspace_reuse);
+    match reuse.filter(|_| event.attempt == 1) {
+        Some(v1::WorkspaceReuse::Reset) => {
+            "; what was not committed there was recorded and taken away"
+        }
+        Some(v1::WorkspaceReuse::Fresh) => {
+            "; what was there was recorded, and the branch begun anew"
+        }
+        Some(v1::WorkspaceReuse::Keep | v1::WorkspaceReuse::Unspecified) | None => "",
     }
 }
 

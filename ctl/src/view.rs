@@ -81,6 +81,16 @@ pub(crate) fn workspace_word(mode: v1::WorkspaceMode) -> Option<&'static str> {
     }
 }
 
+/// The word for what becomes of what is in a worktree.
+pub(crate) fn reuse_word(reuse: v1::WorkspaceReuse) -> Option<&'static str> {
+    match reuse {
+        v1::WorkspaceReuse::Unspecified => None,
+        v1::WorkspaceReuse::Keep => Some("keep"),
+        v1::WorkspaceReuse::Reset => Some("reset"),
+        v1::WorkspaceReuse::Fresh => Some("fresh"),
+    }
+}
+
 /// `None` for what is empty.
 fn text(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
@@ -118,6 +128,8 @@ pub(crate) struct TaskView {
     lineage: Option<u64>,
     request_id: Option<String>,
     workspace_mode: Option<&'static str>,
+    /// What a rerun did with what was in its worktree.
+    workspace_reuse: Option<&'static str>,
     limits: LimitsView,
     created_at: Option<String>,
     finished_at: Option<String>,
@@ -174,6 +186,10 @@ pub(crate) struct AttemptView {
     exit: Option<ExitView>,
     workspace: Option<String>,
     branch: Option<String>,
+    /// The commit that it found checked out.
+    head_before: Option<String>,
+    /// `null` until its end was looked at, and without a repository.
+    changes: Option<ChangesView>,
     runner_pid: Option<u32>,
     agent_pid: Option<u32>,
     claimed_at: Option<String>,
@@ -191,6 +207,23 @@ pub(crate) struct AttemptView {
     probe: Option<String>,
     /// Of its last heartbeat.
     figures: Option<FiguresView>,
+}
+
+/// What an attempt did to its workspace, and what it left there.
+#[derive(Debug, Serialize)]
+struct ChangesView {
+    /// Everything was left as it had been found.
+    none: bool,
+    head: Option<String>,
+    commits: u32,
+    files: u32,
+    uncommitted: u32,
+    /// `null` without a remote.
+    unpushed: Option<u32>,
+    conflicts: u32,
+    /// The ref that holds what is uncommitted.
+    recorded: Option<String>,
+    left_out: Option<String>,
 }
 
 /// What the agent's processes used at the last heartbeat.
@@ -235,6 +268,7 @@ impl From<v1::Task> for TaskView {
             state: state_word(task.state()),
             trigger: trigger_word(task.trigger()),
             workspace_mode: workspace_word(task.workspace_mode()),
+            workspace_reuse: reuse_word(task.workspace_reuse()),
             hold: task.hold.map(HoldView::from),
             stop_reason: text(task.stop_reason),
             failure_reason: text(task.failure_reason),
@@ -315,6 +349,8 @@ impl From<v1::Attempt> for AttemptView {
             exit: attempt.exit.map(ExitView::from),
             workspace: text(attempt.workspace),
             branch: text(attempt.branch),
+            head_before: text(attempt.head_before),
+            changes: attempt.changes.map(ChangesView::from),
             runner_pid: nonzero(attempt.runner_pid),
             agent_pid: nonzero(attempt.agent_pid),
             claimed_at: rfc3339(attempt.claimed_at),
@@ -327,6 +363,22 @@ impl From<v1::Attempt> for AttemptView {
             suspect: vitals.as_ref().map(|v| v.suspect),
             probe: vitals.as_ref().and_then(|v| text(v.probe.clone())),
             figures: vitals.filter(|v| v.processes > 0).map(FiguresView::from),
+        }
+    }
+}
+
+impl From<v1::Changes> for ChangesView {
+    fn from(changes: v1::Changes) -> Self {
+        Self {
+            none: changes.none,
+            head: text(changes.head),
+            commits: changes.commits,
+            files: changes.files,
+            uncommitted: changes.uncommitted,
+            unpushed: changes.unpushed,
+            conflicts: changes.conflicts,
+            recorded: text(changes.recorded),
+            left_out: text(changes.left_out),
         }
     }
 }

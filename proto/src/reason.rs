@@ -33,6 +33,10 @@ pub const DAEMON_STOPPING: &str = "DAEMON_STOPPING";
 pub const INVALID_FIELD: &str = "INVALID_FIELD";
 /// `PERMISSION_DENIED`: the peer's uid may not do this.
 pub const NOT_PERMITTED: &str = "NOT_PERMITTED";
+/// `FAILED_PRECONDITION`: git or the disk refused, or nothing is recorded.
+pub const WORKSPACE_FAILED: &str = "WORKSPACE_FAILED";
+/// `FAILED_PRECONDITION`: the worktree is needed, or something in it is.
+pub const WORKSPACE_STAYS: &str = "WORKSPACE_STAYS";
 
 /// Metadata key: what the person can do about it.
 pub const META_HINT: &str = "hint";

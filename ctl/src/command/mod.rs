@@ -20,6 +20,7 @@ pub(crate) mod task;
 pub(crate) mod version;
 pub(crate) mod wait;
 pub(crate) mod watch;
+pub(crate) mod workspace;
 
 use agentd_proto::v1::{self, State};
 

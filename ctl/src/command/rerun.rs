@@ -1,7 +1,7 @@
 //! `agentctl rerun`.
 
 use agentd_proto::v1;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{
     Tally,
@@ -43,6 +43,12 @@ pub(crate) struct Rerun {
     #[arg(long, value_name = "TEXT", conflicts_with = "prompt")]
     append_prompt: Option<String>,
 
+    /// What becomes of what is in the task's worktree: go on with it, take
+    /// away what is not committed, or also begin its branch anew. What is
+    /// taken away is recorded: agentctl workspace restore [default: keep].
+    #[arg(long, value_enum, value_name = "HOW")]
+    workspace: Option<Reuse>,
+
     /// Also run tasks again that succeeded.
     #[arg(long, conflicts_with = "which")]
     force: bool,
@@ -60,11 +66,36 @@ pub(crate) struct Rerun {
     bulk: BulkArgs,
 }
 
+/// What becomes of what is in a worktree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Reuse {
+    /// Go on with it.
+    Keep,
+    /// Take away what is not committed; ignored files stay.
+    Reset,
+    /// Also put the branch back to where a new one would begin.
+    Fresh,
+}
+
+impl From<Reuse> for v1::WorkspaceReuse {
+    fn from(reuse: Reuse) -> Self {
+        match reuse {
+            Reuse::Keep => Self::Keep,
+            Reuse::Reset => Self::Reset,
+            Reuse::Fresh => Self::Fresh,
+        }
+    }
+}
+
 impl Rerun {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         let changes = v1::RerunRequest {
             force: self.force,
             on_busy: self.busy.on_busy().into(),
+            workspace_reuse: self
+                .workspace
+                .map_or(v1::WorkspaceReuse::Unspecified, Into::into)
+                .into(),
             model: self.model.unwrap_or_default(),
             prompt: self
                 .prompt

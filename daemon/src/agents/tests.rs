@@ -15,7 +15,7 @@ use crate::{
         moment::Moment,
         observed::Observed,
         retry::Policy,
-        spec::{TaskSpec, Trigger, WorkspaceMode},
+        spec::{TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
     },
 };
 
@@ -37,6 +37,7 @@ fn task() -> Task {
         limits: Limits::default(),
         retry: Policy::default(),
         workspace_mode: WorkspaceMode::Worktree,
+        workspace_reuse: WorkspaceReuse::Keep,
         created_at: Timestamp(0),
         created_steady: None,
     };
@@ -62,14 +63,15 @@ fn attempt() -> Attempt {
         reported: Observed::default(),
         exit: None,
         ending: None,
+        changes: None,
     }
 }
 
 fn workspace() -> Workspace {
-    Workspace {
-        path: "/state/worktrees/app-1/shell-42".into(),
-        branch: Some("agent/shell-42".to_owned()),
-    }
+    Workspace::at(
+        "/state/worktrees/app-1/shell-42".into(),
+        Some("agent/shell-42".to_owned()),
+    )
 }
 
 fn shell() -> Agent {

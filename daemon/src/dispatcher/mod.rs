@@ -19,6 +19,7 @@
 //! incarnation reads the store anew.
 
 mod actor;
+mod close;
 mod engine;
 mod handle;
 mod life;

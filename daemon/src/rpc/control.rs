@@ -19,6 +19,7 @@ use super::{
     until::{Answers, until},
     wait,
     watch::{self, CHUNK},
+    workspace,
 };
 use crate::{
     config::Config,
@@ -134,20 +135,13 @@ impl ControlService {
     }
 }
 
-pub(super) fn page_token(token: &str) -> Result<Option<TaskId>, Failure> {
-    if token.is_empty() {
-        return Ok(None);
-    }
-    let id = token.parse().ok().and_then(TaskId::new);
-    id.map(Some)
-        .ok_or_else(|| Failure::field("page_token", "not from an earlier answer"))
-}
-
 #[tonic::async_trait]
 impl v1::control_server::Control for ControlService {
     type ListStreamStream = Answers<v1::Task>;
     type LogsStream = Answers<v1::LogsResponse>;
     type WatchStream = Answers<v1::Event>;
+    type WorkspaceListStream = Answers<v1::WorkspaceInfo>;
+    type WorkspaceDiffStream = Answers<v1::WorkspaceDiffResponse>;
 
     async fn submit(
         &self,
@@ -209,7 +203,7 @@ impl v1::control_server::Control for ControlService {
     ) -> Result<Response<v1::ListResponse>, Status> {
         let request = request.into_inner();
         let filter = from_proto::filter(request.filter.unwrap_or_default())?;
-        let before = page_token(&request.page_token)?;
+        let before = from_proto::page_token(&request.page_token)?;
         let limit = match usize::try_from(request.page_size).unwrap_or(usize::MAX) {
             0 => PAGE.0,
             size => size.min(PAGE.1),
@@ -238,7 +232,7 @@ impl v1::control_server::Control for ControlService {
     ) -> Result<Response<Self::ListStreamStream>, Status> {
         let request = request.into_inner();
         let filter = from_proto::filter(request.filter.unwrap_or_default())?;
-        let before = page_token(&request.page_token)?;
+        let before = from_proto::page_token(&request.page_token)?;
         let (sender, receiver) = mpsc::channel(CHUNK);
         let shared = Arc::clone(&self.shared);
         self.tracker
@@ -412,6 +406,38 @@ impl v1::control_server::Control for ControlService {
         Ok(Response::new(v1::RecoverResponse {
             confirmed: confirmed.map_err(Failure::from)?,
         }))
+    }
+
+    async fn workspace_list(
+        &self,
+        _request: Request<v1::WorkspaceListRequest>,
+    ) -> Result<Response<Self::WorkspaceListStream>, Status> {
+        let found = workspace::list(Arc::clone(&self.shared), &self.tracker);
+        Ok(Response::new(until(self.shared.stop.clone(), found)))
+    }
+
+    async fn workspace_diff(
+        &self,
+        request: Request<v1::WorkspaceDiffRequest>,
+    ) -> Result<Response<Self::WorkspaceDiffStream>, Status> {
+        let pieces = workspace::diff(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(until(self.shared.stop.clone(), pieces)))
+    }
+
+    async fn workspace_restore(
+        &self,
+        request: Request<v1::WorkspaceRestoreRequest>,
+    ) -> Result<Response<v1::WorkspaceRestoreResponse>, Status> {
+        let answer = workspace::restore(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn workspace_remove(
+        &self,
+        request: Request<v1::WorkspaceRemoveRequest>,
+    ) -> Result<Response<v1::WorkspaceRemoveResponse>, Status> {
+        let answer = workspace::remove(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(answer))
     }
 
     async fn shutdown(

@@ -21,6 +21,7 @@ mod to_proto;
 mod until;
 mod wait;
 mod watch;
+mod workspace;
 
 use std::{path::PathBuf, sync::Arc};
 

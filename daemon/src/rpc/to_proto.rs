@@ -7,10 +7,10 @@ use crate::{
     store::JournalEntry,
     supervisor::{ToRunner, Vitals},
     task::{
-        attempt::{Attempt, Exit, Status},
+        attempt::{Attempt, Changes, Exit, Status},
         id::{TaskId, Timestamp},
         limits::Limits,
-        spec::{Payload, Trigger, WorkspaceMode},
+        spec::{Payload, Trigger, WorkspaceMode, WorkspaceReuse},
         state::{State, StateKind, Task},
         usage::Usage,
     },
@@ -86,6 +86,14 @@ fn workspace_mode(mode: WorkspaceMode) -> v1::WorkspaceMode {
     }
 }
 
+fn workspace_reuse(reuse: WorkspaceReuse) -> v1::WorkspaceReuse {
+    match reuse {
+        WorkspaceReuse::Keep => v1::WorkspaceReuse::Keep,
+        WorkspaceReuse::Reset => v1::WorkspaceReuse::Reset,
+        WorkspaceReuse::Fresh => v1::WorkspaceReuse::Fresh,
+    }
+}
+
 pub(super) fn limits(limits: Limits) -> v1::Limits {
     v1::Limits {
         start_timeout: limits.start_timeout,
@@ -153,6 +161,7 @@ pub(super) fn task(task: &Task, hold: ShownHold) -> v1::Task {
         attempt: task.attempt.as_ref().map(attempt),
         prompt: String::new(),
         command: Vec::new(),
+        workspace_reuse: workspace_reuse(spec.workspace_reuse).into(),
     }
 }
 
@@ -191,6 +200,24 @@ pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
         usage: known.usage.as_ref().map(usage),
         model: text(known.model.as_ref()),
         progress: text(known.progress.as_ref()),
+        changes: attempt
+            .changes
+            .as_ref()
+            .map(|left| changes(left, attempt.changed_nothing())),
+        head_before: text(workspace.and_then(|w| w.head.as_ref())),
+    }
+}
+fn changes(changes: &Changes, none: bool) -> v1::Changes {
+    v1::Changes {
+        head: text(changes.head.as_ref()),
+        commits: changes.commits,
+        files: changes.files,
+        uncommitted: changes.uncommitted,
+        unpushed: changes.unpushed,
+        conflicts: changes.conflicts,
+        recorded: text(changes.recorded.as_ref()),
+        left_out: changes.left_out.clone(),
+        none,
     }
 }
 

@@ -26,7 +26,7 @@ use crate::task::{
     limits::Limits,
     moment::{Boot, Moment, Steady},
     reason::{FailureReason, Outcome},
-    spec::{AgentType, Payload, TaskSpec, Trigger, WorkspaceMode},
+    spec::{AgentType, Payload, TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
     state::{Hold, State, StateKind, StopReason, Task},
 };
 
@@ -150,6 +150,9 @@ struct TaskRecord {
     retry: Option<PolicyRecord>,
     #[prost(uint32, tag = "71")]
     session_failures: u32,
+    /// 0: kept.
+    #[prost(uint32, tag = "90")]
+    workspace_reuse: u32,
 }
 
 /// Where the clock for waiting stood, beside the wall clock's time.
@@ -247,6 +250,7 @@ pub(super) fn encode_task(task: &Task) -> Vec<u8> {
         pids: spec.limits.pids,
         cpu: spec.limits.cpu,
         workspace_mode: spec.workspace_mode.code(),
+        workspace_reuse: spec.workspace_reuse.code(),
         created_at: spec.created_at.0,
         state: u32::from(task.state.kind() as u8),
         attempts: task.attempts,
@@ -331,6 +335,7 @@ pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError>
         },
         retry: policy(record.retry)?,
         workspace_mode: WorkspaceMode::from_code(record.workspace_mode)?,
+        workspace_reuse: WorkspaceReuse::from_code(record.workspace_reuse)?,
         created_at: Timestamp(record.created_at),
         created_steady: steady(record.created_steady),
     };

@@ -180,6 +180,8 @@ pub enum What {
     Fault,
     /// The agent says that it will not.
     Declined,
+    /// What an attempt left in its workspace is known.
+    WorkspaceLeft,
 }
 
 impl What {
@@ -201,6 +203,7 @@ impl What {
             Self::Limited => "limited",
             Self::Fault => "fault",
             Self::Declined => "declined",
+            Self::WorkspaceLeft => "workspace_left",
         }
     }
 }

@@ -35,6 +35,31 @@ pub enum WorkspaceMode {
     None,
 }
 
+/// What becomes of what an earlier task left in its workspace. It is recorded
+/// first in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum WorkspaceReuse {
+    /// The next one goes on with it.
+    #[default]
+    Keep,
+    /// What is not committed is taken away.
+    Reset,
+    /// The branch begins anew where a new one would.
+    Fresh,
+}
+
+impl WorkspaceReuse {
+    /// The word in the command line and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Reset => "reset",
+            Self::Fresh => "fresh",
+        }
+    }
+}
+
 /// The driver of an agent's program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AgentType {
@@ -104,6 +129,9 @@ pub struct TaskSpec {
     pub retry: Policy,
     /// Where the agent works.
     pub workspace_mode: WorkspaceMode,
+    /// What its first attempt does with a workspace that is there already.
+    #[serde(default)]
+    pub workspace_reuse: WorkspaceReuse,
     /// When it was submitted.
     pub created_at: Timestamp,
     /// The same on the clock for waiting; set when it is stored.

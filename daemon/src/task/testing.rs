@@ -8,7 +8,7 @@ use super::{
     moment::Moment,
     reason::{FailureReason, Outcome, Verdict},
     retry::Policy,
-    spec::{AgentType, TaskSpec, Trigger, WorkspaceMode},
+    spec::{AgentType, TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
     state::Task,
 };
 
@@ -36,6 +36,7 @@ pub(crate) fn spec(agent: &str) -> TaskSpec {
         limits: Limits::default(),
         retry: Policy::default(),
         workspace_mode: WorkspaceMode::None,
+        workspace_reuse: WorkspaceReuse::Keep,
         created_at: Timestamp(1_000),
         created_steady: None,
     }
@@ -136,8 +137,5 @@ pub(crate) fn cancel(forced: bool) -> Event {
 }
 
 pub(crate) fn workspace() -> Workspace {
-    Workspace {
-        path: "/w".into(),
-        branch: Some("agent/7".to_owned()),
-    }
+    Workspace::at("/w".into(), Some("agent/7".to_owned()))
 }

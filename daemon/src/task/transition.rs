@@ -100,7 +100,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
                 boot_id: boot_id.clone(),
                 phase: Phase::Claimed,
                 // A retry goes on where the attempt before it was.
-                workspace: task.attempt.as_ref().and_then(|a| a.workspace.clone()),
+                workspace: task.attempt.as_ref().and_then(found_again),
                 runner: None,
                 agent: None,
                 claimed_at: context.now,
@@ -109,6 +109,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
                 reported: Observed::default(),
                 exit: None,
                 ending: None,
+                changes: None,
             };
             claim(task, attempt)
         }
@@ -173,6 +174,13 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             }
         },
     }
+}
+
+/// The workspace of an attempt, for the next one: how that finds it is not
+/// known yet.
+fn found_again(before: &Attempt) -> Option<Workspace> {
+    let known = before.workspace.as_ref()?;
+    Some(Workspace::at(known.path.clone(), known.branch.clone()))
 }
 
 /// The attempt that an event speaks of, if it speaks of one that exists.

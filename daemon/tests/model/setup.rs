@@ -4,7 +4,7 @@ use agentd::task::{
     id::Timestamp,
     limits::Limits,
     retry::Policy,
-    spec::{AgentType, TaskSpec, Trigger, WorkspaceMode},
+    spec::{AgentType, TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
 };
 
 use crate::{fault::Fault, rules::Reached, world::Budget};
@@ -83,6 +83,7 @@ impl Setup {
                 ..Limits::default()
             },
             workspace_mode: WorkspaceMode::None,
+            workspace_reuse: WorkspaceReuse::Keep,
             created_at: Timestamp(1),
             created_steady: None,
         }

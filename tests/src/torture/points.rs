@@ -65,6 +65,7 @@ const POINTS: &[Point] = &[
     ("spool.result.written", At::Load, &["ENOSPC", "EIO"]),
     ("spool.result.renamed", At::Load, &[]),
     ("runner.result.tell", At::Load, &[]),
+    ("dispatcher.close", At::Load, &[]),
     ("supervisor.ack", At::Load, &[]),
     ("runner.leave", At::Load, &[]),
     ("spool.put_away.before", At::Load, &["EIO"]),

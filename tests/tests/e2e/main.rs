@@ -10,6 +10,7 @@ mod faults;
 mod hostile;
 mod interface;
 mod issue;
+mod kept;
 mod limits;
 mod list;
 mod output;

@@ -100,6 +100,7 @@ impl World {
             | Act::Reconfigure(_)
             | Act::Dismiss { .. }
             | Act::Acknowledge(_)
+            | Act::Conclude(_)
             | Act::Adopt(_)
             | Act::Reap(..)
             | Act::Reply(_) => None,
@@ -228,10 +229,7 @@ fn a_start_is_counted_from_its_claim_whatever_comes_between() {
     let _launch = world.submit(Limits::default());
     world.pass(20_000);
     let attempt = world.attempt();
-    let workspace = Workspace {
-        path: "/w".into(),
-        branch: None,
-    };
+    let workspace = Workspace::at("/w".into(), None);
     let _none = world.tell(Event::Prepared { attempt, workspace });
     assert_eq!(world.wakes_in(), Some(40_000));
     world.pass(20_000);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::task::{
-    attempt::{Attempt, Exit, Phase, ProcessIdentity, Status},
+    attempt::{Attempt, Changes, Exit, Phase, ProcessIdentity, Status, Workspace},
     id::{AttemptId, Incarnation, Nonce},
     observed::{Claim, Fault, Limited, Observed},
     retry::Policy,
@@ -34,6 +34,7 @@ fn full_task() -> Task {
         },
         retry: Policy::default(),
         workspace_mode: WorkspaceMode::Worktree,
+        workspace_reuse: WorkspaceReuse::Keep,
         created_at: Timestamp(1_700_000_000_000),
         created_steady: None,
     };
@@ -85,6 +86,7 @@ fn full_attempt() -> Attempt {
             message: "the runner died".to_owned(),
             at: Timestamp(6),
         }),
+        changes: None,
     }
 }
 
@@ -175,6 +177,36 @@ fn what_is_encoded_is_decoded() {
         decode_attempt(bare.id, &encode_attempt(&bare)).unwrap(),
         bare
     );
+}
+
+/// What was added after the first rows were written.
+#[test]
+fn what_an_attempt_left_is_kept() {
+    let mut task = full_task();
+    for reuse in [WorkspaceReuse::Reset, WorkspaceReuse::Fresh] {
+        task.spec.workspace_reuse = reuse;
+        assert_eq!(decode_task(task.id, &encode_task(&task)).unwrap(), task);
+    }
+    let mut attempt = full_attempt();
+    attempt.workspace = Some(Workspace {
+        head: Some("a1".to_owned()),
+        found: Some("b2".to_owned()),
+        ..testing::workspace()
+    });
+    for unpushed in [None, Some(0), Some(3)] {
+        attempt.changes = Some(Changes {
+            head: unpushed.map(|_| "c3".to_owned()),
+            commits: 1,
+            files: 2,
+            uncommitted: 3,
+            unpushed,
+            conflicts: 4,
+            recorded: unpushed.map(|_| "refs/agentd/7/2".to_owned()),
+            left_out: "large".to_owned(),
+        });
+        let row = encode_attempt(&attempt);
+        assert_eq!(decode_attempt(attempt.id, &row).unwrap(), attempt);
+    }
 }
 
 /// What was added after the first rows were written.

@@ -53,6 +53,7 @@ fn with_attempt(state: State) -> Task {
         reported: Observed::default(),
         exit: None,
         ending: None,
+        changes: None,
     });
     task
 }
