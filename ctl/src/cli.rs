@@ -15,6 +15,7 @@ use crate::{
         pause::Pause,
         pause::Resume,
         recover::Recover,
+        report::Report,
         rerun::Rerun,
         run::Run,
         show::Show,
@@ -79,6 +80,7 @@ enum Command {
     Drain(Drain),
     Shutdown(Shutdown),
     Recover(Recover),
+    Report(Report),
     Version(Version),
 }
 
@@ -102,6 +104,7 @@ impl Command {
             Self::Drain(args) => args.run(cx).await,
             Self::Shutdown(args) => args.run(cx).await,
             Self::Recover(args) => args.run(cx).await,
+            Self::Report(args) => args.run(cx).await,
             Self::Version(args) => args.run(cx).await,
         }
     }

@@ -95,7 +95,8 @@ impl Kind {
             | reason::ISSUE_UNKNOWN
             | reason::KEY_BUSY
             | reason::REQUEST_ID_REUSED
-            | reason::QUEUE_FULL => Self::Conflict,
+            | reason::QUEUE_FULL
+            | reason::ATTEMPT_ENDED => Self::Conflict,
             reason::ISSUE_CLOSED => Self::Gone,
             reason::STORE_UNAVAILABLE | reason::DAEMON_STOPPING => Self::Unreachable,
             reason::INVALID_FIELD => Self::Usage,

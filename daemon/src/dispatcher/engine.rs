@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 mod admission;
 mod deadlines;
 mod reports;
+mod said;
 mod space;
 
 use self::{deadlines::waits, space::Space};
@@ -232,6 +233,10 @@ impl Engine {
                 self.shut_down(turn, how)?;
             }
             Message::Report(report) => self.hear(turn, report)?,
+            Message::Say(statement, reply) => {
+                let answer = self.said(turn, *statement)?;
+                turn.reply(reply, answer);
+            }
         }
         Ok(())
     }

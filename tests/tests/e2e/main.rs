@@ -15,6 +15,7 @@ mod list;
 mod output;
 mod recovery;
 mod refusal;
+mod report;
 mod rerun;
 mod rerun_many;
 mod resources;

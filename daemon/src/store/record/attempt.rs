@@ -80,6 +80,8 @@ struct AttemptRecord {
     observed: Option<ObservedRecord>,
     #[prost(message, optional, tag = "71")]
     reported: Option<ObservedRecord>,
+    #[prost(uint32, tag = "72")]
+    news: u32,
 }
 
 pub(in crate::store) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
@@ -125,6 +127,7 @@ pub(in crate::store) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
         ending: attempt.ending.as_ref().map(ending_record),
         observed: observed_record(&attempt.observed),
         reported: observed_record(&attempt.reported),
+        news: attempt.news,
     }
     .encode_to_vec()
 }
@@ -182,6 +185,7 @@ pub(in crate::store) fn decode_attempt(
         ending: record.ending.map(ending).transpose()?,
         observed: observed(record.observed)?,
         reported: observed(record.reported)?,
+        news: record.news,
         boot_id,
     })
 }
