@@ -385,7 +385,8 @@ fn log(task: &Task, what: What, why: &str, now: Moment) {
         | What::SessionPinned
         | What::Limited
         | What::Fault
-        | What::Declined => {
+        | What::Declined
+        | What::SessionGone => {
             tracing::info!(task = %task.id, attempt, agent, state, "{}", what.as_str());
         }
     }

@@ -180,6 +180,9 @@ pub enum What {
     Fault,
     /// The agent says that it will not.
     Declined,
+    /// The agent did not know the session that it was to resume: it is run
+    /// without it.
+    SessionGone,
 }
 
 impl What {
@@ -201,6 +204,7 @@ impl What {
             Self::Limited => "limited",
             Self::Fault => "fault",
             Self::Declined => "declined",
+            Self::SessionGone => "session_gone",
         }
     }
 }

@@ -291,7 +291,11 @@ fn registered(
         (_, Stage::Waiting) => Effect::Go(attempt),
     };
     let newly_running = matches!(stage, Stage::Running { .. }) && !was_running;
-    if known.is_some() && !newly_running && !adopted {
+    let another = match stage {
+        Stage::Running { agent, .. } => live.is_some_and(|a| follows(a, agent)),
+        Stage::Waiting => false,
+    };
+    if known.is_some() && !newly_running && !adopted && !another {
         return Decision::Repeat(answer);
     }
     let mut next = with_attempt(task, |a| {
@@ -302,6 +306,7 @@ fn registered(
                 a.agent = Some(agent.clone());
                 a.started_at = Some(*at);
             }
+            Stage::Running { agent, .. } if another => a.agent = Some(agent.clone()),
             Stage::Waiting if a.phase == Phase::Claimed => a.phase = Phase::Registered,
             Stage::Waiting | Stage::Running { .. } => {}
         }
@@ -310,7 +315,7 @@ fn registered(
     if newly_running && next.state == State::Starting {
         next.state = State::Running;
     }
-    let what = match (adopted, newly_running) {
+    let what = match (adopted, newly_running || another) {
         (true, _) => What::Adopted,
         (false, true) => What::Started,
         (false, false) => What::Registered,
@@ -323,12 +328,27 @@ fn registered(
     )
 }
 
+/// Whether this agent was started after the one that is known, in the same
+/// attempt: without the session that the first one did not know. Old messages
+/// may still speak of the first.
+fn follows(attempt: &Attempt, agent: &ProcessIdentity) -> bool {
+    attempt.phase == Phase::Running
+        && attempt.agent.as_ref().is_some_and(|known| {
+            known != agent
+                && known.boot_id == agent.boot_id
+                && known.start_ticks <= agent.start_ticks
+        })
+}
+
 fn started(task: &Task, agent: &ProcessIdentity, at: Moment) -> Decision {
-    if task
-        .attempt
-        .as_ref()
-        .is_some_and(|a| a.phase != Phase::Registered)
-    {
+    let why = format!("agent pid {}", agent.pid);
+    let live = task.attempt.as_ref();
+    if live.is_some_and(|a| follows(a, agent)) {
+        // Its time counts from the first start on.
+        let next = with_attempt(task, |a| a.agent = Some(agent.clone()));
+        return apply(next, What::Started, why, None);
+    }
+    if live.is_some_and(|a| a.phase != Phase::Registered) {
         return Decision::Ignore(Ignored::NotNow);
     }
     let mut next = with_attempt(task, |a| {
@@ -340,7 +360,6 @@ fn started(task: &Task, agent: &ProcessIdentity, at: Moment) -> Decision {
     if next.state == State::Starting {
         next.state = State::Running;
     }
-    let why = format!("agent pid {}", agent.pid);
     apply(next, What::Started, why, None)
 }
 
