@@ -15,6 +15,7 @@ use crate::{
         pause::Pause,
         pause::Resume,
         recover::Recover,
+        report::Report,
         rerun::Rerun,
         run::Run,
         show::Show,
@@ -81,6 +82,7 @@ enum Command {
     Drain(Drain),
     Shutdown(Shutdown),
     Recover(Recover),
+    Report(Report),
     Version(Version),
 }
 
@@ -105,6 +107,7 @@ impl Command {
             Self::Drain(args) => args.run(cx).await,
             Self::Shutdown(args) => args.run(cx).await,
             Self::Recover(args) => args.run(cx).await,
+            Self::Report(args) => args.run(cx).await,
             Self::Version(args) => args.run(cx).await,
         }
     }

@@ -79,6 +79,10 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
                 event.why
             )),
             "session_pinned" => say(format!("the agent works in session {}", event.why)),
+            "session_gone" => say(format!(
+                "the agent did not know session {}: it was started anew, without it",
+                event.why
+            )),
             "limited" => say(format!(
                 "the agent met a limit of its account: {}",
                 event.why

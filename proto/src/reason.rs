@@ -29,6 +29,8 @@ pub const QUEUE_FULL: &str = "QUEUE_FULL";
 pub const STORE_UNAVAILABLE: &str = "STORE_UNAVAILABLE";
 /// `UNAVAILABLE`: the daemon is about to exit.
 pub const DAEMON_STOPPING: &str = "DAEMON_STOPPING";
+/// `FAILED_PRECONDITION`: the attempt that something is reported of has ended.
+pub const ATTEMPT_ENDED: &str = "ATTEMPT_ENDED";
 /// `INVALID_ARGUMENT`: metadata `field` names the field.
 pub const INVALID_FIELD: &str = "INVALID_FIELD";
 /// `PERMISSION_DENIED`: the peer's uid may not do this.

@@ -8,6 +8,7 @@ pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod pause;
 pub(crate) mod recover;
+pub(crate) mod report;
 pub(crate) mod rerun;
 pub(crate) mod resources;
 pub(crate) mod run;

@@ -16,6 +16,7 @@ use crate::{
         observed::Observed,
         retry::Policy,
         spec::{TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
+        token::Token,
     },
 };
 
@@ -61,6 +62,7 @@ fn attempt() -> Attempt {
         started_at: None,
         observed: Observed::default(),
         reported: Observed::default(),
+        news: 0,
         exit: None,
         ending: None,
         changes: None,
@@ -149,6 +151,7 @@ fn an_agent_is_told_about_its_task() {
             "AGENTD_REPO=/home/ann/app",
             "AGENTD_SOCKET=/run/agentd.sock",
             "AGENTD_TASK=1",
+            &format!("AGENTD_TOKEN={}", Token::of(attempt().nonce).to_hex()),
             "AGENTD_WORKSPACE=/state/worktrees/app-1/shell-42",
         ]
     );
@@ -159,9 +162,17 @@ fn an_agent_is_told_about_its_task() {
         branch: None,
         ..workspace()
     };
-    let facts = facts(&task, &workspace, Path::new("/s")).unwrap();
+    let facts = facts(&task, &attempt(), &workspace, Path::new("/s")).unwrap();
     let names: Vec<_> = facts.keys().collect();
-    assert_eq!(names, ["AGENTD_SOCKET", "AGENTD_TASK", "AGENTD_WORKSPACE"]);
+    assert_eq!(
+        names,
+        [
+            "AGENTD_SOCKET",
+            "AGENTD_TASK",
+            "AGENTD_TOKEN",
+            "AGENTD_WORKSPACE"
+        ]
+    );
 }
 
 /// A daemon's environment.
@@ -271,7 +282,7 @@ fn a_value_that_is_not_text_is_named() {
     assert_eq!(err.to_string(), "the value of ODD is not UTF-8");
     let mut task = task();
     task.spec.issue = Some("a\0b".to_owned());
-    let err = facts(&task, &workspace(), Path::new("/s")).unwrap_err();
+    let err = facts(&task, &attempt(), &workspace(), Path::new("/s")).unwrap_err();
     assert_eq!(
         err.to_string(),
         "the value of AGENTD_ISSUE holds a NUL character"

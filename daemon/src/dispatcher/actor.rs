@@ -305,6 +305,7 @@ fn prepare(
     let plan = Plan {
         launch,
         prompt: payload.prompt,
+        fresh_prompt: None,
     };
     Ok((workspace, plan))
 }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 mod admission;
 mod deadlines;
 mod reports;
+mod said;
 mod space;
 
 use self::{deadlines::waits, space::Space};
@@ -232,6 +233,10 @@ impl Engine {
                 self.shut_down(turn, how)?;
             }
             Message::Report(report) => self.hear(turn, report)?,
+            Message::Say(statement, reply) => {
+                let answer = self.said(turn, *statement)?;
+                turn.reply(reply, answer);
+            }
         }
         Ok(())
     }
@@ -381,7 +386,8 @@ fn log(task: &Task, what: What, why: &str, now: Moment) {
         | What::Limited
         | What::Fault
         | What::Declined
-        | What::WorkspaceLeft => {
+        | What::WorkspaceLeft
+        | What::SessionGone => {
             tracing::info!(task = %task.id, attempt, agent, state, "{}", what.as_str());
         }
     }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    dispatcher::{CancelOrder, Cancelled, RerunOrder, Submitted, Trouble},
+    dispatcher::{CancelOrder, Cancelled, Heard, RerunOrder, Submitted, Trouble},
     store::COUNT_BOUND,
     task::{
         id::{Revision, TaskId},
@@ -448,6 +448,18 @@ impl v1::control_server::Control for ControlService {
         let running = self.shared.dispatcher.shut_down(how).await;
         Ok(Response::new(v1::ShutdownResponse {
             running: running.map_err(Failure::from)?,
+        }))
+    }
+
+    async fn report(
+        &self,
+        request: Request<v1::ReportRequest>,
+    ) -> Result<Response<v1::ReportResponse>, Status> {
+        let statement = from_proto::statement(request.into_inner())?;
+        let heard = self.shared.dispatcher.say(statement).await;
+        let heard = heard.map_err(Failure::from)?;
+        Ok(Response::new(v1::ReportResponse {
+            dropped: heard == Heard::Enough,
         }))
     }
 }

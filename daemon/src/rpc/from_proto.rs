@@ -17,7 +17,7 @@ use tonic::Code;
 
 use self::workspace::{workspace_mode, workspace_reuse};
 pub(super) use self::{
-    observed::observed,
+    observed::{observed, statement},
     runner::{Registration, beat, exited, registration, started},
 };
 use super::error::Failure;

@@ -182,6 +182,9 @@ pub enum What {
     Declined,
     /// What an attempt left in its workspace is known.
     WorkspaceLeft,
+    /// The agent did not know the session that it was to resume: it is run
+    /// without it.
+    SessionGone,
 }
 
 impl What {
@@ -204,6 +207,7 @@ impl What {
             Self::Fault => "fault",
             Self::Declined => "declined",
             Self::WorkspaceLeft => "workspace_left",
+            Self::SessionGone => "session_gone",
         }
     }
 }

@@ -48,6 +48,7 @@ pub mod sequel;
 pub mod signs;
 pub mod spec;
 pub mod state;
+pub mod token;
 pub mod transition;
 pub mod usage;
 

@@ -67,6 +67,8 @@ pub enum Ignored {
     Stale,
     /// It is known already, or does not fit the state.
     NotNow,
+    /// So much was said of the attempt that this is not kept.
+    Enough,
 }
 
 /// Decides what `event` makes of `task`.
@@ -107,6 +109,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
                 started_at: None,
                 observed: Observed::default(),
                 reported: Observed::default(),
+                news: 0,
                 exit: None,
                 ending: None,
                 changes: None,
@@ -296,7 +299,11 @@ fn registered(
         (_, Stage::Waiting) => Effect::Go(attempt),
     };
     let newly_running = matches!(stage, Stage::Running { .. }) && !was_running;
-    if known.is_some() && !newly_running && !adopted {
+    let another = match stage {
+        Stage::Running { agent, .. } => live.is_some_and(|a| follows(a, agent)),
+        Stage::Waiting => false,
+    };
+    if known.is_some() && !newly_running && !adopted && !another {
         return Decision::Repeat(answer);
     }
     let mut next = with_attempt(task, |a| {
@@ -307,6 +314,7 @@ fn registered(
                 a.agent = Some(agent.clone());
                 a.started_at = Some(*at);
             }
+            Stage::Running { agent, .. } if another => a.agent = Some(agent.clone()),
             Stage::Waiting if a.phase == Phase::Claimed => a.phase = Phase::Registered,
             Stage::Waiting | Stage::Running { .. } => {}
         }
@@ -315,7 +323,7 @@ fn registered(
     if newly_running && next.state == State::Starting {
         next.state = State::Running;
     }
-    let what = match (adopted, newly_running) {
+    let what = match (adopted, newly_running || another) {
         (true, _) => What::Adopted,
         (false, true) => What::Started,
         (false, false) => What::Registered,
@@ -328,12 +336,27 @@ fn registered(
     )
 }
 
+/// Whether this agent was started after the one that is known, in the same
+/// attempt: without the session that the first one did not know. Old messages
+/// may still speak of the first.
+fn follows(attempt: &Attempt, agent: &ProcessIdentity) -> bool {
+    attempt.phase == Phase::Running
+        && attempt.agent.as_ref().is_some_and(|known| {
+            known != agent
+                && known.boot_id == agent.boot_id
+                && known.start_ticks <= agent.start_ticks
+        })
+}
+
 fn started(task: &Task, agent: &ProcessIdentity, at: Moment) -> Decision {
-    if task
-        .attempt
-        .as_ref()
-        .is_some_and(|a| a.phase != Phase::Registered)
-    {
+    let why = format!("agent pid {}", agent.pid);
+    let live = task.attempt.as_ref();
+    if live.is_some_and(|a| follows(a, agent)) {
+        // Its time counts from the first start on.
+        let next = with_attempt(task, |a| a.agent = Some(agent.clone()));
+        return apply(next, What::Started, why, None);
+    }
+    if live.is_some_and(|a| a.phase != Phase::Registered) {
         return Decision::Ignore(Ignored::NotNow);
     }
     let mut next = with_attempt(task, |a| {
@@ -345,7 +368,6 @@ fn started(task: &Task, agent: &ProcessIdentity, at: Moment) -> Decision {
     if next.state == State::Starting {
         next.state = State::Running;
     }
-    let why = format!("agent pid {}", agent.pid);
     apply(next, What::Started, why, None)
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Setup {
     pub(crate) endless: bool,
     /// Agents leave children behind.
     pub(crate) children: bool,
+    /// Agents are to resume sessions that they do not know.
+    pub(crate) stale: bool,
     /// How agents end by themselves.
     pub(crate) codes: &'static [i32],
     pub(crate) budget: Budget,
@@ -44,6 +46,7 @@ impl Setup {
             attempts: 2,
             endless: false,
             children: false,
+            stale: false,
             codes: &[0],
             budget: Budget {
                 crashes: 0,

@@ -16,6 +16,7 @@ mod list;
 mod output;
 mod recovery;
 mod refusal;
+mod report;
 mod rerun;
 mod rerun_many;
 mod resources;

@@ -80,6 +80,8 @@ struct AttemptRecord {
     observed: Option<ObservedRecord>,
     #[prost(message, optional, tag = "71")]
     reported: Option<ObservedRecord>,
+    #[prost(uint32, tag = "72")]
+    news: u32,
     #[prost(message, optional, tag = "90")]
     changes: Option<ChangesRecord>,
     /// The commit that it found.
@@ -182,6 +184,7 @@ pub(in crate::store) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
         changes: attempt.changes.as_ref().map(changes_record),
         head: workspace.and_then(|w| w.head.clone()),
         found: workspace.and_then(|w| w.found.clone()),
+        news: attempt.news,
     }
     .encode_to_vec()
 }
@@ -242,6 +245,7 @@ pub(in crate::store) fn decode_attempt(
         observed: observed(record.observed)?,
         reported: observed(record.reported)?,
         changes: record.changes.map(changes),
+        news: record.news,
         boot_id,
     })
 }

@@ -49,7 +49,8 @@ codes!(FailureReason, "failure reason":
 codes!(What, "event":
     Submitted = 1, Claimed = 2, WorkspaceReady = 3, Registered = 4, Started = 5, Adopted = 6,
     StopRequested = 7, Retry = 8, Finished = 9,
-    SessionPinned = 10, Progress = 11, Limited = 12, Fault = 13, Declined = 14, WorkspaceLeft = 90);
+    SessionPinned = 10, Progress = 11, Limited = 12, Fault = 13, Declined = 14,
+    SessionGone = 70, WorkspaceLeft = 90);
 
 pub(in crate::store) fn state_kind(code: u8) -> Result<StateKind, RecordError> {
     StateKind::ALL
