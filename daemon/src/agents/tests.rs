@@ -37,6 +37,8 @@ fn task() -> Task {
         limits: Limits::default(),
         retry: Policy::default(),
         workspace_mode: WorkspaceMode::Worktree,
+        not_before: None,
+        after: Vec::new(),
         created_at: Timestamp(0),
         created_steady: None,
     };

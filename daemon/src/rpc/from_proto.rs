@@ -2,6 +2,7 @@
 
 mod observed;
 mod runner;
+mod wait;
 
 use std::{
     collections::BTreeMap,
@@ -66,6 +67,7 @@ pub(super) fn submission(
         None => None,
     };
     let mode = workspace_mode(request.workspace_mode, repo.as_deref())?;
+    let (not_before, delay) = wait::later(request.not_before, request.delay)?;
     let payload = Payload {
         prompt: request.prompt,
         command: request.command,
@@ -91,6 +93,8 @@ pub(super) fn submission(
         limits: limits.or(agent.limits).or(config.limits),
         retry: agent.retry.or(config.retry),
         workspace_mode: mode,
+        not_before,
+        after: wait::after(&request.after)?,
         created_at: clock::now(),
         created_steady: None,
     };
@@ -99,6 +103,7 @@ pub(super) fn submission(
         payload,
         digest,
         on_busy: on_busy(request.on_busy)?,
+        delay,
     })
 }
 
@@ -128,6 +133,7 @@ pub(super) fn rerun(
         prompt.push_str(&request.append_prompt);
     }
     payload_fits(agent, &prompt, &payload.command)?;
+    let (not_before, delay) = wait::later(request.not_before, request.delay)?;
     let spec = TaskSpec {
         trigger: Trigger::Rerun,
         rerun_of: Some(of.id),
@@ -136,6 +142,9 @@ pub(super) fn rerun(
         agent_type: agent.agent_type,
         model: text("model", &request.model)?.or_else(|| of.spec.model.clone()),
         user,
+        not_before,
+        // A person asks for it now.
+        after: Vec::new(),
         created_at: clock::now(),
         created_steady: None,
         ..of.spec.clone()
@@ -152,6 +161,11 @@ pub(super) fn rerun(
         hash.update(part.len().to_le_bytes());
         hash.update(part);
     }
+    // What was asked for before these existed has the same digest still.
+    if not_before.is_some() || delay.is_some() {
+        hash.update(request.not_before.to_le_bytes());
+        hash.update(request.delay.to_le_bytes());
+    }
     Ok(Submission {
         spec,
         payload: Payload {
@@ -160,6 +174,7 @@ pub(super) fn rerun(
         },
         digest: hash.finalize().into(),
         on_busy: on_busy(request.on_busy)?,
+        delay,
     })
 }
 

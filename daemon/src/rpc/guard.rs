@@ -114,7 +114,8 @@ mod tests {
     #[test]
     fn every_call_is_known() {
         let changes = [
-            "Submit", "Cancel", "Kill", "Rerun", "Pause", "Resume", "Recover", "Shutdown",
+            "Submit", "Cancel", "Kill", "Rerun", "Pause", "Resume", "Recover", "Shutdown", "Hold",
+            "Release",
         ];
         let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
         let services = set.file.iter().flat_map(|file| &file.service);

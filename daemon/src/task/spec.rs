@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    dependency::After,
     id::{TaskId, Timestamp},
     limits::Limits,
     moment::{Moment, Steady},
@@ -104,6 +105,10 @@ pub struct TaskSpec {
     pub retry: Policy,
     /// Where the agent works.
     pub workspace_mode: WorkspaceMode,
+    /// It is not started before; `None`: as soon as it may.
+    pub not_before: Option<Moment>,
+    /// The tasks that had to end first.
+    pub after: Vec<After>,
     /// When it was submitted.
     pub created_at: Timestamp,
     /// The same on the clock for waiting; set when it is stored.

@@ -36,6 +36,8 @@ pub(crate) fn spec(agent: &str) -> TaskSpec {
         limits: Limits::default(),
         retry: Policy::default(),
         workspace_mode: WorkspaceMode::None,
+        not_before: None,
+        after: Vec::new(),
         created_at: Timestamp(1_000),
         created_steady: None,
     }

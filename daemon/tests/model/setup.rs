@@ -83,6 +83,8 @@ impl Setup {
                 ..Limits::default()
             },
             workspace_mode: WorkspaceMode::None,
+            not_before: None,
+            after: Vec::new(),
             created_at: Timestamp(1),
             created_steady: None,
         }
