@@ -153,6 +153,16 @@ impl Client {
         self.ask_anew(q, async |mut c, q| c.kill(q).await).await
     }
 
+    pub(crate) async fn hold(&self, id: u64) -> Result<v1::HoldResponse, Error> {
+        let q = v1::HoldRequest { id };
+        self.ask(q, async |mut c, q| c.hold(q).await).await
+    }
+
+    pub(crate) async fn release(&self, id: u64) -> Result<v1::HoldResponse, Error> {
+        let q = v1::HoldRequest { id };
+        self.ask(q, async |mut c, q| c.release(q).await).await
+    }
+
     pub(crate) async fn pause(&self, agent: String) -> Result<v1::PauseResponse, Error> {
         let q = v1::PauseRequest { agent };
         self.ask(q, async |mut c, q| c.pause(q).await).await

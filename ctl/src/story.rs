@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub(crate) use self::next::next;
 use crate::{
-    output::page::limits_text,
+    output::page::{after_text, limits_text},
     view::{state_word, trigger_word},
     when::{between, human},
 };
@@ -92,6 +92,15 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
             // Only its figures are new.
             "progress" if event.why.is_empty() => {}
             "progress" => say(format!("the agent says: {}", event.why)),
+            "held" => say(format!(
+                "{}: it is not started before it is released",
+                event.why
+            )),
+            "released" => {
+                since = event.at;
+                say(event.why.clone());
+            }
+            "dependency_met" => say(format!("it need not wait for that any more: {}", event.why)),
             "stop_requested" => say(format!("it is to be stopped: {}", event.why)),
             "retry" => {
                 since = event.at;
@@ -139,6 +148,12 @@ fn submitted(told: &v1::ExplainResponse) -> String {
         if let Some(before) = told.ancestors.iter().find(|a| a.task == task.rerun_of) {
             text.push_str(&format!(" ({})", outcome(before)));
         }
+    }
+    if !task.after.is_empty() {
+        text.push_str(&format!(", to run after {}", after_text(&task.after)));
+    }
+    if task.not_before != 0 {
+        text.push_str(", for later");
     }
     if !task.key.is_empty() {
         text.push_str(&format!("; one task at a time of {}", task.key));

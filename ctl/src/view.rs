@@ -91,6 +91,14 @@ pub(crate) fn reuse_word(reuse: v1::WorkspaceReuse) -> Option<&'static str> {
     }
 }
 
+/// The word for what has to become of a task that is waited for.
+pub(crate) fn condition_word(condition: v1::after::Condition) -> &'static str {
+    match condition {
+        v1::after::Condition::Unspecified => "ok",
+        v1::after::Condition::Any => "any",
+    }
+}
+
 /// `None` for what is empty.
 fn text(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
@@ -131,6 +139,10 @@ pub(crate) struct TaskView {
     /// What a rerun did with what was in its worktree.
     workspace_reuse: Option<&'static str>,
     limits: LimitsView,
+    not_before: Option<String>,
+    /// The tasks that had to end first, and those that have not yet.
+    after: Vec<AfterView>,
+    waits_for: Vec<AfterView>,
     created_at: Option<String>,
     finished_at: Option<String>,
     attempt_count: u32,
@@ -145,6 +157,16 @@ struct HoldView {
     kind: String,
     until: Option<String>,
     task: Option<u64>,
+    /// How many other tasks have to end as well.
+    others: Option<u32>,
+    by: Option<String>,
+}
+
+/// A task that another one waits for.
+#[derive(Debug, Serialize)]
+struct AfterView {
+    task: u64,
+    condition: &'static str,
 }
 
 /// What bounds a task; `null` is the default of agent or daemon.
@@ -307,6 +329,9 @@ impl From<v1::Task> for TaskView {
             lineage: nonzero(task.lineage),
             request_id: text(task.request_id),
             limits: LimitsView::from(task.limits.unwrap_or_default()),
+            not_before: rfc3339(task.not_before),
+            after: task.after.into_iter().map(AfterView::from).collect(),
+            waits_for: task.waits_for.into_iter().map(AfterView::from).collect(),
             created_at: rfc3339(task.created_at),
             finished_at: rfc3339(task.finished_at),
             attempt_count: task.attempts,
@@ -336,6 +361,17 @@ impl From<v1::Hold> for HoldView {
             kind: hold.kind,
             until: rfc3339(hold.until),
             task: nonzero(hold.task),
+            others: nonzero(hold.others),
+            by: text(hold.by),
+        }
+    }
+}
+
+impl From<v1::After> for AfterView {
+    fn from(after: v1::After) -> Self {
+        Self {
+            task: after.task,
+            condition: condition_word(after.condition()),
         }
     }
 }

@@ -10,6 +10,11 @@ pub const TASK_NOT_FOUND: &str = "TASK_NOT_FOUND";
 pub const TASK_ACTIVE: &str = "TASK_ACTIVE";
 /// `FAILED_PRECONDITION`: the task succeeded and `force` was not set.
 pub const TASK_SUCCEEDED: &str = "TASK_SUCCEEDED";
+/// `FAILED_PRECONDITION`: only a queued task can be held.
+pub const TASK_NOT_QUEUED: &str = "TASK_NOT_QUEUED";
+/// `FAILED_PRECONDITION`: a task that would have to succeed first has not;
+/// metadata `task` names it.
+pub const DEPENDENCY_FAILED: &str = "DEPENDENCY_FAILED";
 /// `FAILED_PRECONDITION`: the task's issue has been closed.
 pub const ISSUE_CLOSED: &str = "ISSUE_CLOSED";
 /// `FAILED_PRECONDITION`: whether the issue is open cannot be found out, and the

@@ -4,6 +4,8 @@
 pub(crate) mod bulk;
 pub(crate) mod explain;
 pub(crate) mod filter;
+pub(crate) mod hold;
+pub(crate) mod later;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod pause;

@@ -7,7 +7,9 @@ use super::{
     Tally,
     bulk::BulkArgs,
     filter::{FilterArgs, UnsuccessfulArgs},
-    given, random_request_id,
+    given,
+    later::LaterArgs,
+    random_request_id,
     submit::no_task,
     task::{BusyArgs, check_prompt},
 };
@@ -21,7 +23,8 @@ use crate::{
 /// Run ended tasks again, each as a new task.
 ///
 /// Takes over agent, repository, issue, prompt, labels and limits, and prints
-/// the new ids. --failed and --unsuccessful run every task again that matches,
+/// the new ids. What the first task waited for (--after, --not-before) does not
+/// count again. --failed and --unsuccessful run every task again that matches,
 /// unless another one has taken its place since; to give such a command a
 /// second time does no harm.
 #[derive(Debug, Args)]
@@ -56,6 +59,9 @@ pub(crate) struct Rerun {
     #[command(flatten)]
     busy: BusyArgs,
 
+    #[command(flatten)]
+    later: LaterArgs,
+
     #[command(flatten, next_help_heading = "Instead of ids")]
     unsuccessful: UnsuccessfulArgs,
 
@@ -89,7 +95,10 @@ impl From<Reuse> for v1::WorkspaceReuse {
 
 impl Rerun {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
+        let (not_before, delay) = self.later.times(cx.out.now, &cx.out.zone())?;
         let changes = v1::RerunRequest {
+            not_before,
+            delay,
             force: self.force,
             on_busy: self.busy.on_busy().into(),
             workspace_reuse: self

@@ -11,7 +11,7 @@ use super::{
     tasks::hold_text,
 };
 use crate::{
-    view::{state_word, trigger_word, workspace_word},
+    view::{condition_word, state_word, trigger_word, workspace_word},
     when::{between, human, local, short},
 };
 
@@ -97,6 +97,13 @@ impl Page {
         self.styled("state", state_word(state), of_state(state));
         if let Some(hold) = &task.hold {
             self.field("hold", &hold_text(hold, self.now));
+        }
+        self.field("after", &after_text(&task.after));
+        if task.not_before != 0 {
+            self.field(
+                "not before",
+                &local(task.not_before, &self.zone).unwrap_or_default(),
+            );
         }
         self.field("stopped by", &task.stop_reason);
         self.field("reason", &task.failure_reason);
@@ -394,6 +401,15 @@ pub(crate) fn quoted(command: &[String]) -> String {
         }
     });
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// `7, 9:any`.
+pub(crate) fn after_text(list: &[v1::After]) -> String {
+    let one = |after: &v1::After| match after.condition() {
+        v1::after::Condition::Unspecified => after.task.to_string(),
+        other @ v1::after::Condition::Any => format!("{}:{}", after.task, condition_word(other)),
+    };
+    list.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -346,6 +346,14 @@ impl Control for Canned {
         not_here()
     }
 
+    async fn hold(&self, _: Request<v1::HoldRequest>) -> Reply<v1::HoldResponse> {
+        not_here()
+    }
+
+    async fn release(&self, _: Request<v1::HoldRequest>) -> Reply<v1::HoldResponse> {
+        not_here()
+    }
+
     async fn status(&self, _: Request<v1::StatusRequest>) -> Reply<v1::StatusResponse> {
         Ok(Response::new(v1::StatusResponse {
             version: "9.9.9".to_owned(),

@@ -39,6 +39,8 @@ fn task() -> Task {
         retry: Policy::default(),
         workspace_mode: WorkspaceMode::Worktree,
         workspace_reuse: WorkspaceReuse::Keep,
+        not_before: None,
+        after: Vec::new(),
         created_at: Timestamp(0),
         created_steady: None,
     };

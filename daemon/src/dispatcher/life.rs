@@ -327,9 +327,17 @@ fn refuse(message: Message, overview: &Overview) -> bool {
         }
         Message::Cancel { reply, .. } => drop(reply.send(Err(Unavailable::Store.into()))),
         Message::Say(_, reply) => drop(reply.send(Err(Unavailable::Store.into()))),
+        Message::Hold { reply, .. } | Message::Release { reply, .. } => {
+            reply.send(Err(Unavailable::Store.into())).ok();
+        }
         Message::Overview(reply) => drop(reply.send(overview.clone())),
         // Their sides see that nobody answers, and why.
-        Message::Pause { .. } | Message::Recover(_) | Message::Reload(..) | Message::Report(_) => {}
+        Message::Pause { .. }
+        | Message::Recover(_)
+        | Message::Reload(..)
+        | Message::Report(_)
+        // The next life reads the clocks anew.
+        | Message::ClockSet => {}
         Message::ShutDown(_, reply) => {
             let occupied = overview
                 .agents

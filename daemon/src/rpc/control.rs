@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    dispatcher::{CancelOrder, Cancelled, Heard, RerunOrder, Submitted, Trouble},
+    dispatcher::{CancelOrder, Cancelled, Heard, Held, HoldError, RerunOrder, Submitted, Trouble},
     store::COUNT_BOUND,
     task::{
         id::{Revision, TaskId},
@@ -83,7 +83,8 @@ impl ControlService {
         let Submitted { task, existing } = submitted;
         // A new one is as it was committed; what has become of an older one
         // the store knows.
-        let (task, hold) = if existing {
+        let waits = !task.waits_for.is_empty() || task.spec.not_before.is_some();
+        let (task, hold) = if existing || waits {
             self.load(task.id).await?
         } else {
             (task, ShownHold::None)
@@ -112,6 +113,19 @@ impl ControlService {
         Ok(Response::new(v1::CancelResponse {
             task: Some(to_proto::task(&task, hold)),
             already_final,
+        }))
+    }
+
+    async fn held(
+        &self,
+        id: TaskId,
+        held: Result<Held, HoldError>,
+    ) -> Result<Response<v1::HoldResponse>, Status> {
+        let changed = held.map_err(Failure::from)? == Held::Done;
+        let (task, hold) = self.load(id).await?;
+        Ok(Response::new(v1::HoldResponse {
+            task: Some(to_proto::task(&task, hold)),
+            changed,
         }))
     }
 
@@ -253,6 +267,26 @@ impl v1::control_server::Control for ControlService {
         request: Request<v1::CancelRequest>,
     ) -> Result<Response<v1::CancelResponse>, Status> {
         self.end(request, true).await
+    }
+
+    async fn hold(
+        &self,
+        request: Request<v1::HoldRequest>,
+    ) -> Result<Response<v1::HoldResponse>, Status> {
+        let user = self.user(&request);
+        let id = from_proto::task_id(request.into_inner().id)?;
+        let held = self.shared.dispatcher.hold(id, user).await;
+        self.held(id, held).await
+    }
+
+    async fn release(
+        &self,
+        request: Request<v1::HoldRequest>,
+    ) -> Result<Response<v1::HoldResponse>, Status> {
+        let user = self.user(&request);
+        let id = from_proto::task_id(request.into_inner().id)?;
+        let released = self.shared.dispatcher.release(id, user).await;
+        self.held(id, released).await
     }
 
     async fn rerun(

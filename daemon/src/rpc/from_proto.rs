@@ -2,6 +2,7 @@
 
 mod observed;
 mod runner;
+mod wait;
 mod workspace;
 
 use std::{
@@ -68,6 +69,7 @@ pub(super) fn submission(
         None => None,
     };
     let mode = workspace_mode(request.workspace_mode, repo.as_deref())?;
+    let (not_before, delay) = wait::later(request.not_before, request.delay)?;
     let payload = Payload {
         prompt: request.prompt,
         command: request.command,
@@ -94,6 +96,8 @@ pub(super) fn submission(
         retry: agent.retry.or(config.retry),
         workspace_mode: mode,
         workspace_reuse: WorkspaceReuse::Keep,
+        not_before,
+        after: wait::after(&request.after)?,
         created_at: clock::now(),
         created_steady: None,
     };
@@ -102,6 +106,7 @@ pub(super) fn submission(
         payload,
         digest,
         on_busy: on_busy(request.on_busy)?,
+        delay,
     })
 }
 
@@ -131,6 +136,7 @@ pub(super) fn rerun(
         prompt.push_str(&request.append_prompt);
     }
     payload_fits(agent, &prompt, &payload.command)?;
+    let (not_before, delay) = wait::later(request.not_before, request.delay)?;
     let spec = TaskSpec {
         trigger: Trigger::Rerun,
         rerun_of: Some(of.id),
@@ -140,6 +146,9 @@ pub(super) fn rerun(
         model: text("model", &request.model)?.or_else(|| of.spec.model.clone()),
         user,
         workspace_reuse: workspace_reuse(request.workspace_reuse, of)?,
+        not_before,
+        // A person asks for it now.
+        after: Vec::new(),
         created_at: clock::now(),
         created_steady: None,
         ..of.spec.clone()
@@ -160,6 +169,11 @@ pub(super) fn rerun(
     if spec.workspace_reuse != WorkspaceReuse::Keep {
         hash.update(spec.workspace_reuse.as_str());
     }
+    // What was asked for before these existed has the same digest still.
+    if not_before.is_some() || delay.is_some() {
+        hash.update(request.not_before.to_le_bytes());
+        hash.update(request.delay.to_le_bytes());
+    }
     Ok(Submission {
         spec,
         payload: Payload {
@@ -168,6 +182,7 @@ pub(super) fn rerun(
         },
         digest: hash.finalize().into(),
         on_busy: on_busy(request.on_busy)?,
+        delay,
     })
 }
 

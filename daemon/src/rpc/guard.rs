@@ -131,6 +131,8 @@ mod tests {
             "Shutdown",
             "WorkspaceRestore",
             "WorkspaceRemove",
+            "Hold",
+            "Release",
         ];
         let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
         let services = set.file.iter().flat_map(|file| &file.service);

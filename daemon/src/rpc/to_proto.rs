@@ -8,6 +8,7 @@ use crate::{
     supervisor::{ToRunner, Vitals},
     task::{
         attempt::{Attempt, Changes, Exit, Status},
+        dependency::{After, Condition},
         id::{TaskId, Timestamp},
         limits::Limits,
         spec::{Payload, Trigger, WorkspaceMode, WorkspaceReuse},
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// Why a queued task is not running now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ShownHold {
     /// It waits for a slot.
     None,
@@ -34,10 +35,17 @@ pub(super) enum ShownHold {
     DiskFull,
     /// Another task has its key.
     KeyBusy(TaskId),
+    /// A person holds it.
+    Held(String),
+    /// It was submitted for later.
+    Scheduled(Timestamp),
+    /// It waits for this task, and for so many others.
+    Dependency(TaskId, u32),
 }
 
 impl From<ShownHold> for v1::Hold {
     fn from(hold: ShownHold) -> Self {
+        let mut shown = Self::default();
         let (kind, until, task) = match hold {
             ShownHold::None => ("none", 0, 0),
             ShownHold::Backoff(until) => ("backoff", until.0, 0),
@@ -46,11 +54,21 @@ impl From<ShownHold> for v1::Hold {
             ShownHold::Draining => ("daemon_draining", 0, 0),
             ShownHold::DiskFull => ("disk_full", 0, 0),
             ShownHold::KeyBusy(task) => ("key_busy", 0, task.get()),
+            ShownHold::Held(by) => {
+                shown.by = by;
+                ("held", 0, 0)
+            }
+            ShownHold::Scheduled(until) => ("scheduled", until.0, 0),
+            ShownHold::Dependency(task, others) => {
+                shown.others = others;
+                ("dependency", 0, task.get())
+            }
         };
         Self {
             kind: kind.to_owned(),
             until,
             task,
+            ..shown
         }
     }
 }
@@ -162,6 +180,20 @@ pub(super) fn task(task: &Task, hold: ShownHold) -> v1::Task {
         prompt: String::new(),
         command: Vec::new(),
         workspace_reuse: workspace_reuse(spec.workspace_reuse).into(),
+        not_before: time(spec.not_before.map(|at| at.wall)),
+        after: spec.after.iter().map(after).collect(),
+        waits_for: task.waits_for.iter().map(after).collect(),
+    }
+}
+
+fn after(after: &After) -> v1::After {
+    let condition = match after.condition {
+        Condition::Success => v1::after::Condition::Unspecified,
+        Condition::End => v1::after::Condition::Any,
+    };
+    v1::After {
+        task: after.task.get(),
+        condition: condition.into(),
     }
 }
 

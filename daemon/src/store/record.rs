@@ -9,6 +9,7 @@ mod attempt;
 mod code;
 mod observed;
 mod retry;
+mod wait;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -18,6 +19,7 @@ pub(super) use self::attempt::{decode_attempt, encode_attempt};
 use self::{
     code::{Code, state_kind},
     retry::{PolicyRecord, policy, policy_record},
+    wait::{AfterRecord, MomentRecord, after, after_records, moment, moment_record},
 };
 use crate::task::{
     attempt::Ending,
@@ -153,6 +155,20 @@ struct TaskRecord {
     /// 0: kept.
     #[prost(uint32, tag = "90")]
     workspace_reuse: u32,
+    /// With the state `queued`: who holds it.
+    #[prost(string, optional, tag = "140")]
+    held_by: Option<String>,
+    /// With the state `queued`: the time that it was submitted for.
+    #[prost(message, optional, tag = "141")]
+    scheduled: Option<MomentRecord>,
+    #[prost(message, optional, tag = "142")]
+    not_before: Option<MomentRecord>,
+    #[prost(message, repeated, tag = "143")]
+    after: Vec<AfterRecord>,
+    #[prost(message, repeated, tag = "144")]
+    waits_for: Vec<AfterRecord>,
+    #[prost(message, optional, tag = "145")]
+    queued_since: Option<MomentRecord>,
 }
 
 /// Where the clock for waiting stood, beside the wall clock's time.
@@ -262,6 +278,10 @@ pub(super) fn encode_task(task: &Task) -> Vec<u8> {
         idle_timeout: spec.limits.idle_timeout,
         retry: policy_record(spec.retry),
         session_failures: task.session_failures,
+        not_before: spec.not_before.map(moment_record),
+        after: after_records(&spec.after),
+        waits_for: after_records(&task.waits_for),
+        queued_since: task.queued_since.map(moment_record),
         ..TaskRecord::default()
     };
     match &task.state {
@@ -269,6 +289,10 @@ pub(super) fn encode_task(task: &Task) -> Vec<u8> {
             record.backoff_until = Some(until.wall.0);
             record.backoff_steady = steady_record(until.steady);
         }
+        State::Queued(Hold::Scheduled { until }) => {
+            record.scheduled = Some(moment_record(*until));
+        }
+        State::Queued(Hold::Held { by }) => record.held_by = Some(by.clone()),
         State::Queued(Hold::None) | State::Starting | State::Running => {}
         State::Stopping { reason, forced } => {
             record.stop_reason = reason.code();
@@ -279,20 +303,33 @@ pub(super) fn encode_task(task: &Task) -> Vec<u8> {
     record.encode_to_vec()
 }
 
+/// Why a queued task waits; a row has one reason at most.
+fn hold(record: &TaskRecord) -> Hold {
+    if let Some(by) = &record.held_by {
+        return Hold::Held { by: by.clone() };
+    }
+    if let Some(until) = record.scheduled {
+        return Hold::Scheduled {
+            until: moment(until),
+        };
+    }
+    match record.backoff_until {
+        Some(until) => Hold::Backoff {
+            until: Moment {
+                wall: Timestamp(until),
+                steady: steady(record.backoff_steady),
+            },
+        },
+        None => Hold::None,
+    }
+}
+
 /// The task of a row, without its newest attempt.
 pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError> {
     let record = TaskRecord::decode(bytes)?;
     let kind = u8::try_from(record.state).map_err(|_| RecordError::Field("state"))?;
     let state = match state_kind(kind)? {
-        StateKind::Queued => State::Queued(match record.backoff_until {
-            Some(until) => Hold::Backoff {
-                until: Moment {
-                    wall: Timestamp(until),
-                    steady: steady(record.backoff_steady),
-                },
-            },
-            None => Hold::None,
-        }),
+        StateKind::Queued => State::Queued(hold(&record)),
         StateKind::Starting => State::Starting,
         StateKind::Running => State::Running,
         StateKind::Stopping => State::Stopping {
@@ -336,6 +373,8 @@ pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError>
         retry: policy(record.retry)?,
         workspace_mode: WorkspaceMode::from_code(record.workspace_mode)?,
         workspace_reuse: WorkspaceReuse::from_code(record.workspace_reuse)?,
+        not_before: record.not_before.map(moment),
+        after: after(&record.after)?,
         created_at: Timestamp(record.created_at),
         created_steady: steady(record.created_steady),
     };
@@ -348,6 +387,8 @@ pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError>
         lost_streak: record.lost_streak,
         session_failures: record.session_failures,
         started: record.started,
+        waits_for: after(&record.waits_for)?,
+        queued_since: record.queued_since.map(moment),
         revision: Revision(record.revision),
         attempt: None,
     })

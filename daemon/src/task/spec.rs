@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    dependency::After,
     id::{TaskId, Timestamp},
     limits::Limits,
     moment::{Moment, Steady},
@@ -132,6 +133,10 @@ pub struct TaskSpec {
     /// What its first attempt does with a workspace that is there already.
     #[serde(default)]
     pub workspace_reuse: WorkspaceReuse,
+    /// It is not started before; `None`: as soon as it may.
+    pub not_before: Option<Moment>,
+    /// The tasks that had to end first.
+    pub after: Vec<After>,
     /// When it was submitted.
     pub created_at: Timestamp,
     /// The same on the clock for waiting; set when it is stored.

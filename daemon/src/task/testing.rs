@@ -37,6 +37,8 @@ pub(crate) fn spec(agent: &str) -> TaskSpec {
         retry: Policy::default(),
         workspace_mode: WorkspaceMode::None,
         workspace_reuse: WorkspaceReuse::Keep,
+        not_before: None,
+        after: Vec::new(),
         created_at: Timestamp(1_000),
         created_steady: None,
     }

@@ -6,11 +6,13 @@
 mod end;
 mod observe;
 mod stop;
+mod wait;
 
 use self::{
     end::{AttemptEnd, end},
     observe::observed,
     stop::{cancel, deadline, queue_expired, stop},
+    wait::{dependency_ended, hold, release},
 };
 use super::{
     attempt::{Attempt, Ending, Phase, ProcessIdentity, Run, RunResult, Workspace},
@@ -87,7 +89,8 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             epoch,
             boot_id,
         } => {
-            if task.state.is_occupied() {
+            let held = matches!(task.state, State::Queued(Hold::Held { .. }));
+            if task.state.is_occupied() || held || !task.waits_for.is_empty() {
                 return Decision::Ignore(Ignored::NotNow);
             }
             let number = task.attempts.saturating_add(1);
@@ -168,6 +171,11 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             };
             cancel(task, context, reason, *forced, why)
         }
+        Event::Hold { by } => hold(task, by),
+        Event::Release { by } => release(task, context, by),
+        Event::DependencyEnded { task: of, outcome } => {
+            dependency_ended(task, context, *of, *outcome)
+        }
         Event::QueueExpired => queue_expired(task, context),
         Event::Deadline { limit, .. } => deadline(task, *limit),
         Event::StopOverdue { attempt } => match task.state {
@@ -200,7 +208,12 @@ pub fn attempt_of(event: &Event) -> Option<AttemptRef> {
         | Event::NeverStarted { attempt }
         | Event::Deadline { attempt, .. }
         | Event::StopOverdue { attempt } => Some(*attempt),
-        Event::Claim { .. } | Event::Cancel { .. } | Event::QueueExpired => None,
+        Event::Claim { .. }
+        | Event::Cancel { .. }
+        | Event::Hold { .. }
+        | Event::Release { .. }
+        | Event::DependencyEnded { .. }
+        | Event::QueueExpired => None,
     }
 }
 

@@ -87,6 +87,8 @@ impl Setup {
             },
             workspace_mode: WorkspaceMode::None,
             workspace_reuse: WorkspaceReuse::Keep,
+            not_before: None,
+            after: Vec::new(),
             created_at: Timestamp(1),
             created_steady: None,
         }

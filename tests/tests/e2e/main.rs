@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod after;
 mod authority;
 mod bad_input;
 mod cancel;
 mod explain;
 mod faults;
+mod hold;
 mod hostile;
 mod interface;
 mod issue;

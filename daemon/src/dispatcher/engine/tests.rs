@@ -1,5 +1,7 @@
 //! The loop against clocks of the test's own, over a store of its own.
 
+mod waiting;
+
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -121,6 +123,7 @@ impl World {
             payload: Payload::default(),
             digest: [0; 32],
             on_busy: OnBusy::Queue,
+            delay: None,
         };
         let (reply, _answer) = oneshot::channel();
         self.turn(vec![Message::Submit(Box::new(submission), reply)])

@@ -3,6 +3,7 @@
 use super::RecordError;
 use crate::task::{
     attempt::Phase,
+    dependency::Condition,
     event::What,
     reason::{FailureReason, Outcome},
     spec::{AgentType, Trigger, WorkspaceMode, WorkspaceReuse},
@@ -50,7 +51,9 @@ codes!(What, "event":
     Submitted = 1, Claimed = 2, WorkspaceReady = 3, Registered = 4, Started = 5, Adopted = 6,
     StopRequested = 7, Retry = 8, Finished = 9,
     SessionPinned = 10, Progress = 11, Limited = 12, Fault = 13, Declined = 14,
-    SessionGone = 70, WorkspaceLeft = 90);
+    SessionGone = 70, WorkspaceLeft = 90,
+    Held = 140, Released = 141, DependencyMet = 142);
+codes!(Condition, "condition": Success = 1, End = 2);
 
 pub(in crate::store) fn state_kind(code: u8) -> Result<StateKind, RecordError> {
     StateKind::ALL

@@ -1,6 +1,7 @@
 use super::*;
 use crate::task::{
     attempt::{Attempt, Changes, Exit, Phase, ProcessIdentity, Status, Workspace},
+    dependency::{After, Condition},
     id::{AttemptId, Incarnation, Nonce},
     observed::{Claim, Fault, Limited, Observed},
     retry::Policy,
@@ -35,6 +36,8 @@ fn full_task() -> Task {
         retry: Policy::default(),
         workspace_mode: WorkspaceMode::Worktree,
         workspace_reuse: WorkspaceReuse::Keep,
+        not_before: None,
+        after: Vec::new(),
         created_at: Timestamp(1_700_000_000_000),
         created_steady: None,
     };
@@ -143,12 +146,24 @@ fn what_is_encoded_is_decoded() {
     task.spec.limits.cpu = Some(1500);
     task.spec.retry = full_policy();
     task.session_failures = 1;
+    let after = |number, condition| After {
+        task: testing::id(number),
+        condition,
+    };
+    task.spec.not_before = Some(Moment::of_wall(Timestamp(-3)));
+    task.spec.after = vec![after(1, Condition::Success), after(2, Condition::End)];
+    task.waits_for = vec![after(2, Condition::End)];
+    task.queued_since = Some(Moment::of_wall(Timestamp(0)));
     for state in [
         task.state.clone(),
         State::Queued(Hold::None),
         State::Queued(Hold::Backoff {
             until: Moment::of_wall(Timestamp(0)),
         }),
+        State::Queued(Hold::Scheduled {
+            until: Moment::of_wall(Timestamp(0)),
+        }),
+        State::Queued(Hold::Held { by: String::new() }),
         State::Starting,
         State::Running,
         State::Stopping {
