@@ -111,7 +111,9 @@ impl Checkout<'_> {
             match recorded {
                 // A file that was there when it was listed, and not when it
                 // was read.
-                Err(err) if tries < TRIES && begun.elapsed() < PATIENCE => tracing::debug!(%err, "taking the snapshot again"),
+                Err(err) if tries < TRIES && begun.elapsed() < PATIENCE => {
+                    tracing::debug!(%err, "taking the snapshot again")
+                }
                 recorded => return recorded,
             }
         }
