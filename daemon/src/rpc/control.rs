@@ -22,7 +22,6 @@ use super::{
     workspace,
 };
 use crate::{
-    config::Config,
     dispatcher::{CancelOrder, Cancelled, Heard, Held, HoldError, RerunOrder, Submitted, Trouble},
     store::COUNT_BOUND,
     task::{
@@ -56,23 +55,6 @@ impl ControlService {
 
     fn user<T>(&self, request: &Request<T>) -> String {
         self.names.of(peer::of(request))
-    }
-
-    /// Runs something that asks the file system or git.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        act: impl FnOnce(&Config) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let config = self.shared.dispatcher.config();
-        let acting = tokio::task::spawn_blocking(move || act(&config));
-        acting.await.unwrap_or_else(|error| {
-            let message = error.to_string();
-            Err(Failure::new(
-                Code::Internal,
-                reason::STORE_UNAVAILABLE,
-                message,
-            ))
-        })
     }
 
     async fn load(&self, id: TaskId) -> Result<(Task, ShownHold), Failure> {
@@ -164,6 +146,7 @@ impl v1::control_server::Control for ControlService {
         let user = self.user(&request);
         let request = request.into_inner();
         let submission = self
+            .shared
             .blocking(move |config| from_proto::submission(request, user, config))
             .await?;
         let submitted = self.shared.dispatcher.submit(submission).await;
@@ -314,6 +297,7 @@ impl v1::control_server::Control for ControlService {
         }
         let payload = self.shared.read(move |reader| reader.payload(of)).await?;
         let (submission, note) = self
+            .shared
             .blocking(move |config| {
                 let payload = payload.unwrap_or_default();
                 let submission = from_proto::rerun(&request, &task, payload, user, config)?;

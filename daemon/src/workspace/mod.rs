@@ -14,11 +14,17 @@
 //! killed git left half-made is made again, because no agent has been in it;
 //! one that is damaged in another way is reported.
 //!
-//! Not here: snapshots and collection of worktrees, and fetching. Everything
-//! blocks, up to the time limit of a git command.
+//! What is uncommitted in a checkout is recorded under `refs/agentd` before an
+//! attempt is given it ([`prepare`]) and when an attempt has ended
+//! ([`conclude`]); people see and restore it ([`diff`], [`restore`]), and
+//! remove worktrees that hold nothing else ([`remove`]).
+//!
+//! Not here: fetching, and when worktrees are collected. Everything blocks, up
+//! to the time limits of git commands.
 //!
 //! Invariants: no file that git does not know to be its own unfinished checkout
-//! is deleted or overwritten. No text of a task reaches a path, a ref or a
+//! is deleted or overwritten unless a ref holds it. No path is removed but by
+//! git, and only if git lists it. No text of a task reaches a path, a ref or a
 //! command line unchecked, and no shell is used.
 
 mod changes;

@@ -16,7 +16,7 @@ use std::{
     io,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -39,6 +39,8 @@ const MAX_ALL: u64 = 4 * 1024 * 1024 * 1024;
 const ADD_LIMIT: Duration = Duration::from_secs(600);
 /// How often it is tried when files vanish or change meanwhile.
 const TRIES: u32 = 3;
+/// How long it is tried again.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Repositories inside that are looked into.
 const MAX_INSIDE: usize = 100;
 /// Commits of an operation in progress, in files of git's own directory.
@@ -100,6 +102,7 @@ impl Checkout<'_> {
         let own = rev_parse(&plain, "--absolute-git-dir")?;
         let raw = Raw::of(&plain)?;
         let head = commit_of(&plain, "HEAD")?;
+        let begun = Instant::now();
         let mut tries = 0;
         loop {
             let index = CopiedIndex::of(&own, &raw, self, head.as_deref())?;
@@ -108,7 +111,9 @@ impl Checkout<'_> {
             match recorded {
                 // A file that was there when it was listed, and not when it
                 // was read.
-                Err(err) if tries < TRIES => tracing::debug!(%err, "taking the snapshot again"),
+                Err(err) if tries < TRIES && begun.elapsed() < PATIENCE => {
+                    tracing::debug!(%err, "taking the snapshot again")
+                }
                 recorded => return recorded,
             }
         }

@@ -340,6 +340,8 @@ impl World {
                     place.runner_ends();
                 }
             }
+            // Between the two the workspace is looked at, which a crash undoes:
+            // as if it had come before this.
             Effect::Conclude(attempt) => {
                 self.send(attempt.id, Order::Ack);
                 self.hand(attempt.id, |hand| {
