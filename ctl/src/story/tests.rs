@@ -399,6 +399,23 @@ fn timed_out() {
 }
 
 #[test]
+fn an_agent_that_says_how_it_goes() {
+    let running = State::Running;
+    let tale = Tale::new(State::Aborted)
+        .runs(1)
+        .event("session_gone", "s-0", 1, running)
+        .event("started", "agent pid 702", 1, running)
+        .event("session_pinned", "s-1", 1, running)
+        .event("progress", "looks around", 1, running)
+        .event("progress", "", 1, running)
+        .event("limited", "usage_limit: back at noon", 1, running)
+        .event("fault", "auth_failed: log in", 1, running)
+        .event("declined", "not for me", 1, running)
+        .finished("", "declined: not for me; exit code 0", State::Aborted);
+    insta::assert_snapshot!(tale.text());
+}
+
+#[test]
 fn a_chain_of_reruns() {
     let tale = Tale::new(State::Cancelled)
         .task(|task| {
