@@ -13,6 +13,7 @@ pub(crate) mod recover;
 pub(crate) mod rerun;
 pub(crate) mod resources;
 pub(crate) mod run;
+pub(crate) mod schedules;
 pub(crate) mod show;
 pub(crate) mod shutdown;
 pub(crate) mod status;

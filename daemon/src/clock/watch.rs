@@ -27,7 +27,10 @@ impl ClockWatch {
     ///
     /// # Errors
     /// If the kernel gives no timer.
-    #[expect(unsafe_code, reason = "tokio trusts that a descriptor stays what it is")]
+    #[expect(
+        unsafe_code,
+        reason = "tokio trusts that a descriptor stays what it is"
+    )]
     pub fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Realtime, flags)?;

@@ -19,6 +19,7 @@ mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod read;
+mod schedules;
 mod value;
 
 use std::{
@@ -37,6 +38,7 @@ use self::read::Files;
 pub use self::{
     env_file::{EnvFileError, read as read_env_file},
     error::{ConfigError, Problem},
+    schedules::{Busy, Schedule, Times, Zone},
     value::{is_name, is_variable, nearest},
 };
 use crate::task::{
@@ -97,6 +99,8 @@ pub struct Config {
     pub agents: BTreeMap<String, Agent>,
     /// By name.
     pub repos: BTreeMap<String, Repo>,
+    /// By name.
+    pub schedules: BTreeMap<String, Schedule>,
 }
 
 /// One agent. Its `Debug` hides the values of its environment.
@@ -309,6 +313,7 @@ impl Default for Config {
             retry: Policy::default(),
             agents: BTreeMap::from([(SHELL.to_owned(), shell)]),
             repos: BTreeMap::new(),
+            schedules: BTreeMap::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How others speak to the dispatcher.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -11,10 +11,11 @@ use crate::{
     supervisor::{Beat, Report, Supervisor, Vitals},
     task::{
         event::AttemptRef,
-        id::{Incarnation, Revision, TaskId},
+        id::{Incarnation, Revision, TaskId, Timestamp},
         moment::{Boot, Moment},
         spec::{Payload, TaskSpec},
         state::{StateKind, Task},
+        timetable::Fired,
     },
 };
 
@@ -51,6 +52,33 @@ pub struct RerunOrder {
     pub of: TaskId,
     /// The new one.
     pub submission: Submission,
+}
+
+/// A time of a schedule that has come.
+#[derive(Debug, Clone)]
+pub struct Firing {
+    /// The schedule.
+    pub name: String,
+    /// What tells its times from others.
+    pub times: String,
+    /// The time.
+    pub at: Timestamp,
+    /// The task; `None`: the time is dealt with without one.
+    pub submission: Option<Submission>,
+}
+
+/// A time of a schedule that makes no task.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FiringError {
+    /// The schedule's last task has not ended.
+    #[error("task {0} has not ended")]
+    Busy(TaskId),
+    /// The task was not accepted.
+    #[error(transparent)]
+    Refused(SubmitError),
+    /// Not now; the time is not dealt with.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
 }
 
 /// A task that is in the store.
@@ -235,6 +263,8 @@ pub(super) enum Message {
         by: String,
         reply: Reply<Result<Held, HoldError>>,
     },
+    SetSchedules(BTreeMap<String, String>, Reply<BTreeMap<String, Fired>>),
+    Fire(Box<Firing>, Reply<Result<Option<Submitted>, FiringError>>),
     /// The wall clock was set, or the machine has slept.
     ClockSet,
     Pause {
@@ -257,6 +287,8 @@ impl fmt::Debug for Message {
             Self::Cancel { .. } => "Cancel",
             Self::Hold { .. } => "Hold",
             Self::Release { .. } => "Release",
+            Self::SetSchedules(..) => "SetSchedules",
+            Self::Fire(..) => "Fire",
             Self::ClockSet => "ClockSet",
             Self::Pause { .. } => "Pause",
             Self::Overview(_) => "Overview",
@@ -388,6 +420,28 @@ impl Handle {
     /// If there is no such task.
     pub async fn release(&self, id: TaskId, by: String) -> Result<Held, HoldError> {
         self.ask(|reply| Message::Release { id, by, reply }).await?
+    }
+
+    /// Says which schedules there are, by name, with what tells their times from
+    /// others. Returns how far each has come.
+    ///
+    /// # Errors
+    /// If the daemon is stopping or its store has failed.
+    pub async fn set_schedules(
+        &self,
+        known: BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, Fired>, Unavailable> {
+        self.ask(|reply| Message::SetSchedules(known, reply)).await
+    }
+
+    /// Deals with a time of a schedule, once. `None`: it makes no task, or has
+    /// made one before.
+    ///
+    /// # Errors
+    /// If it makes no task; unless the daemon is unavailable, it is dealt with.
+    pub async fn fire(&self, firing: Firing) -> Result<Option<Submitted>, FiringError> {
+        self.ask(|reply| Message::Fire(Box::new(firing), reply))
+            .await?
     }
 
     /// Says that the wall clock was set, or that the machine has slept.

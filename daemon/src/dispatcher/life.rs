@@ -329,11 +329,13 @@ fn refuse(message: Message, overview: &Overview) -> bool {
             reply.send(Err(Unavailable::Store.into())).ok();
         }
         Message::Overview(reply) => drop(reply.send(overview.clone())),
+        Message::Fire(_, reply) => drop(reply.send(Err(Unavailable::Store.into()))),
         // Their sides see that nobody answers, and why.
         Message::Pause { .. }
         | Message::Recover(_)
         | Message::Reload(..)
         | Message::Report(_)
+        | Message::SetSchedules(..)
         // The next life reads the clocks anew.
         | Message::ClockSet => {}
         Message::ShutDown(_, reply) => {

@@ -37,8 +37,8 @@ use tokio::{
 use self::life::{Life, Lives};
 pub use self::{
     handle::{
-        CancelError, CancelOrder, Cancelled, Handle, Held, HoldError, OnBusy, RerunOrder, ShutDown,
-        Submission, SubmitError, Submitted, Trouble, Unavailable,
+        CancelError, CancelOrder, Cancelled, Firing, FiringError, Handle, Held, HoldError, OnBusy,
+        RerunOrder, ShutDown, Submission, SubmitError, Submitted, Trouble, Unavailable,
     },
     overview::{AgentOverview, Overview, Phase},
     recovery::RecoveryCounts,

@@ -25,7 +25,7 @@ use super::{
 use crate::dispatcher::Handle;
 
 /// The calls that change nothing.
-const READS: [&str; 8] = [
+const READS: [&str; 9] = [
     "Get",
     "Explain",
     "List",
@@ -34,6 +34,7 @@ const READS: [&str; 8] = [
     "Watch",
     "Wait",
     "Status",
+    "Schedules",
 ];
 
 /// A service that agents may only read from.

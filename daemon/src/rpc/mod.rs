@@ -12,10 +12,12 @@ mod from_proto;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod guard;
+mod hold;
 mod logs;
 mod peer;
 mod query;
 mod runner;
+mod schedules;
 mod to_proto;
 mod until;
 mod wait;

@@ -49,6 +49,7 @@ pub mod schedule;
 pub mod sequel;
 pub mod spec;
 pub mod state;
+pub mod timetable;
 pub mod transition;
 pub mod usage;
 

@@ -22,6 +22,7 @@ mod resources;
 mod restart;
 mod run;
 mod runner;
+mod schedule;
 mod submit;
 mod workspace;
 

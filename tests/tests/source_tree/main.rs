@@ -52,17 +52,22 @@ const ROOMS: &[(&str, &[&str])] = &[
             "spool",
         ],
     ),
+    ("request", &["task", "config", "workspace"]),
+    (
+        "cron",
+        &["task", "config", "clock", "dispatcher", "request"],
+    ),
     (
         "rpc",
         &[
             "dispatcher",
+            "request",
             "store",
             "transcript",
             "task",
             "supervisor",
             "config",
             "spool",
-            "workspace",
             "clock",
             "process",
         ],
@@ -89,7 +94,7 @@ const PARTS: &[(&str, &str, &[&str])] = &[
     ),
     ("rpc", "spool", &["StateDir"]),
     ("rpc", "process", &["Origin", "origin", "start_ticks"]),
-    ("rpc", "workspace", &["locate_repo"]),
+    ("request", "workspace", &["locate_repo"]),
     (
         "rpc",
         "store",
