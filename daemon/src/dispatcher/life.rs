@@ -22,7 +22,8 @@ use super::{
     Parts,
     actor::Actor,
     engine::{Engine, Engines},
-    handle::{Message, Now, Trouble, Unavailable},
+    handle::{Message, Now},
+    outcome::{Trouble, Unavailable},
     overview::{Overview, Phase},
 };
 use crate::{

@@ -364,9 +364,9 @@ fn the_checker_finds_what_breaks_the_rules() {
             "rpc/a.rs uses supervisor::Supervisor",
         ),
         (
-            "rpc/a.rs",
+            "request.rs",
             "use crate::{workspace};\nfn f() { workspace::prepare() }",
-            "rpc/a.rs uses workspace::prepare",
+            "request.rs uses workspace::prepare",
         ),
         (
             "rpc/a.rs",

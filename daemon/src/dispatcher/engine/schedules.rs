@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::Engine;
 use crate::{
     dispatcher::{
-        handle::{CancelOrder, Firing, FiringError, OnBusy, Submitted, Unavailable},
+        handle::{CancelOrder, Firing, OnBusy, Submitted},
+        outcome::{FiringError, Unavailable},
         overview::Phase,
         turn::Turn,
     },

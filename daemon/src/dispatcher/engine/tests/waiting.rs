@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    dispatcher::handle::{Firing, FiringError, Held, HoldError, SubmitError},
+    dispatcher::{
+        handle::Firing,
+        outcome::{FiringError, Held, HoldError, SubmitError},
+    },
     task::{
         dependency::{After, Condition},
         reason::FailureReason,
