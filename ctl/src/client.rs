@@ -173,6 +173,11 @@ impl Client {
         self.ask(q, async |mut c, q| c.resume(q).await).await
     }
 
+    pub(crate) async fn schedules(&self) -> Result<v1::SchedulesResponse, Error> {
+        let q = v1::SchedulesRequest {};
+        self.ask(q, async |mut c, q| c.schedules(q).await).await
+    }
+
     pub(crate) async fn status(&self) -> Result<v1::StatusResponse, Error> {
         let q = v1::StatusRequest {};
         self.ask(q, async |mut c, q| c.status(q).await).await

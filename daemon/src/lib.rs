@@ -18,6 +18,7 @@
 //!   that supervises one attempt; [`spool`] are the files between the two.
 //! - [`workspace`] makes the place where an agent works, [`agents`] knows how to
 //!   call it, [`transcript`] keeps what it says, [`forge`] knows its issue.
+//! - [`cron`] submits what is scheduled; [`request`] says what a new task needs.
 //! - [`rpc`] converts: nothing behind it knows the wire.
 
 // First: its macros are seen by what comes after.
@@ -28,6 +29,7 @@ pub mod agents;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod cron;
 pub mod dispatcher;
 pub mod forge;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -35,6 +37,7 @@ pub mod forge;
 pub mod fuzz;
 pub mod lifecycle;
 pub mod process;
+pub mod request;
 pub mod rpc;
 pub mod runner;
 pub mod spool;

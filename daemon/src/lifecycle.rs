@@ -22,12 +22,14 @@ use sd_notify::NotifyState;
 use tokio::{
     net::UnixListener,
     signal::unix::{SignalKind, signal},
+    sync::Notify,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{self, ClockWatch},
     config::Config,
+    cron,
     dispatcher::{self, Handle, Parts, ShutDown},
     process::{self, Groups},
     rpc::{self, Shared},
@@ -174,13 +176,20 @@ async fn supervise(
         .inspect_err(|error| tracing::warn!(%error, "cannot see when the clock is set"))
         .ok();
     tell_how_it_is(&watched);
-    tokio::pin!(serving, loop_ended);
+    let schedules_look = Arc::new(Notify::new());
+    let scheduling = cron::run(dispatcher.clone(), Arc::clone(&schedules_look));
+    let mut scheduling_ended = false;
+    tokio::pin!(serving, loop_ended, scheduling);
     let ended = loop {
         tokio::select! {
             _ = terminate.recv() => { dispatcher.shut_down(ShutDown::Leave).await.ok(); }
             _ = interrupt.recv() => { dispatcher.shut_down(ShutDown::Leave).await.ok(); }
             _ = hang_up.recv() => reload(&dispatcher, named_config.as_deref()).await,
-            () = jumped(&mut clock) => { dispatcher.clock_set().await.ok(); }
+            () = jumped(&mut clock) => {
+                schedules_look.notify_one();
+                dispatcher.clock_set().await.ok();
+            }
+            () = &mut scheduling, if !scheduling_ended => scheduling_ended = true,
             Ok(()) = watched.changed() => tell_how_it_is(&watched),
             joined = &mut loop_ended => {
                 break joined;

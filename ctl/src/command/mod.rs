@@ -14,6 +14,7 @@ pub(crate) mod report;
 pub(crate) mod rerun;
 pub(crate) mod resources;
 pub(crate) mod run;
+pub(crate) mod schedules;
 pub(crate) mod show;
 pub(crate) mod shutdown;
 pub(crate) mod status;

@@ -31,6 +31,8 @@ pub(crate) const ATTEMPT: &str = "agentctl.attempt/v1";
 pub(crate) const EVENT: &str = "agentctl.event/v1";
 /// The story of a task.
 pub(crate) const EXPLANATION: &str = "agentctl.explanation/v1";
+/// What is scheduled.
+pub(crate) const SCHEDULES: &str = "agentctl.schedules/v1";
 /// The daemon.
 pub(crate) const STATUS: &str = "agentctl.status/v1";
 /// What became of running many tasks again.

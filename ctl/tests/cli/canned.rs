@@ -62,7 +62,7 @@ pub(crate) enum End {
 /// A question.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Asked {
-    Submit(v1::SubmitRequest),
+    Submit(Box<v1::SubmitRequest>),
     List(v1::ListRequest),
     Logs(v1::LogsRequest),
     Wait(v1::WaitRequest),
@@ -221,7 +221,7 @@ impl Control for Canned {
     type WorkspaceDiffStream = Items<v1::WorkspaceDiffResponse>;
 
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Reply<v1::SubmitResponse> {
-        let script = self.ask(Asked::Submit(request.into_inner()));
+        let script = self.ask(Asked::Submit(Box::new(request.into_inner())));
         let task = script
             .tasks
             .values()
@@ -351,6 +351,10 @@ impl Control for Canned {
     }
 
     async fn release(&self, _: Request<v1::HoldRequest>) -> Reply<v1::HoldResponse> {
+        not_here()
+    }
+
+    async fn schedules(&self, _: Request<v1::SchedulesRequest>) -> Reply<v1::SchedulesResponse> {
         not_here()
     }
 

@@ -116,6 +116,24 @@ impl Problems {
         u32::try_from(value).ok()
     }
 
+    /// A whole number, of either sign.
+    pub(super) fn integer(&mut self, section: &Section<'_>, key: &str) -> Option<i32> {
+        let field = section.field(key)?;
+        let number = match field.value {
+            DeValue::Integer(number) => i32::from_str_radix(number.as_str(), number.radix()).ok(),
+            DeValue::String(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => None,
+        };
+        if number.is_none() {
+            self.wrong_type(&field, "a whole number of 32 bits");
+        }
+        number
+    }
+
     /// true or false.
     pub(super) fn switch(&mut self, section: &Section<'_>, key: &str) -> Option<bool> {
         let field = section.field(key)?;

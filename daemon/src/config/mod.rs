@@ -20,6 +20,7 @@ mod error;
 pub(crate) mod fuzz;
 mod output;
 mod read;
+mod schedules;
 mod value;
 
 use std::{
@@ -39,6 +40,7 @@ pub use self::{
     env_file::{EnvFileError, read as read_env_file},
     error::{ConfigError, Problem},
     output::pattern,
+    schedules::{Busy, Schedule, Times, Zone},
     value::{is_name, is_variable, nearest},
 };
 use crate::task::{
@@ -100,6 +102,8 @@ pub struct Config {
     pub agents: BTreeMap<String, Agent>,
     /// By name.
     pub repos: BTreeMap<String, Repo>,
+    /// By name.
+    pub schedules: BTreeMap<String, Schedule>,
 }
 
 /// One agent. Its `Debug` hides the values of its environment.
@@ -321,6 +325,7 @@ impl Default for Config {
             retry: Policy::default(),
             agents: BTreeMap::from([(SHELL.to_owned(), shell)]),
             repos: BTreeMap::new(),
+            schedules: BTreeMap::new(),
         }
     }
 }

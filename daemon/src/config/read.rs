@@ -1,5 +1,7 @@
 //! From TOML to [`Config`]: the schema, and every problem of a file.
 
+mod schedules;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -19,7 +21,7 @@ use crate::task::{
     spec::AgentType,
 };
 
-pub(super) const TOP: &[&str] = &["daemon", "defaults", "agents", "repos"];
+pub(super) const TOP: &[&str] = &["daemon", "defaults", "agents", "repos", "schedules"];
 pub(super) const DAEMON: &[&str] = &[
     "max_running",
     "max_queued",
@@ -112,7 +114,7 @@ pub(super) fn read(
     }
     // What follows from broken syntax is not worth a message.
     if errors.is_empty() {
-        reader.config(document.get_ref(), &mut config);
+        reader.config(document.get_ref(), &mut config, files);
         if files == Files::Look {
             reader.look_at_files(&mut config);
         }
@@ -130,7 +132,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn config(&mut self, document: &DeTable<'_>, config: &mut Config) {
+    fn config(&mut self, document: &DeTable<'_>, config: &mut Config, files: Files) {
         let top = Section {
             path: String::new(),
             at: 0,
@@ -153,6 +155,7 @@ impl Reader {
                 config.repos.insert(name, repo);
             }
         }
+        self.schedules(&top, config, files);
         if let Some(agent) = &config.default_agent
             && !config.agents.contains_key(agent)
         {

@@ -15,6 +15,7 @@ mod dependencies;
 mod holding;
 mod reports;
 mod said;
+mod schedules;
 mod space;
 
 use self::{deadlines::waits, dependencies::Dependents, space::Space};
@@ -221,6 +222,14 @@ impl Engine {
             }
             Message::Release { id, by, reply } => {
                 let answer = self.release(turn, id, by)?;
+                turn.reply(reply, answer);
+            }
+            Message::SetSchedules(known, reply) => {
+                let rows = Self::set_schedules(turn, known)?;
+                turn.reply(reply, rows);
+            }
+            Message::Fire(firing, reply) => {
+                let answer = self.fire(turn, *firing)?;
                 turn.reply(reply, answer);
             }
             Message::ClockSet => self.follow_the_wall(turn),

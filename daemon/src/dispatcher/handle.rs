@@ -1,10 +1,13 @@
 //! How others speak to the dispatcher.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
+    outcome::{
+        CancelError, Cancelled, FiringError, Held, HoldError, SubmitError, Trouble, Unavailable,
+    },
     overview::{Overview, Phase},
     said::{Heard, Statement, StatementError},
 };
@@ -14,10 +17,11 @@ use crate::{
     supervisor::{Beat, Report, Supervisor, Vitals},
     task::{
         event::AttemptRef,
-        id::{Incarnation, Revision, TaskId},
+        id::{Incarnation, Revision, TaskId, Timestamp},
         moment::{Boot, Moment},
         spec::{Payload, TaskSpec},
-        state::{StateKind, Task},
+        state::Task,
+        timetable::Fired,
     },
 };
 
@@ -58,6 +62,19 @@ pub struct RerunOrder {
     pub note: Option<String>,
 }
 
+/// A time of a schedule that has come.
+#[derive(Debug, Clone)]
+pub struct Firing {
+    /// The schedule.
+    pub name: String,
+    /// What tells its times from others.
+    pub times: String,
+    /// The time.
+    pub at: Timestamp,
+    /// The task; `None`: the time is dealt with without one.
+    pub submission: Option<Submission>,
+}
+
 /// A task that is in the store.
 #[derive(Debug, Clone)]
 pub struct Submitted {
@@ -89,55 +106,6 @@ pub enum ShutDown {
     CancelAll,
 }
 
-/// A cancel that was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cancelled {
-    /// It is durable.
-    Done,
-    /// The task had ended.
-    AlreadyFinal,
-}
-
-/// A hold or a release that was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
-    /// It is durable.
-    Done,
-    /// It was so already.
-    Already,
-}
-
-/// Why the dispatcher does not answer. What was asked for is not known to have
-/// happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unavailable {
-    /// The daemon is about to exit.
-    #[error("the daemon is stopping")]
-    Stopping,
-    /// The store failed. It is opened again until it works.
-    #[error("the store failed, and nothing changes until it works again")]
-    Store,
-}
-
-/// What is wrong, beyond any one task.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
-    /// The store cannot be written.
-    #[error("the store failed ({0}): nothing changes until it works again; agents go on")]
-    Store(String),
-    /// Less space is free than is to be.
-    #[error(
-        "{} MiB are free where the state directory is, less than daemon.min_free_disk ({} MiB): nothing is started",
-        .free >> 20, .needed >> 20
-    )]
-    Disk {
-        /// Bytes that are free.
-        free: u64,
-        /// Bytes that are to be.
-        needed: u64,
-    },
-}
-
 /// How the dispatcher is at present.
 #[derive(Debug, Clone)]
 pub(super) struct Now {
@@ -149,70 +117,6 @@ pub(super) struct Now {
     pub(super) supervisor: Supervisor,
     pub(super) phase: Phase,
     pub(super) trouble: Option<Trouble>,
-}
-
-/// A task that was not accepted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SubmitError {
-    /// The request id was used with other contents.
-    #[error("request id was used for task {0} with other contents")]
-    RequestIdReused(TaskId),
-    /// Another task of the key is active.
-    #[error("task {task} of the same agent, repository and issue is active")]
-    KeyBusy {
-        /// That one.
-        task: TaskId,
-    },
-    /// As many tasks wait as may.
-    #[error("{0} tasks are active already")]
-    QueueFull(usize),
-    /// A task that it is to wait for does not exist.
-    #[error("there is no task {0}")]
-    NoSuchTask(TaskId),
-    /// A task that would have to succeed first has ended otherwise.
-    #[error("task {task} has {}, and was to succeed first", .state.as_str())]
-    DependencyFailed {
-        /// That one.
-        task: TaskId,
-        /// How it ended.
-        state: StateKind,
-    },
-    /// The task that is to run again has not ended.
-    #[error("task {0} has not ended")]
-    Active(TaskId),
-    /// Not now.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-}
-
-/// A cancel that was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CancelError {
-    /// No task has this number.
-    #[error("there is no task {0}")]
-    NotFound(TaskId),
-    /// Not now.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-}
-
-/// A hold or a release that was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum HoldError {
-    /// No task has this number.
-    #[error("there is no task {0}")]
-    NotFound(TaskId),
-    /// Only what waits can be held.
-    #[error("task {task} is not queued")]
-    NotQueued {
-        /// That one.
-        task: TaskId,
-        /// What it is.
-        state: StateKind,
-    },
-    /// Not now.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
 }
 
 /// How long the loop may take to say why it dropped a request.
@@ -240,6 +144,8 @@ pub(super) enum Message {
         by: String,
         reply: Reply<Result<Held, HoldError>>,
     },
+    SetSchedules(BTreeMap<String, String>, Reply<BTreeMap<String, Fired>>),
+    Fire(Box<Firing>, Reply<Result<Option<Submitted>, FiringError>>),
     /// The wall clock was set, or the machine has slept.
     ClockSet,
     Pause {
@@ -263,6 +169,8 @@ impl fmt::Debug for Message {
             Self::Cancel { .. } => "Cancel",
             Self::Hold { .. } => "Hold",
             Self::Release { .. } => "Release",
+            Self::SetSchedules(..) => "SetSchedules",
+            Self::Fire(..) => "Fire",
             Self::ClockSet => "ClockSet",
             Self::Pause { .. } => "Pause",
             Self::Overview(_) => "Overview",
@@ -395,6 +303,28 @@ impl Handle {
     /// If there is no such task.
     pub async fn release(&self, id: TaskId, by: String) -> Result<Held, HoldError> {
         self.ask(|reply| Message::Release { id, by, reply }).await?
+    }
+
+    /// Says which schedules there are, by name, with what tells their times from
+    /// others. Returns how far each has come.
+    ///
+    /// # Errors
+    /// If the daemon is stopping or its store has failed.
+    pub async fn set_schedules(
+        &self,
+        known: BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, Fired>, Unavailable> {
+        self.ask(|reply| Message::SetSchedules(known, reply)).await
+    }
+
+    /// Deals with a time of a schedule, once. `None`: it makes no task, or has
+    /// made one before.
+    ///
+    /// # Errors
+    /// If it makes no task; unless the daemon is unavailable, it is dealt with.
+    pub async fn fire(&self, firing: Firing) -> Result<Option<Submitted>, FiringError> {
+        self.ask(|reply| Message::Fire(Box::new(firing), reply))
+            .await?
     }
 
     /// Says that the wall clock was set, or that the machine has slept.

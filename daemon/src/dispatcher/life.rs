@@ -23,7 +23,8 @@ use super::{
     actor::Actor,
     close::Closing,
     engine::{Engine, Engines},
-    handle::{Message, Now, Trouble, Unavailable},
+    handle::{Message, Now},
+    outcome::{Trouble, Unavailable},
     overview::{Overview, Phase},
 };
 use crate::{
@@ -331,11 +332,13 @@ fn refuse(message: Message, overview: &Overview) -> bool {
             reply.send(Err(Unavailable::Store.into())).ok();
         }
         Message::Overview(reply) => drop(reply.send(overview.clone())),
+        Message::Fire(_, reply) => drop(reply.send(Err(Unavailable::Store.into()))),
         // Their sides see that nobody answers, and why.
         Message::Pause { .. }
         | Message::Recover(_)
         | Message::Reload(..)
         | Message::Report(_)
+        | Message::SetSchedules(..)
         // The next life reads the clocks anew.
         | Message::ClockSet => {}
         Message::ShutDown(_, reply) => {

@@ -23,6 +23,7 @@ mod close;
 mod engine;
 mod handle;
 mod life;
+mod outcome;
 mod overview;
 mod recovery;
 mod said;
@@ -38,9 +39,9 @@ use tokio::{
 
 use self::life::{Life, Lives};
 pub use self::{
-    handle::{
-        CancelError, CancelOrder, Cancelled, Handle, Held, HoldError, OnBusy, RerunOrder, ShutDown,
-        Submission, SubmitError, Submitted, Trouble, Unavailable,
+    handle::{CancelOrder, Firing, Handle, OnBusy, RerunOrder, ShutDown, Submission, Submitted},
+    outcome::{
+        CancelError, Cancelled, FiringError, Held, HoldError, SubmitError, Trouble, Unavailable,
     },
     overview::{AgentOverview, Overview, Phase},
     recovery::RecoveryCounts,

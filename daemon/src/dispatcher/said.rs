@@ -1,6 +1,9 @@
 //! What agents say of themselves.
 
-use super::handle::{Handle, Message, Unavailable};
+use super::{
+    handle::{Handle, Message},
+    outcome::Unavailable,
+};
 use crate::task::{id::AttemptId, observed::Observed, token::Token};
 
 /// Somebody speaks for an attempt.

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::handle::{Reply, SubmitError, Submitted};
+use super::{
+    handle::{Reply, Submitted},
+    outcome::SubmitError,
+};
 use crate::{
     config::Config,
     store::Batch,

@@ -12,9 +12,10 @@ use super::{
     Shared,
     error::Failure,
     explain::explain,
-    from_proto, issue, logs,
+    from_proto, hold, issue, logs,
     peer::{self, Names},
     query::{list, whole},
+    schedules,
     to_proto::{self, ShownHold},
     until::{Answers, until},
     wait,
@@ -22,7 +23,7 @@ use super::{
     workspace,
 };
 use crate::{
-    dispatcher::{CancelOrder, Cancelled, Heard, Held, HoldError, RerunOrder, Submitted, Trouble},
+    dispatcher::{CancelOrder, Cancelled, Heard, RerunOrder, Submitted, Trouble},
     store::COUNT_BOUND,
     task::{
         id::{Revision, TaskId},
@@ -95,19 +96,6 @@ impl ControlService {
         Ok(Response::new(v1::CancelResponse {
             task: Some(to_proto::task(&task, hold)),
             already_final,
-        }))
-    }
-
-    async fn held(
-        &self,
-        id: TaskId,
-        held: Result<Held, HoldError>,
-    ) -> Result<Response<v1::HoldResponse>, Status> {
-        let changed = held.map_err(Failure::from)? == Held::Done;
-        let (task, hold) = self.load(id).await?;
-        Ok(Response::new(v1::HoldResponse {
-            task: Some(to_proto::task(&task, hold)),
-            changed,
         }))
     }
 
@@ -257,9 +245,8 @@ impl v1::control_server::Control for ControlService {
         request: Request<v1::HoldRequest>,
     ) -> Result<Response<v1::HoldResponse>, Status> {
         let user = self.user(&request);
-        let id = from_proto::task_id(request.into_inner().id)?;
-        let held = self.shared.dispatcher.hold(id, user).await;
-        self.held(id, held).await
+        let answer = hold::hold(&self.shared, request.into_inner(), user).await?;
+        Ok(Response::new(answer))
     }
 
     async fn release(
@@ -267,9 +254,16 @@ impl v1::control_server::Control for ControlService {
         request: Request<v1::HoldRequest>,
     ) -> Result<Response<v1::HoldResponse>, Status> {
         let user = self.user(&request);
-        let id = from_proto::task_id(request.into_inner().id)?;
-        let released = self.shared.dispatcher.release(id, user).await;
-        self.held(id, released).await
+        let answer = hold::release(&self.shared, request.into_inner(), user).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn schedules(
+        &self,
+        _request: Request<v1::SchedulesRequest>,
+    ) -> Result<Response<v1::SchedulesResponse>, Status> {
+        let answer = schedules::schedules(&self.shared).await?;
+        Ok(Response::new(answer))
     }
 
     async fn rerun(

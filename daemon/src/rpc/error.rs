@@ -8,6 +8,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
     dispatcher::{CancelError, HoldError, StatementError, SubmitError, Unavailable},
+    request::Refused,
     store::StoreError,
     task::id::TaskId,
 };
@@ -163,6 +164,17 @@ impl From<SubmitError> for Failure {
             }
             SubmitError::Active(task) => Self::active(task, "active"),
             SubmitError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        let failure = Self::field(refused.field, refused.message);
+        if refused.hint.is_empty() {
+            failure
+        } else {
+            failure.hint(refused.hint)
         }
     }
 }

@@ -26,23 +26,21 @@ use crate::{
     clock,
     config::{self, Config},
     dispatcher::{OnBusy, ShutDown, Submission},
+    request,
     store::Filter,
     task::{
         id::{TaskId, Timestamp},
         limits::{
-            CPU, Limits, MAX_LABEL, MAX_LABELS, MAX_PIDS, MAX_PROMPT, MAX_REQUEST_ID, MAX_TEXT,
-            MIN_MEMORY, clip,
+            CPU, Limits, MAX_LABEL, MAX_LABELS, MAX_PIDS, MAX_REQUEST_ID, MAX_TEXT, MIN_MEMORY,
+            clip,
         },
         spec::{Payload, TaskSpec, Trigger, WorkspaceReuse},
         state::{StateKind, Task},
     },
-    workspace::locate_repo,
 };
 
 /// The agent of tasks that bring a command or name none.
 const DEFAULT_AGENT: &str = "shell";
-/// Longest title that is made from a prompt or command, bytes.
-const MADE_TITLE: usize = 80;
 
 /// A request to store a task, with who asks. Looks at the file system and runs
 /// git: blocks.
@@ -62,7 +60,11 @@ pub(super) fn submission(
     let agent = config
         .agent(name)
         .ok_or_else(|| unknown_agent(name, config, Code::InvalidArgument))?;
-    payload_fits(agent, &request.prompt, &request.command)?;
+    let payload = Payload {
+        prompt: request.prompt,
+        command: request.command,
+    };
+    request::payload_fits(agent, &payload)?;
     let limits = request_limits(request.limits.as_ref())?;
     let repo = match text("repo", &request.repo)? {
         Some(path) => Some(locate(&path, Code::InvalidArgument)?),
@@ -70,13 +72,9 @@ pub(super) fn submission(
     };
     let mode = workspace_mode(request.workspace_mode, repo.as_deref())?;
     let (not_before, delay) = wait::later(request.not_before, request.delay)?;
-    let payload = Payload {
-        prompt: request.prompt,
-        command: request.command,
-    };
     let title = match text("title", &request.title)? {
         Some(title) => title,
-        None => made_title(&payload, agent),
+        None => request::made_title(&payload, agent),
     };
     let spec = TaskSpec {
         trigger: Trigger::Manual,
@@ -135,7 +133,11 @@ pub(super) fn rerun(
         }
         prompt.push_str(&request.append_prompt);
     }
-    payload_fits(agent, &prompt, &payload.command)?;
+    let payload = Payload {
+        prompt,
+        command: payload.command,
+    };
+    request::payload_fits(agent, &payload)?;
     let (not_before, delay) = wait::later(request.not_before, request.delay)?;
     let spec = TaskSpec {
         trigger: Trigger::Rerun,
@@ -176,10 +178,7 @@ pub(super) fn rerun(
     }
     Ok(Submission {
         spec,
-        payload: Payload {
-            prompt,
-            command: payload.command,
-        },
+        payload,
         digest: hash.finalize().into(),
         on_busy: on_busy(request.on_busy)?,
         delay,
@@ -218,40 +217,6 @@ pub(super) fn unknown_agent(name: &str, config: &Config, code: Code) -> Failure 
         format!("there is no agent {:?}", clip(name, MAX_LABEL)),
     )
     .hint(hint)
-}
-
-fn payload_fits(agent: &config::Agent, prompt: &str, command: &[String]) -> Result<(), Failure> {
-    let size = prompt.len() + command.iter().map(String::len).sum::<usize>();
-    if size > MAX_PROMPT {
-        return Err(Failure::field(
-            "prompt",
-            format!("prompt and command have {size} bytes; {MAX_PROMPT} are the limit"),
-        )
-        .hint("put long material into a file in the repository and name it in the prompt"));
-    }
-    if command.iter().any(|word| word.contains('\0'))
-        || command.first().is_some_and(String::is_empty)
-    {
-        return Err(Failure::field(
-            "command",
-            "the command has an empty program or a NUL byte",
-        ));
-    }
-    if agent.command.is_empty() {
-        if prompt.trim().is_empty() && command.is_empty() {
-            return Err(
-                Failure::field("prompt", "prompt and command are both empty")
-                    .hint("agentctl run PROMPT, or agentctl run -- COMMAND"),
-            );
-        }
-    } else if !command.is_empty() {
-        return Err(Failure::field(
-            "command",
-            format!("agent {} has a command of its own", agent.name),
-        )
-        .hint("give it a prompt, or leave out --agent to run the command as it is"));
-    }
-    Ok(())
 }
 
 /// A short text: absent if empty.
@@ -355,19 +320,9 @@ fn within<T: PartialOrd + std::fmt::Display>(
 }
 
 fn locate(path: &str, code: Code) -> Result<PathBuf, Failure> {
-    let path = Path::new(path);
-    let failed = |message: String| {
-        Failure::new(code, reason::REPO_INVALID, message)
-            .hint("name a directory inside a git repository")
-    };
-    if !path.is_absolute() {
-        return Err(failed(format!("{}: not an absolute path", path.display())));
-    }
-    let found = locate_repo(path).map_err(|error| failed(error.to_string()))?;
-    if found.to_str().is_none() {
-        return Err(failed(format!("{}: not UTF-8", found.display())));
-    }
-    Ok(found)
+    request::locate(Path::new(path)).map_err(|refused| {
+        Failure::new(code, reason::REPO_INVALID, refused.message).hint(refused.hint)
+    })
 }
 
 fn on_busy(given: i32) -> Result<OnBusy, Failure> {
@@ -377,25 +332,6 @@ fn on_busy(given: i32) -> Result<OnBusy, Failure> {
         Ok(v1::OnBusy::Replace) => Ok(OnBusy::Replace),
         Err(_) => Err(Failure::field("on_busy", "unknown value of on_busy")),
     }
-}
-
-/// The first line of the prompt, or the command.
-fn made_title(payload: &Payload, agent: &config::Agent) -> String {
-    let line = payload
-        .prompt
-        .lines()
-        .map(str::trim)
-        .find(|l| !l.is_empty());
-    let title = match line {
-        Some(line) => line.to_owned(),
-        None if payload.command.is_empty() => agent.command.join(" "),
-        None => payload.command.join(" "),
-    };
-    let title: String = title
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    clip(&title, MADE_TITLE)
 }
 
 /// Where the next page begins.

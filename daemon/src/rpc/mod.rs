@@ -12,11 +12,13 @@ mod from_proto;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod guard;
+mod hold;
 mod issue;
 mod logs;
 mod peer;
 mod query;
 mod runner;
+mod schedules;
 mod to_proto;
 mod until;
 mod wait;

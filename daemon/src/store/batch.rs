@@ -1,6 +1,8 @@
 //! One write transaction: everything that the dispatcher decided since the
 //! last commit.
 
+use std::collections::BTreeMap;
+
 use redb::{ReadableTable as _, StorageError, WriteTransaction};
 
 use super::{
@@ -8,7 +10,7 @@ use super::{
     record::{self, JournalEntry},
     tables::{
         ACTIVE_KEYS, ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS, PAUSED,
-        PAYLOADS, REQUESTS, TASK_EVENTS, TASKS, counter,
+        PAYLOADS, REQUESTS, SCHEDULES, TASK_EVENTS, TASKS, counter,
     },
 };
 use crate::task::{
@@ -17,6 +19,7 @@ use crate::task::{
     id::{AttemptId, Incarnation, Revision, TaskId, Timestamp},
     spec::{Payload, TaskSpec},
     state::Task,
+    timetable::Fired,
 };
 
 /// What the journal says of a change.
@@ -258,6 +261,43 @@ impl Batch {
         } else {
             table.remove(agent)?;
         }
+        Ok(())
+    }
+
+    /// What is remembered of schedules, by name.
+    ///
+    /// # Errors
+    /// If the store cannot be read or a row is damaged.
+    pub fn schedules(&self) -> Result<BTreeMap<String, Fired>, StoreError> {
+        let table = self.transaction.open_table(SCHEDULES)?;
+        let mut rows = BTreeMap::new();
+        for row in table.iter()? {
+            let (name, row) = row?;
+            let fired = record::decode_schedule(row.value())?;
+            rows.insert(name.value().to_owned(), fired);
+        }
+        Ok(rows)
+    }
+
+    /// Remembers how far a schedule has come.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn set_schedule(&mut self, name: &str, fired: &Fired) -> Result<(), StoreError> {
+        self.dirty = true;
+        let row = record::encode_schedule(fired);
+        let mut table = self.transaction.open_table(SCHEDULES)?;
+        table.insert(name, row.as_slice())?;
+        Ok(())
+    }
+
+    /// Forgets a schedule.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn forget_schedule(&mut self, name: &str) -> Result<(), StoreError> {
+        self.dirty = true;
+        self.transaction.open_table(SCHEDULES)?.remove(name)?;
         Ok(())
     }
 

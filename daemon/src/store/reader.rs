@@ -9,7 +9,7 @@ use super::{
     record::{self, JournalEntry},
     tables::{
         ACTIVE_KEYS, ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS, PAUSED,
-        PAYLOADS, TASK_EVENTS, TASKS, counter,
+        PAYLOADS, SCHEDULES, TASK_EVENTS, TASKS, counter,
     },
 };
 use crate::task::{
@@ -17,6 +17,7 @@ use crate::task::{
     id::{AttemptId, Revision, TaskId, Timestamp},
     spec::{Key, Payload},
     state::{StateKind, Task},
+    timetable::Fired,
 };
 
 /// How much a wall clock may have been set back without a listing by time
@@ -182,6 +183,26 @@ impl Reader {
             names.push(row?.0.value().to_owned());
         }
         Ok(names)
+    }
+
+    /// What is remembered of schedules, by name.
+    ///
+    /// # Errors
+    /// If the store cannot be read or a row is damaged.
+    pub fn schedules(&self) -> Result<BTreeMap<String, Fired>, StoreError> {
+        let mut rows = BTreeMap::new();
+        let table = match self.transaction.open_table(SCHEDULES) {
+            Ok(table) => table,
+            // Of a store that is older than schedules.
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(rows),
+            Err(error) => return Err(error.into()),
+        };
+        for row in table.iter()? {
+            let (name, row) = row?;
+            let fired = record::decode_schedule(row.value())?;
+            rows.insert(name.value().to_owned(), fired);
+        }
+        Ok(rows)
     }
 
     /// The newest revision.

@@ -9,13 +9,17 @@ mod attempt;
 mod code;
 mod observed;
 mod retry;
+mod schedule;
 mod wait;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use prost::Message;
 
-pub(super) use self::attempt::{decode_attempt, encode_attempt};
+pub(super) use self::{
+    attempt::{decode_attempt, encode_attempt},
+    schedule::{decode_schedule, encode_schedule},
+};
 use self::{
     code::{Code, state_kind},
     retry::{PolicyRecord, policy, policy_record},

@@ -13,6 +13,7 @@
 //! | `active_keys` | (key, task) | who has a key, who waits behind |
 //! | `requests` | request id → (task, digest) | a submit that is sent twice |
 //! | `paused` | agent, or empty for all | |
+//! | `schedules` | name → row | which of its times were dealt with; made when first written |
 
 use redb::TableDefinition;
 
@@ -33,6 +34,8 @@ pub(super) const ACTIVE_KEYS: TableDefinition<'_, (&str, u64), ()> =
 pub(super) const REQUESTS: TableDefinition<'_, &str, (u64, [u8; 32])> =
     TableDefinition::new("requests");
 pub(super) const PAUSED: TableDefinition<'_, &str, ()> = TableDefinition::new("paused");
+/// Younger than format 1: a store may lack it.
+pub(super) const SCHEDULES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("schedules");
 
 /// Names in [`COUNTERS`].
 pub(super) mod counter {

@@ -50,6 +50,7 @@ pub mod sequel;
 pub mod signs;
 pub mod spec;
 pub mod state;
+pub mod timetable;
 pub mod token;
 pub mod transition;
 pub mod usage;

@@ -25,6 +25,7 @@ mod resources;
 mod restart;
 mod run;
 mod runner;
+mod schedule;
 mod submit;
 mod workspace;
 

@@ -60,10 +60,16 @@ const ROOMS: &[(&str, &[&str])] = &[
             "spool",
         ],
     ),
+    ("request", &["task", "config", "workspace"]),
+    (
+        "cron",
+        &["task", "config", "clock", "dispatcher", "request"],
+    ),
     (
         "rpc",
         &[
             "dispatcher",
+            "request",
             "store",
             "transcript",
             "task",
@@ -71,7 +77,6 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config",
             "forge",
             "spool",
-            "workspace",
             "clock",
             "process",
         ],
@@ -114,6 +119,7 @@ const PARTS: &[(&str, &str, &[&str])] = &[
             "worktrees",
         ],
     ),
+    ("request", "workspace", &["locate_repo"]),
     (
         "rpc",
         "store",
@@ -377,9 +383,9 @@ fn the_checker_finds_what_breaks_the_rules() {
             "rpc/a.rs uses supervisor::Supervisor",
         ),
         (
-            "rpc/a.rs",
+            "request.rs",
             "use crate::{workspace};\nfn f() { workspace::prepare() }",
-            "rpc/a.rs uses workspace::prepare",
+            "request.rs uses workspace::prepare",
         ),
         (
             "rpc/a.rs",

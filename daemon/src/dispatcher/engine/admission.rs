@@ -3,10 +3,8 @@
 use super::Engine;
 use crate::{
     dispatcher::{
-        handle::{
-            CancelError, CancelOrder, Cancelled, OnBusy, RerunOrder, ShutDown, Submission,
-            SubmitError, Submitted, Unavailable,
-        },
+        handle::{CancelOrder, OnBusy, RerunOrder, ShutDown, Submission, Submitted},
+        outcome::{CancelError, Cancelled, SubmitError, Unavailable},
         overview::Phase,
         turn::Turn,
     },

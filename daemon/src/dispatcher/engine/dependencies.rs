@@ -12,7 +12,7 @@ use std::{
 
 use super::Engine;
 use crate::{
-    dispatcher::{handle::SubmitError, turn::Turn},
+    dispatcher::{outcome::SubmitError, turn::Turn},
     store::{Reader, StoreError},
     task::{
         dependency::After,

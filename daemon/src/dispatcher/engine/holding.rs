@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::{
     dispatcher::{
-        handle::{Held, HoldError},
+        outcome::{Held, HoldError},
         turn::Turn,
     },
     store::StoreError,

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    dispatcher::handle::{Held, HoldError, SubmitError},
+    dispatcher::{
+        handle::Firing,
+        outcome::{FiringError, Held, HoldError, SubmitError},
+    },
     task::{
         dependency::{After, Condition},
         reason::FailureReason,
@@ -262,4 +265,64 @@ fn what_waits_is_not_picked() {
     })]);
     assert_eq!(world.task_of(2).state, State::Starting, "{effects:?}");
     assert_eq!(world.task_of(2).waits_for, []);
+}
+
+#[test]
+fn a_time_of_a_schedule_makes_one_task_whatever_dies_when() {
+    let mut world = World::new();
+    world.pause(true);
+    let times = || "0 3 * * * ".to_owned();
+    let known = || BTreeMap::from([("nightly".to_owned(), times())]);
+    let rows = world.ask(|reply| Message::SetSchedules(known(), reply));
+    let since = rows["nightly"].since;
+    assert_eq!(since, Timestamp(world.wall));
+    let at = |hours: i64| Timestamp(since.0 + hours * HOUR);
+    let firing = |hours| {
+        Box::new(Firing {
+            name: "nightly".to_owned(),
+            times: times(),
+            at: at(hours),
+            submission: Some(later(|_| ())),
+        })
+    };
+    // Before it began.
+    let none = world.ask(|reply| Message::Fire(firing(0), reply));
+    assert!(none.unwrap().is_none());
+    let first = world.ask(|reply| Message::Fire(firing(1), reply));
+    assert_eq!(first.unwrap().unwrap().task.id, id(1));
+    // The daemon dies after the commit, and the answer is lost.
+    world.start();
+    let again = world.ask(|reply| Message::SetSchedules(known(), reply));
+    assert_eq!(
+        (again["nightly"].last, again["nightly"].task),
+        (Some(at(1)), Some(id(1)))
+    );
+    let again = world.ask(|reply| Message::Fire(firing(1), reply));
+    assert!(again.unwrap().is_none());
+    // Its task has not ended; the time is dealt with all the same.
+    let busy = world.ask(|reply| Message::Fire(firing(2), reply));
+    assert_eq!(busy.unwrap_err(), FiringError::Busy(id(1)));
+    let again = world.ask(|reply| Message::Fire(firing(2), reply));
+    assert!(again.unwrap().is_none());
+    let mut behind = firing(3);
+    behind.submission.as_mut().unwrap().on_busy = OnBusy::Queue;
+    let behind = world.ask(|reply| Message::Fire(behind, reply));
+    let behind = behind.unwrap().unwrap().task;
+    assert_eq!((behind.id, behind.waits_for[0].task), (id(2), id(1)));
+    let mut instead = firing(4);
+    instead.submission.as_mut().unwrap().on_busy = OnBusy::Replace;
+    let instead = world.ask(|reply| Message::Fire(instead, reply));
+    assert!(instead.unwrap().is_some());
+    assert_eq!(world.task_of(2).state.kind(), StateKind::Cancelled);
+    assert_eq!(world.task_of(3).waits_for, []);
+    // Other times, or none at all, begin anew.
+    let other = BTreeMap::from([("nightly".to_owned(), "0 4 * * * ".to_owned())]);
+    let rows = world.ask(|reply| Message::SetSchedules(other, reply));
+    assert_eq!(rows["nightly"].last, None);
+    let stale = world.ask(|reply| Message::Fire(firing(5), reply));
+    assert!(stale.unwrap().is_none(), "its times are others by now");
+    let rows = world.ask(|reply| Message::SetSchedules(BTreeMap::new(), reply));
+    assert!(rows.is_empty());
+    let reader = world.engine().parts.store.reader().unwrap();
+    assert!(reader.schedules().unwrap().is_empty());
 }
