@@ -89,12 +89,13 @@ impl Kind {
     /// By the daemon's stable reason; `None` if only the gRPC code tells.
     fn of_reason(reason: &str) -> Option<Self> {
         Some(match reason {
-            reason::TASK_NOT_FOUND => Self::NotFound,
+            reason::TASK_NOT_FOUND | reason::ACCOUNT_UNKNOWN => Self::NotFound,
             reason::TASK_ACTIVE
             | reason::TASK_SUCCEEDED
             | reason::KEY_BUSY
             | reason::REQUEST_ID_REUSED
-            | reason::QUEUE_FULL => Self::Conflict,
+            | reason::QUEUE_FULL
+            | reason::BUDGET_EXCEEDED => Self::Conflict,
             reason::ISSUE_CLOSED => Self::Gone,
             reason::STORE_UNAVAILABLE | reason::DAEMON_STOPPING => Self::Unreachable,
             reason::INVALID_FIELD => Self::Usage,
@@ -333,6 +334,8 @@ fn own_hint(why: &str, task: Option<&str>) -> Option<String> {
             format!("--queue waits for {other}, --replace cancels it first")
         }
         reason::AGENT_UNKNOWN => "agentctl status lists the agents".to_owned(),
+        reason::BUDGET_EXCEEDED => "--override lets it be spent once more".to_owned(),
+        reason::ACCOUNT_UNKNOWN => "agentctl quota lists the accounts".to_owned(),
         reason::ISSUE_CLOSED => "reopen the issue first".to_owned(),
         reason::NOT_PERMITTED => "only the daemon's own user may do this".to_owned(),
         _ => return None,

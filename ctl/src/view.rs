@@ -119,6 +119,11 @@ pub(crate) struct TaskView {
     request_id: Option<String>,
     workspace_mode: Option<&'static str>,
     limits: LimitsView,
+    retry: RetryView,
+    /// Of the task and its reruns; `null` in lists.
+    lineage_spent: Option<SpendView>,
+    /// What of that does not count: a budget was overridden.
+    budget_forgiven: Option<SpendView>,
     created_at: Option<String>,
     finished_at: Option<String>,
     attempt_count: u32,
@@ -133,6 +138,7 @@ struct HoldView {
     kind: String,
     until: Option<String>,
     task: Option<u64>,
+    account: Option<String>,
 }
 
 /// What bounds a task; `null` is the default of agent or daemon.
@@ -149,6 +155,39 @@ struct LimitsView {
     pids: Option<u32>,
     /// Thousandths of one CPU.
     cpu_thousandths: Option<u32>,
+    /// Of the task and its reruns together, as the three below.
+    max_cost_usd: Option<f64>,
+    max_tokens: Option<u64>,
+    max_wall_time_ms: Option<u64>,
+    max_lineage_attempts: Option<u32>,
+}
+
+/// What decides about retries; `null` is the default of agent or daemon.
+#[derive(Debug, Serialize)]
+struct RetryView {
+    initial_interval_ms: Option<u64>,
+    backoff_coefficient: Option<f64>,
+    maximum_interval_ms: Option<u64>,
+    retry_on: Option<Vec<String>>,
+    non_retryable: Option<Vec<String>>,
+}
+
+/// What attempts have used together.
+#[derive(Debug, Serialize)]
+struct SpendView {
+    cost_usd: f64,
+    tokens: u64,
+    run_time_ms: u64,
+    attempts: u32,
+}
+
+/// US dollars of millionths; exact up to billions.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "beyond nine billions of dollars the last of six decimals does not count"
+)]
+pub(crate) fn usd(millionths: u64) -> f64 {
+    millionths as f64 / 1e6
 }
 
 /// A task with all that only `show` asks for.
@@ -176,6 +215,7 @@ pub(crate) struct AttemptView {
     branch: Option<String>,
     runner_pid: Option<u32>,
     agent_pid: Option<u32>,
+    account: Option<String>,
     claimed_at: Option<String>,
     started_at: Option<String>,
     ended_at: Option<String>,
@@ -253,6 +293,9 @@ impl From<v1::Task> for TaskView {
             lineage: nonzero(task.lineage),
             request_id: text(task.request_id),
             limits: LimitsView::from(task.limits.unwrap_or_default()),
+            retry: RetryView::from(task.retry.unwrap_or_default()),
+            lineage_spent: task.spent.map(SpendView::from),
+            budget_forgiven: task.forgiven.map(SpendView::from),
             created_at: rfc3339(task.created_at),
             finished_at: rfc3339(task.finished_at),
             attempt_count: task.attempts,
@@ -282,6 +325,7 @@ impl From<v1::Hold> for HoldView {
             kind: hold.kind,
             until: rfc3339(hold.until),
             task: nonzero(hold.task),
+            account: text(hold.account),
         }
     }
 }
@@ -298,6 +342,34 @@ impl From<v1::Limits> for LimitsView {
             memory_bytes: limits.memory.and_then(nonzero),
             pids: limits.pids.and_then(nonzero),
             cpu_thousandths: limits.cpu.and_then(nonzero),
+            max_cost_usd: limits.max_cost.map(usd),
+            max_tokens: limits.max_tokens,
+            max_wall_time_ms: limits.max_wall,
+            max_lineage_attempts: limits.max_lineage_attempts,
+        }
+    }
+}
+
+impl From<v1::RetryPolicy> for RetryView {
+    fn from(policy: v1::RetryPolicy) -> Self {
+        let coefficient = policy.backoff_coefficient;
+        Self {
+            initial_interval_ms: policy.initial_interval,
+            backoff_coefficient: coefficient.map(|number| f64::from(number) / 1000.0),
+            maximum_interval_ms: policy.maximum_interval,
+            retry_on: policy.retry_on.map(|set| set.reasons),
+            non_retryable: policy.non_retryable.map(|set| set.reasons),
+        }
+    }
+}
+
+impl From<v1::Spend> for SpendView {
+    fn from(spend: v1::Spend) -> Self {
+        Self {
+            cost_usd: usd(spend.cost),
+            tokens: spend.tokens,
+            run_time_ms: spend.wall,
+            attempts: spend.attempts,
         }
     }
 }
@@ -317,6 +389,7 @@ impl From<v1::Attempt> for AttemptView {
             branch: text(attempt.branch),
             runner_pid: nonzero(attempt.runner_pid),
             agent_pid: nonzero(attempt.agent_pid),
+            account: text(attempt.account),
             claimed_at: rfc3339(attempt.claimed_at),
             started_at: rfc3339(attempt.started_at),
             ended_at: rfc3339(attempt.ended_at),

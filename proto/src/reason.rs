@@ -30,6 +30,10 @@ pub const DAEMON_STOPPING: &str = "DAEMON_STOPPING";
 pub const INVALID_FIELD: &str = "INVALID_FIELD";
 /// `PERMISSION_DENIED`: the peer's uid may not do this.
 pub const NOT_PERMITTED: &str = "NOT_PERMITTED";
+/// `FAILED_PRECONDITION`: the task and its reruns have used up a budget.
+pub const BUDGET_EXCEEDED: &str = "BUDGET_EXCEEDED";
+/// `NOT_FOUND`: no agent works on this account.
+pub const ACCOUNT_UNKNOWN: &str = "ACCOUNT_UNKNOWN";
 
 /// Metadata key: what the person can do about it.
 pub const META_HINT: &str = "hint";

@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::{
     Tally,
+    budget::BudgetArgs,
     bulk::BulkArgs,
     filter::{FilterArgs, UnsuccessfulArgs},
     given, random_request_id,
@@ -50,6 +51,14 @@ pub(crate) struct Rerun {
     #[command(flatten)]
     busy: BusyArgs,
 
+    #[command(flatten)]
+    budget: BudgetArgs,
+
+    /// What the task and its reruns have spent by now does not count any more:
+    /// they may spend their budgets once more. It is recorded who said so.
+    #[arg(long = "override")]
+    override_budget: bool,
+
     #[command(flatten, next_help_heading = "Instead of ids")]
     unsuccessful: UnsuccessfulArgs,
 
@@ -65,6 +74,8 @@ impl Rerun {
         let changes = v1::RerunRequest {
             force: self.force,
             on_busy: self.busy.on_busy().into(),
+            limits: Some(self.budget.limits()).filter(|limits| *limits != v1::Limits::default()),
+            override_budget: self.override_budget,
             model: self.model.unwrap_or_default(),
             prompt: self
                 .prompt

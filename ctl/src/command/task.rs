@@ -10,7 +10,9 @@ use std::{
 use agentd_proto::v1;
 use clap::{Args, ValueEnum};
 
-use super::{given, random_request_id, resources::ResourceArgs};
+use super::{
+    budget::BudgetArgs, given, random_request_id, resources::ResourceArgs, retry::RetryArgs,
+};
 use crate::{
     error::{Error, Kind},
     output::{page::quoted, table::cut},
@@ -99,6 +101,12 @@ pub(crate) struct TaskArgs {
     /// How many attempts may be made in all.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
+
+    #[command(flatten)]
+    retry: RetryArgs,
+
+    #[command(flatten)]
+    budget: BudgetArgs,
 
     #[command(flatten)]
     resources: ResourceArgs,
@@ -202,7 +210,9 @@ impl TaskArgs {
                 memory: self.resources.memory,
                 pids: self.resources.pids,
                 cpu: self.resources.cpu,
+                ..self.budget.limits()
             }),
+            retry: self.retry.policy(),
             workspace_mode: mode.into(),
             on_busy: self.busy.on_busy().into(),
         })
@@ -332,7 +342,7 @@ fn parse_idle(text: &str) -> Result<Idle, String> {
 }
 
 /// A duration that is not zero: in the interface that means the default.
-fn parse_limit(text: &str) -> Result<Span, String> {
+pub(super) fn parse_limit(text: &str) -> Result<Span, String> {
     let span: Span = text
         .parse()
         .map_err(|e: crate::when::ParseTimeError| e.to_string())?;

@@ -35,6 +35,10 @@ pub(crate) const EXPLANATION: &str = "agentctl.explanation/v1";
 pub(crate) const STATUS: &str = "agentctl.status/v1";
 /// What became of running many tasks again.
 pub(crate) const RERUNS: &str = "agentctl.reruns/v1";
+/// Accounts, and which of them wait.
+pub(crate) const QUOTA: &str = "agentctl.quota/v1";
+/// What attempts have used.
+pub(crate) const USAGE: &str = "agentctl.usage/v1";
 /// The versions.
 pub(crate) const VERSION: &str = "agentctl.version/v1";
 

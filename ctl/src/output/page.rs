@@ -139,6 +139,12 @@ impl Page {
             self.field("priority", &task.priority.to_string());
         }
         self.field("limits", &limits_text(task.limits.as_ref()));
+        self.field("retries", &retry_text(task.retry.as_ref()));
+        let spent = task.spent.filter(|spent| *spent != v1::Spend::default());
+        let spent = spent.as_ref().map(spend_text).unwrap_or_default();
+        let forgiven = task.forgiven.as_ref().map(spend_text);
+        let forgiven = forgiven.map(|text| format!("; budget overridden, not counted: {text}"));
+        self.field("spent", &format!("{spent}{}", forgiven.unwrap_or_default()));
         self.time("created", task.created_at);
         self.time("finished", task.finished_at);
     }
@@ -263,11 +269,66 @@ pub(crate) fn limits_text(limits: Option<&v1::Limits>) -> String {
         limits
             .cpu
             .map(|part| format!("cpu {}", f64::from(part) / 1000.0)),
+        limits
+            .max_cost
+            .map(|amount| format!("max cost {}", dollars(amount))),
+        limits.max_tokens.map(|most| format!("max tokens {most}")),
+        time("max wall time", limits.max_wall),
+        limits
+            .max_lineage_attempts
+            .map(|most| format!("max attempts with reruns {most}")),
     ]
     .into_iter()
     .flatten()
     .collect::<Vec<_>>()
     .join(", ")
+}
+
+/// A retry policy in words, what is set of it.
+pub(crate) fn retry_text(policy: Option<&v1::RetryPolicy>) -> String {
+    let Some(policy) = policy else {
+        return String::new();
+    };
+    let time = |name: &str, millis: Option<u64>| {
+        millis.map(|millis| format!("{name} {}", human(std::time::Duration::from_millis(millis))))
+    };
+    let reasons = |name: &str, set: Option<&v1::Reasons>| {
+        set.map(|set| match set.reasons.as_slice() {
+            [] => format!("{name} nothing"),
+            words => format!("{name} {}", words.join(" ")),
+        })
+    };
+    let coefficient = policy.backoff_coefficient;
+    [
+        time("first pause", policy.initial_interval),
+        coefficient.map(|number| format!("growing by {}", f64::from(number) / 1000.0)),
+        time("longest pause", policy.maximum_interval),
+        reasons("also after", policy.retry_on.as_ref()),
+        reasons("never after", policy.non_retryable.as_ref()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>()
+    .join(", ")
+}
+
+/// `$5.20, 1200 tokens, 2m05s of run time, 3 attempts`.
+pub(crate) fn spend_text(spend: &v1::Spend) -> String {
+    let time = human(std::time::Duration::from_millis(spend.wall));
+    format!(
+        "{}, {} tokens, {time} of run time, {} attempts",
+        dollars(spend.cost),
+        spend.tokens,
+        spend.attempts
+    )
+}
+
+/// Millionths of a US dollar as `$5.20`, with more decimals where they are.
+pub(crate) fn dollars(millionths: u64) -> String {
+    let (whole, part) = (millionths / 1_000_000, millionths % 1_000_000);
+    let part = format!("{part:06}");
+    let end = part.trim_end_matches('0').len().max(2);
+    format!("${whole}.{}", &part[..end])
 }
 
 /// `code 3`, `signal 9 (SIGKILL)`.

@@ -103,6 +103,7 @@ fn queued(id: u64, kind: &str, until: i64, behind: u64) -> v1::Task {
             kind: kind.to_owned(),
             until,
             task: behind,
+            ..v1::Hold::default()
         }),
         ..task(id, State::Queued, "write the release notes")
     }

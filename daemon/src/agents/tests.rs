@@ -10,6 +10,7 @@ use crate::{
     config::{Config, SHELL},
     task::{
         attempt::Phase,
+        budget::Spend,
         id::{AttemptId, Incarnation, Nonce, TaskId, Timestamp},
         limits::Limits,
         moment::Moment,
@@ -36,6 +37,7 @@ fn task() -> Task {
         priority: 0,
         limits: Limits::default(),
         retry: Policy::default(),
+        forgiven: Spend::default(),
         workspace_mode: WorkspaceMode::Worktree,
         created_at: Timestamp(0),
         created_steady: None,
@@ -62,6 +64,9 @@ fn attempt() -> Attempt {
         reported: Observed::default(),
         exit: None,
         ending: None,
+        account: SHELL.to_owned(),
+        before: Spend::default(),
+        ran: 0,
     }
 }
 

@@ -37,7 +37,7 @@ use self::read::Files;
 pub use self::{
     env_file::{EnvFileError, read as read_env_file},
     error::{ConfigError, Problem},
-    value::{is_name, is_variable, nearest},
+    value::{is_name, is_variable, nearest, reasons, retryable},
 };
 use crate::task::{
     limits::{HEARTBEAT, Limits, MAX_QUEUED, SUSPECT_AFTER},
@@ -116,6 +116,8 @@ pub struct Agent {
     pub limits: Limits,
     /// For its tasks that set none.
     pub retry: Policy,
+    /// Whose limits of use it shares; `None`: see [`Agent::account`].
+    pub account: Option<String>,
     /// Variables with their values.
     pub env: BTreeMap<String, String>,
     /// Names of variables that are passed on from the daemon's environment.
@@ -142,12 +144,26 @@ impl Agent {
             max_running: None,
             limits: Limits::default(),
             retry: Policy::default(),
+            account: None,
             env: BTreeMap::new(),
             env_pass: Vec::new(),
             env_file: None,
             path: None,
             abort_code: ABORT_CODE,
             polite_signal: Signal::SIGTERM as i32,
+        }
+    }
+
+    /// The account that it works on: agents of one account wait together when
+    /// one of them has met its limit. By default that is the agent's type, for
+    /// all of one type use the account that their program is logged in to; but
+    /// commands have nothing in common and each has its own.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        match &self.account {
+            Some(account) => account,
+            None if self.agent_type == AgentType::Command => &self.name,
+            None => self.agent_type.as_str(),
         }
     }
 }
@@ -162,6 +178,7 @@ impl fmt::Debug for Agent {
             .field("max_running", &self.max_running)
             .field("limits", &self.limits)
             .field("retry", &self.retry)
+            .field("account", &self.account)
             .field("env", &self.env.keys().collect::<Vec<_>>())
             .field("env_pass", &self.env_pass)
             .field("env_file", &self.env_file)
@@ -281,6 +298,12 @@ impl Config {
     #[must_use]
     pub fn agent(&self, name: &str) -> Option<&Agent> {
         self.agents.get(name)
+    }
+
+    /// The account of an agent; one that is not configured any more has its own.
+    #[must_use]
+    pub fn account_of<'a>(&'a self, agent: &'a str) -> &'a str {
+        self.agent(agent).map_or(agent, Agent::account)
     }
 
     /// The settings of the repository at this canonical path.

@@ -15,7 +15,11 @@ use super::{
     env_file, value,
 };
 use crate::task::{
-    limits::{Limits, MAX_PIDS, MAX_PROMPT, MAX_QUEUED},
+    limits::{
+        Limits, MAX_COST, MAX_LINEAGE_ATTEMPTS, MAX_PIDS, MAX_PROMPT, MAX_QUEUED, MAX_TOKENS,
+    },
+    reason::Reasons,
+    retry::{COEFFICIENT, LONGEST_INTERVAL, Policy},
     spec::AgentType,
 };
 
@@ -41,13 +45,25 @@ pub(super) const LIMITS: &[&str] = &[
     "memory",
     "pids",
     "cpu",
+    "max_cost_usd",
+    "max_tokens",
+    "max_wall_time",
+    "max_lineage_attempts",
 ];
-/// Besides these, an agent takes all of [`LIMITS`].
+pub(super) const RETRY: &[&str] = &[
+    "initial_interval",
+    "backoff_coefficient",
+    "maximum_interval",
+    "retry_on",
+    "non_retryable",
+];
+/// Besides these, an agent takes all of [`LIMITS`] and [`RETRY`].
 pub(super) const AGENT: &[&str] = &[
     "type",
     "command",
     "model",
     "max_running",
+    "account",
     "env",
     "env_pass",
     "env_file",
@@ -132,8 +148,10 @@ impl Reader {
             self.daemon(&section, config);
         }
         if let Some(section) = self.problems.section(&top, "defaults") {
-            self.problems.unknown_keys(&section, LIMITS);
+            self.problems
+                .unknown_keys(&section, &[LIMITS, RETRY].concat());
             config.limits = self.limits(&section);
+            config.retry = self.policy(&section);
         }
         for (name, section) in self.problems.named(&top, "agents") {
             let agent = self.agent(&name, &section);
@@ -243,12 +261,62 @@ impl Reader {
                 .problems
                 .count(section, "pids", 1..=u64::from(MAX_PIDS)),
             cpu: self.problems.word(section, "cpu", value::cpu),
+            max_cost: self.problems.decimal(
+                section,
+                "max_cost_usd",
+                6,
+                MAX_COST,
+                "0.000001 to 1000000 US dollars",
+            ),
+            max_tokens: self.problems.large_count(section, "max_tokens", MAX_TOKENS),
+            max_wall: self
+                .problems
+                .word(section, "max_wall_time", value::duration),
+            max_lineage_attempts: self.problems.count(
+                section,
+                "max_lineage_attempts",
+                1..=u64::from(MAX_LINEAGE_ATTEMPTS),
+            ),
+        }
+    }
+
+    fn policy(&mut self, section: &Section<'_>) -> Policy {
+        let coefficient = self.problems.decimal(
+            section,
+            "backoff_coefficient",
+            3,
+            u64::from(*COEFFICIENT.start())..=u64::from(*COEFFICIENT.end()),
+            "1 to 100",
+        );
+        Policy {
+            initial_interval: self.problems.word(section, "initial_interval", interval),
+            backoff_coefficient: coefficient.and_then(|number| u32::try_from(number).ok()),
+            maximum_interval: self.problems.word(section, "maximum_interval", interval),
+            retry_on: self.reasons(section, "retry_on", value::retryable),
+            non_retryable: self.reasons(section, "non_retryable", value::reasons),
+        }
+    }
+
+    fn reasons(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        parse: fn(&[&str]) -> Result<Reasons, String>,
+    ) -> Option<Reasons> {
+        let words = self.problems.words(section, key)?;
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match parse(&words) {
+            Ok(reasons) => Some(reasons),
+            Err(wrong) => {
+                self.problems.reject(section, key, &wrong);
+                None
+            }
         }
     }
 
     fn agent(&mut self, name: &str, section: &Section<'_>) -> Agent {
         self.problems
-            .unknown_keys(section, &[AGENT, LIMITS].concat());
+            .unknown_keys(section, &[AGENT, LIMITS, RETRY].concat());
         let mut agent = Agent::new(name, AgentType::Command);
         if let Some(agent_type) = self.problems.word(section, "type", agent_type) {
             agent.agent_type = agent_type;
@@ -259,6 +327,8 @@ impl Reader {
         agent.model = self.problems.text(section, "model");
         agent.max_running = self.problems.count(section, "max_running", 1..=MAX_RUNNING);
         agent.limits = self.limits(section);
+        agent.retry = self.policy(section);
+        agent.account = self.problems.word(section, "account", account);
         agent.env = self.variables(section);
         agent.env_pass = self.passed_names(section);
         let home = self.home.clone();
@@ -358,6 +428,24 @@ fn agent_type(text: &str) -> Result<AgentType, String> {
         let words: Vec<&str> = TYPES.iter().map(|known| known.as_str()).collect();
         format!("no agent type {text:?}{}", value::suggest(text, &words))
     })
+}
+
+fn account(text: &str) -> Result<String, String> {
+    if value::is_name(text) {
+        return Ok(text.to_owned());
+    }
+    let rule = "an account is called as an agent may be: 1 to 64 letters, digits, dots, \
+                underscores and hyphens";
+    Err(rule.to_owned())
+}
+
+/// A pause between attempts.
+fn interval(text: &str) -> Result<u64, String> {
+    let wait = value::duration(text)?;
+    if wait > LONGEST_INTERVAL {
+        return Err("longer than 24h".to_owned());
+    }
+    Ok(wait)
 }
 
 fn variable(name: &str) -> Result<(), String> {

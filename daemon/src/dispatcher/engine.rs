@@ -11,12 +11,17 @@ use tokio::sync::mpsc;
 
 mod admission;
 mod deadlines;
+mod ledger;
 mod reports;
 mod space;
 
-use self::{deadlines::waits, space::Space};
+use self::{
+    deadlines::waits,
+    ledger::{Accounts, accounts_of},
+    space::Space,
+};
 use super::{
-    handle::{Message, Now, Reply, RerunOrder, Submitted},
+    handle::{Message, Now, Reply, Submitted},
     overview::{AgentOverview, Overview, Phase},
     recovery::Recovery,
     timers::Timers,
@@ -56,6 +61,7 @@ pub(super) struct Engine {
     tasks: HashMap<TaskId, Task>,
     schedule: Schedule,
     timers: Timers,
+    accounts: Accounts,
     recovery: Recovery,
     phase: Phase,
     /// Too little of it was free at the last look.
@@ -74,6 +80,7 @@ impl Engine {
             let agent = Some(name.as_str()).filter(|name| !name.is_empty());
             schedule.set_paused(agent, true);
         }
+        schedule.set_accounts(accounts_of(&parts.config));
         let mut tasks = HashMap::new();
         let mut timers = Timers::default();
         for task in reader.active()? {
@@ -87,11 +94,12 @@ impl Engine {
         let live = tasks.values().filter_map(Task::live_attempt);
         let recovery = Recovery::new(live.map(|attempt| attempt.id), now.instant);
         let over = recovery.is_over();
-        Ok(Self {
+        let mut engine = Self {
             parts,
             tasks,
             schedule,
             timers,
+            accounts: Accounts::load(reader)?,
             recovery,
             phase: if over {
                 Phase::Ready
@@ -101,7 +109,9 @@ impl Engine {
             space: None,
             drain_until: None,
             until_end: Vec::new(),
-        })
+        };
+        engine.set_account_waits(now.instant, now.moment);
+        Ok(engine)
     }
 
     /// The attempts that this incarnation found under way.
@@ -118,7 +128,9 @@ impl Engine {
         let all = timer.into_iter().chain(recovery);
         let space = self.space.as_ref().map(|space| space.again);
         let space = space.filter(|_| self.phase == Phase::Ready);
-        all.chain(self.drain_until).chain(space).min()
+        let account = self.accounts.next();
+        let all = all.chain(self.drain_until).chain(space).chain(account);
+        all.min()
     }
 
     /// The loop is to end.
@@ -147,6 +159,7 @@ impl Engine {
         while let Some((id, ends)) = self.timers.pop_due(now.instant) {
             self.time_is_up(&mut turn, id, ends)?;
         }
+        self.open_accounts(&turn);
         let wants_space = self.space.is_some() || self.schedule.pick().is_some();
         if self.phase == Phase::Ready && wants_space && self.has_space(now.instant) {
             while let Some(id) = self.schedule.pick() {
@@ -185,12 +198,11 @@ impl Engine {
     fn take(&mut self, turn: &mut Turn, message: Message) -> Result<(), StoreError> {
         match message {
             Message::Submit(submission, reply) => {
-                let answer = self.submit(turn, *submission, None)?;
+                let answer = self.submit(turn, *submission)?;
                 turn.reply_submitted(reply, answer);
             }
             Message::Rerun(order, reply) => {
-                let RerunOrder { of, submission } = *order;
-                let answer = self.submit(turn, submission, Some(of))?;
+                let answer = self.rerun(turn, *order)?;
                 turn.reply_submitted(reply, answer);
             }
             Message::Cancel {
@@ -214,6 +226,13 @@ impl Engine {
                 }
                 turn.reply(reply, changed);
             }
+            Message::ClearQuota { account, reply } => {
+                let cleared = self.forget_account(turn, &account)?;
+                if cleared {
+                    tracing::info!(account, "opened by a person");
+                }
+                turn.reply(reply, cleared);
+            }
             Message::Overview(reply) => {
                 let overview = self.overview(turn.batch.revision());
                 turn.reply(reply, overview);
@@ -224,6 +243,7 @@ impl Engine {
             }
             Message::Reload(config, reply) => {
                 self.schedule.set_capacity(capacity(&config));
+                self.schedule.set_accounts(accounts_of(&config));
                 self.parts.config = Arc::clone(&config);
                 turn.acts.push(Act::Reconfigure(config));
                 turn.reply(reply, ());
@@ -272,12 +292,17 @@ impl Engine {
             effect,
         } = change;
         let before = self.tasks.get(&next.id);
+        let was_live = before.is_some_and(|task| task.live_attempt().is_some());
+        let ended = was_live && next.live_attempt().is_none();
         let entry = Entry {
             at: turn.wall,
             what,
             why: &why,
         };
         turn.batch.put(before, &mut next, &entry)?;
+        if let Some(attempt) = next.attempt.as_ref().filter(|_| ended) {
+            self.book(turn, &next, attempt)?;
+        }
         log(&next, what, &why, turn.moment);
         self.schedule.update(&next, turn.moment);
         self.timers
@@ -309,10 +334,15 @@ impl Engine {
     }
 
     fn claim(&mut self, turn: &mut Turn, id: TaskId) -> Result<(), StoreError> {
+        let Some(task) = self.tasks.get(&id) else {
+            return Ok(());
+        };
         let event = Event::Claim {
             nonce: nonce(),
             epoch: self.parts.incarnation,
             boot_id: self.parts.boot_id.clone(),
+            account: self.schedule.account_of(&task.spec.agent).to_owned(),
+            spent: turn.batch.spent(task.lineage())?,
         };
         self.apply(turn, id, &event)?;
         Ok(())

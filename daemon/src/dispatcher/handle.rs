@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     supervisor::{Beat, Report, Supervisor, Vitals},
     task::{
+        budget::UsedUp,
         event::AttemptRef,
         id::{Incarnation, Revision, TaskId},
         moment::{Boot, Moment},
@@ -49,6 +50,8 @@ pub struct RerunOrder {
     pub of: TaskId,
     /// The new one.
     pub submission: Submission,
+    /// What its lineage has spent by now does not count against its budgets.
+    pub override_budget: bool,
 }
 
 /// A task that is in the store.
@@ -153,6 +156,14 @@ pub enum SubmitError {
     /// The task that is to run again has not ended.
     #[error("task {0} has not ended")]
     Active(TaskId),
+    /// The lineage of the task that is to run again has used up a budget.
+    #[error("nothing is left of {used_up} for task {lineage} and its reruns")]
+    NothingLeft {
+        /// Its first task.
+        lineage: TaskId,
+        /// The budget.
+        used_up: UsedUp,
+    },
     /// Not now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -189,6 +200,10 @@ pub(super) enum Message {
         paused: bool,
         reply: Reply<bool>,
     },
+    ClearQuota {
+        account: String,
+        reply: Reply<bool>,
+    },
     Overview(Reply<Overview>),
     Recover(Reply<u64>),
     Reload(Arc<Config>, Reply<()>),
@@ -203,6 +218,7 @@ impl fmt::Debug for Message {
             Self::Rerun(..) => "Rerun",
             Self::Cancel { .. } => "Cancel",
             Self::Pause { .. } => "Pause",
+            Self::ClearQuota { .. } => "ClearQuota",
             Self::Overview(_) => "Overview",
             Self::Recover(_) => "Recover",
             Self::Reload(..) => "Reload",
@@ -334,6 +350,16 @@ impl Handle {
             reply,
         })
         .await
+    }
+
+    /// Has the tasks of an account run again, whatever limit it has met.
+    /// Returns whether it had met any.
+    ///
+    /// # Errors
+    /// If the daemon is stopping.
+    pub async fn clear_quota(&self, account: String) -> Result<bool, Unavailable> {
+        self.ask(|reply| Message::ClearQuota { account, reply })
+            .await
     }
 
     /// How things stand.

@@ -327,7 +327,11 @@ fn refuse(message: Message, overview: &Overview) -> bool {
         Message::Cancel { reply, .. } => drop(reply.send(Err(Unavailable::Store.into()))),
         Message::Overview(reply) => drop(reply.send(overview.clone())),
         // Their sides see that nobody answers, and why.
-        Message::Pause { .. } | Message::Recover(_) | Message::Reload(..) | Message::Report(_) => {}
+        Message::Pause { .. }
+        | Message::ClearQuota { .. }
+        | Message::Recover(_)
+        | Message::Reload(..)
+        | Message::Report(_) => {}
         Message::ShutDown(_, reply) => {
             let occupied = overview
                 .agents

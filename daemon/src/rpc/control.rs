@@ -15,9 +15,10 @@ use super::{
     from_proto, logs,
     peer::{self, Names},
     query::{list, whole},
+    quota,
     to_proto::{self, ShownHold},
     until::{Answers, until},
-    wait,
+    usage, wait,
     watch::{self, CHUNK},
 };
 use crate::{
@@ -172,7 +173,7 @@ impl v1::control_server::Control for ControlService {
         let dispatcher = self.shared.dispatcher.clone();
         let found = self
             .shared
-            .read(move |reader| whole(reader, id, around, &dispatcher));
+            .read(move |reader| whole(reader, id, &around, &dispatcher));
         let answer = found.await?.ok_or_else(|| Failure::not_found(id))?;
         Ok(Response::new(answer))
     }
@@ -187,7 +188,7 @@ impl v1::control_server::Control for ControlService {
         let around = self.shared.around();
         let told = self
             .shared
-            .read(move |reader| explain(reader, id, around))
+            .read(move |reader| explain(reader, id, &around))
             .await?
             .ok_or_else(|| Failure::not_found(id))?;
         let (disk_free, disk_needed) = match trouble {
@@ -218,7 +219,7 @@ impl v1::control_server::Control for ControlService {
         let dispatcher = self.shared.dispatcher.clone();
         let listed = self
             .shared
-            .read(move |reader| list(reader, &filter, before, limit, around, &dispatcher));
+            .read(move |reader| list(reader, &filter, before, limit, &around, &dispatcher));
         let (tasks, more) = listed.await?;
         let next_page_token = match tasks.last() {
             Some(last) if more > 0 => last.id.to_string(),
@@ -285,12 +286,17 @@ impl v1::control_server::Control for ControlService {
             }
         }
         let payload = self.shared.read(move |reader| reader.payload(of)).await?;
+        let override_budget = request.override_budget;
         let submission = self
             .blocking(move |config| {
                 from_proto::rerun(&request, &task, payload.unwrap_or_default(), user, config)
             })
             .await?;
-        let order = RerunOrder { of, submission };
+        let order = RerunOrder {
+            of,
+            submission,
+            override_budget,
+        };
         let submitted = self.shared.dispatcher.rerun(order).await;
         let submitted = submitted.map_err(Failure::from)?;
         Ok(Response::new(self.submitted(submitted).await?))
@@ -361,6 +367,8 @@ impl v1::control_server::Control for ControlService {
     ) -> Result<Response<v1::StatusResponse>, Status> {
         let shared = &self.shared;
         let overview = shared.dispatcher.overview().await.map_err(Failure::from)?;
+        let mut parked = quota::accounts(shared, &overview).await?;
+        parked.retain(|account| account.until != 0);
         let config = shared.dispatcher.config();
         let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
         let agents = config.agents.values().map(|agent| {
@@ -385,6 +393,7 @@ impl v1::control_server::Control for ControlService {
             started_at: shared.started_at.0,
             slots: config.max_running,
             agents: agents.collect(),
+            parked,
             state_dir: path(shared.state.path()),
             socket: path(&shared.socket),
             config: config.source.as_deref().map(path).unwrap_or_default(),
@@ -396,6 +405,36 @@ impl v1::control_server::Control for ControlService {
                 .unwrap_or_default(),
             ..to_proto::status(&overview)
         }))
+    }
+
+    async fn quota(
+        &self,
+        _request: Request<v1::QuotaRequest>,
+    ) -> Result<Response<v1::QuotaResponse>, Status> {
+        let overview = self.shared.dispatcher.overview().await;
+        let overview = overview.map_err(Failure::from)?;
+        let accounts = quota::accounts(&self.shared, &overview).await?;
+        Ok(Response::new(v1::QuotaResponse { accounts }))
+    }
+
+    async fn quota_clear(
+        &self,
+        request: Request<v1::QuotaClearRequest>,
+    ) -> Result<Response<v1::QuotaClearResponse>, Status> {
+        let cleared = quota::clear(&self.shared, request.into_inner().account).await?;
+        Ok(Response::new(v1::QuotaClearResponse { cleared }))
+    }
+
+    async fn usage(
+        &self,
+        request: Request<v1::UsageRequest>,
+    ) -> Result<Response<v1::UsageResponse>, Status> {
+        let question = usage::question(request.into_inner())?;
+        let now = self.shared.dispatcher.moment();
+        let answer = self
+            .shared
+            .read(move |reader| usage::usage(reader, &question, now));
+        Ok(Response::new(answer.await?))
     }
 
     async fn recover(

@@ -9,7 +9,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::{
     dispatcher::{CancelError, SubmitError, Unavailable},
     store::StoreError,
-    task::id::TaskId,
+    task::{budget::Budget, id::TaskId},
 };
 
 /// A status in the making.
@@ -152,6 +152,19 @@ impl From<SubmitError> for Failure {
             SubmitError::QueueFull(_) => {
                 Self::new(Code::ResourceExhausted, reason::QUEUE_FULL, message)
                     .hint("agentctl ls --active shows what waits; daemon.max_queued is the limit")
+            }
+            SubmitError::NothingLeft { lineage, used_up } => {
+                let flag = match used_up.budget {
+                    Budget::Cost => "--max-cost-usd",
+                    Budget::Tokens => "--max-tokens",
+                    Budget::Wall => "--max-wall-time",
+                    Budget::Attempts => "--max-lineage-attempts",
+                };
+                Self::new(Code::FailedPrecondition, reason::BUDGET_EXCEEDED, message)
+                    .task(lineage)
+                    .hint(format!(
+                        "{flag} sets a larger one; --override lets it be spent once more from here"
+                    ))
             }
             SubmitError::Active(task) => Self::active(task, "active"),
             SubmitError::Unavailable(unavailable) => unavailable.into(),

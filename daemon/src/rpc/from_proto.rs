@@ -1,11 +1,11 @@
 //! Wire to domain: what has passed here is valid.
 
+mod limits;
 mod observed;
 mod runner;
 
 use std::{
     collections::BTreeMap,
-    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -25,11 +25,9 @@ use crate::{
     dispatcher::{OnBusy, ShutDown, Submission},
     store::Filter,
     task::{
+        budget::Spend,
         id::{TaskId, Timestamp},
-        limits::{
-            CPU, Limits, MAX_LABEL, MAX_LABELS, MAX_PIDS, MAX_PROMPT, MAX_REQUEST_ID, MAX_TEXT,
-            MIN_MEMORY, clip,
-        },
+        limits::{MAX_LABEL, MAX_LABELS, MAX_PROMPT, MAX_REQUEST_ID, MAX_TEXT, clip},
         spec::{Payload, TaskSpec, Trigger, WorkspaceMode},
         state::{StateKind, Task},
     },
@@ -60,7 +58,8 @@ pub(super) fn submission(
         .agent(name)
         .ok_or_else(|| unknown_agent(name, config, Code::InvalidArgument))?;
     payload_fits(agent, &request.prompt, &request.command)?;
-    let limits = request_limits(request.limits.as_ref())?;
+    let limits = limits::limits(request.limits.as_ref())?;
+    let retry = limits::policy(request.retry.as_ref())?;
     let repo = match text("repo", &request.repo)? {
         Some(path) => Some(locate(&path, Code::InvalidArgument)?),
         None => None,
@@ -89,7 +88,8 @@ pub(super) fn submission(
         labels: labels(request.labels)?,
         priority: request.priority,
         limits: limits.or(agent.limits).or(config.limits),
-        retry: agent.retry.or(config.retry),
+        retry: retry.or(agent.retry).or(config.retry),
+        forgiven: Spend::default(),
         workspace_mode: mode,
         created_at: clock::now(),
         created_steady: None,
@@ -128,6 +128,7 @@ pub(super) fn rerun(
         prompt.push_str(&request.append_prompt);
     }
     payload_fits(agent, &prompt, &payload.command)?;
+    let limits = limits::limits(request.limits.as_ref())?;
     let spec = TaskSpec {
         trigger: Trigger::Rerun,
         rerun_of: Some(of.id),
@@ -135,6 +136,7 @@ pub(super) fn rerun(
         request_id: request_id(&request.request_id)?,
         agent_type: agent.agent_type,
         model: text("model", &request.model)?.or_else(|| of.spec.model.clone()),
+        limits: limits.or(of.spec.limits),
         user,
         created_at: clock::now(),
         created_steady: None,
@@ -152,6 +154,10 @@ pub(super) fn rerun(
         hash.update(part.len().to_le_bytes());
         hash.update(part);
     }
+    if let Some(limits) = &request.limits {
+        hash.update(prost::Message::encode_to_vec(limits));
+    }
+    hash.update([u8::from(request.override_budget)]);
     Ok(Submission {
         spec,
         payload: Payload {
@@ -286,49 +292,6 @@ fn labels(
         text("labels", value)?;
     }
     Ok(given.into_iter().collect())
-}
-
-fn request_limits(limits: Option<&v1::Limits>) -> Result<Limits, Failure> {
-    let Some(limits) = limits else {
-        return Ok(Limits::default());
-    };
-    for (field, value) in [
-        ("limits.start_timeout", limits.start_timeout),
-        ("limits.timeout", limits.timeout),
-        ("limits.queue_ttl", limits.queue_ttl),
-        ("limits.max_attempts", limits.max_attempts.map(u64::from)),
-    ] {
-        if value == Some(0) {
-            return Err(Failure::field(field, format!("{field} is 0")));
-        }
-    }
-    Ok(Limits {
-        start_timeout: limits.start_timeout,
-        timeout: limits.timeout,
-        kill_grace: limits.kill_grace,
-        max_attempts: limits.max_attempts,
-        queue_ttl: limits.queue_ttl,
-        idle_timeout: limits.idle_timeout,
-        memory: within("limits.memory", limits.memory, MIN_MEMORY..=u64::MAX)?,
-        pids: within("limits.pids", limits.pids, 1..=MAX_PIDS)?,
-        cpu: within("limits.cpu", limits.cpu, CPU)?,
-    })
-}
-
-/// A limit that can be set, if one is given.
-fn within<T: PartialOrd + std::fmt::Display>(
-    field: &str,
-    value: Option<T>,
-    bounds: RangeInclusive<T>,
-) -> Result<Option<T>, Failure> {
-    match value {
-        Some(value) if !bounds.contains(&value) => {
-            let (low, high) = bounds.into_inner();
-            let message = format!("{field} is {value}: expected {low} to {high}");
-            Err(Failure::field(field, message))
-        }
-        value => Ok(value),
-    }
 }
 
 fn locate(path: &str, code: Code) -> Result<PathBuf, Failure> {

@@ -15,9 +15,11 @@ mod guard;
 mod logs;
 mod peer;
 mod query;
+mod quota;
 mod runner;
 mod to_proto;
 mod until;
+mod usage;
 mod wait;
 mod watch;
 
@@ -77,6 +79,7 @@ impl Shared {
             disk_full: matches!(self.dispatcher.trouble(), Some(Trouble::Disk { .. })),
             draining: self.dispatcher.phase() == Phase::Draining,
             now: self.dispatcher.moment(),
+            config: self.dispatcher.config(),
         }
     }
 
@@ -85,7 +88,7 @@ impl Shared {
         let around = self.around();
         let found = self.read(move |reader| {
             let task = reader.task(id)?;
-            task.map(|task| shown(reader, task, around)).transpose()
+            task.map(|task| shown(reader, task, &around)).transpose()
         });
         found.await?.ok_or_else(|| Failure::not_found(id))
     }

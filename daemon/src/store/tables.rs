@@ -13,6 +13,8 @@
 //! | `active_keys` | (key, task) | who has a key, who waits behind |
 //! | `requests` | request id → (task, digest) | a submit that is sent twice |
 //! | `paused` | agent, or empty for all | |
+//! | `lineages` | first task → what was spent | budgets; a lineage without a row has spent nothing |
+//! | `accounts` | account → row | the limits that it met in a row; none: no row |
 
 use redb::TableDefinition;
 
@@ -33,6 +35,9 @@ pub(super) const ACTIVE_KEYS: TableDefinition<'_, (&str, u64), ()> =
 pub(super) const REQUESTS: TableDefinition<'_, &str, (u64, [u8; 32])> =
     TableDefinition::new("requests");
 pub(super) const PAUSED: TableDefinition<'_, &str, ()> = TableDefinition::new("paused");
+
+pub(super) const LINEAGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("lineages");
+pub(super) const ACCOUNTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("accounts");
 
 /// Names in [`COUNTERS`].
 pub(super) mod counter {

@@ -32,6 +32,7 @@
 //! run effects (dispatcher), talk to processes (supervisor).
 
 pub mod attempt;
+pub mod budget;
 pub mod deadline;
 pub mod effect;
 pub mod event;
@@ -40,6 +41,7 @@ pub mod life;
 pub mod limits;
 pub mod moment;
 pub mod observed;
+pub mod quota;
 pub mod reason;
 pub mod recovery;
 pub mod retry;

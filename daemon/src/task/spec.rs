@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    budget::Spend,
     id::{TaskId, Timestamp},
     limits::Limits,
     moment::{Moment, Steady},
@@ -102,6 +103,9 @@ pub struct TaskSpec {
     pub limits: Limits,
     /// Task, agent and daemon policy in one.
     pub retry: Policy,
+    /// What its lineage had spent when a person let it spend its budgets once
+    /// more: it does not count.
+    pub forgiven: Spend,
     /// Where the agent works.
     pub workspace_mode: WorkspaceMode,
     /// When it was submitted.
@@ -126,6 +130,7 @@ impl TaskSpec {
         Rules {
             max_attempts: self.limits.max_attempts(),
             policy: self.retry,
+            budgets: self.limits.budgets(),
         }
     }
 

@@ -10,7 +10,7 @@ mod stop;
 use self::{
     end::{AttemptEnd, end},
     observe::observed,
-    stop::{cancel, deadline, queue_expired, stop},
+    stop::{cancel, deadline, nothing_left, queue_expired, stop},
 };
 use super::{
     attempt::{Attempt, Ending, Phase, ProcessIdentity, Run, RunResult, Workspace},
@@ -84,9 +84,15 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             nonce,
             epoch,
             boot_id,
+            account,
+            spent,
         } => {
             if task.state.is_occupied() {
                 return Decision::Ignore(Ignored::NotNow);
+            }
+            let before = spent.minus(task.spec.forgiven);
+            if let Some(used_up) = before.used_up(task.spec.limits.budgets()) {
+                return nothing_left(task, context, used_up);
             }
             let number = task.attempts.saturating_add(1);
             let id = AttemptId {
@@ -109,6 +115,9 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
                 reported: Observed::default(),
                 exit: None,
                 ending: None,
+                account: account.clone(),
+                before,
+                ran: 0,
             };
             claim(task, attempt)
         }

@@ -4,14 +4,15 @@ use super::Engine;
 use crate::{
     dispatcher::{
         handle::{
-            CancelError, CancelOrder, Cancelled, OnBusy, ShutDown, Submission, SubmitError,
-            Submitted, Unavailable,
+            CancelError, CancelOrder, Cancelled, OnBusy, RerunOrder, ShutDown, Submission,
+            SubmitError, Submitted, Unavailable,
         },
         overview::Phase,
         turn::Turn,
     },
     store::{Entry, StoreError},
     task::{
+        budget::Spend,
         event::{Event, What},
         id::TaskId,
         state::{State, StopReason, Task},
@@ -19,11 +20,48 @@ use crate::{
 };
 
 impl Engine {
+    /// Stores a task that runs a finished one again, if its lineage may spend
+    /// anything more.
+    pub(super) fn rerun(
+        &mut self,
+        turn: &mut Turn,
+        order: RerunOrder,
+    ) -> Result<Result<Submitted, SubmitError>, StoreError> {
+        let RerunOrder {
+            of,
+            mut submission,
+            override_budget,
+        } = order;
+        let spec = &mut submission.spec;
+        let lineage = spec.lineage.unwrap_or(of);
+        let spent = turn.batch.spent(lineage)?;
+        if override_budget {
+            spec.forgiven = spent;
+        }
+        let left = spent.minus(spec.forgiven);
+        let refusal = left.used_up(spec.limits.budgets());
+        let refusal = refusal.map(|used_up| SubmitError::NothingLeft { lineage, used_up });
+        let overridden = override_budget.then_some(spent);
+        self.take_in(turn, submission, Some(of), refusal, overridden)
+    }
+
     pub(super) fn submit(
         &mut self,
         turn: &mut Turn,
         submission: Submission,
+    ) -> Result<Result<Submitted, SubmitError>, StoreError> {
+        self.take_in(turn, submission, None, None, None)
+    }
+
+    /// Stores a task. `refusal` is why a new one is not taken; one that is in
+    /// the store already is found all the same.
+    fn take_in(
+        &mut self,
+        turn: &mut Turn,
+        submission: Submission,
         rerun_of: Option<TaskId>,
+        refusal: Option<SubmitError>,
+        overridden: Option<Spend>,
     ) -> Result<Result<Submitted, SubmitError>, StoreError> {
         if let Some(request_id) = &submission.spec.request_id
             && let Some((id, digest)) = turn.batch.request(request_id)?
@@ -46,16 +84,24 @@ impl Engine {
         if let Some(of) = rerun_of.filter(|of| self.tasks.contains_key(of)) {
             return Ok(Err(SubmitError::Active(of)));
         }
+        if let Some(refusal) = refusal {
+            return Ok(Err(refusal));
+        }
         if self.tasks.len() >= self.parts.config.max_queued {
             return Ok(Err(SubmitError::QueueFull(self.tasks.len())));
         }
         if let Err(refused) = self.make_way(turn, &submission, rerun_of)? {
             return Ok(Err(refused));
         }
+        let mut why = rerun_of.map_or_else(String::new, |of| format!("rerun of task {of}"));
+        if let Some(overridden) = overridden {
+            let user = &submission.spec.user;
+            why = format!("{why}; budget overridden by {user}: {overridden} were spent");
+        }
         let entry = Entry {
             at: turn.wall,
             what: What::Submitted,
-            why: &rerun_of.map_or_else(String::new, |of| format!("rerun of task {of}")),
+            why: &why,
         };
         let mut spec = submission.spec;
         spec.created_steady = turn.moment.steady;

@@ -44,7 +44,7 @@ impl Engine {
                 return Ok(());
             }
             (Ends::QueueTtl, _, _) => Event::QueueExpired,
-            (Ends::StartTimeout | Ends::Timeout, Some(limit), Some(attempt)) => {
+            (Ends::StartTimeout | Ends::Timeout | Ends::Budget, Some(limit), Some(attempt)) => {
                 Event::Deadline { attempt, limit }
             }
             (Ends::Stop, _, Some(attempt)) => {
@@ -53,7 +53,9 @@ impl Engine {
                 self.timers.set(id, again);
                 Event::StopOverdue { attempt }
             }
-            (Ends::StartTimeout | Ends::Timeout | Ends::Stop, _, _) => return Ok(()),
+            (Ends::StartTimeout | Ends::Timeout | Ends::Budget | Ends::Stop, _, _) => {
+                return Ok(());
+            }
         };
         self.apply(turn, id, &event)?;
         Ok(())
