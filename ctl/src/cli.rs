@@ -16,6 +16,7 @@ use crate::{
         pause::Resume,
         quota::Quota,
         recover::Recover,
+        report::Report,
         rerun::Rerun,
         run::Run,
         show::Show,
@@ -83,6 +84,7 @@ enum Command {
     Drain(Drain),
     Shutdown(Shutdown),
     Recover(Recover),
+    Report(Report),
     Version(Version),
 }
 
@@ -108,6 +110,7 @@ impl Command {
             Self::Drain(args) => args.run(cx).await,
             Self::Shutdown(args) => args.run(cx).await,
             Self::Recover(args) => args.run(cx).await,
+            Self::Report(args) => args.run(cx).await,
             Self::Version(args) => args.run(cx).await,
         }
     }

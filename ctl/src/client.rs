@@ -190,6 +190,10 @@ impl Client {
         self.ask(q, async |mut c, q| c.recover(q).await).await
     }
 
+    pub(crate) async fn report(&self, q: v1::ReportRequest) -> Result<v1::ReportResponse, Error> {
+        self.ask(q, async |mut c, q| c.report(q).await).await
+    }
+
     /// Once, without a time limit: the answer may wait for the ends of tasks,
     /// and a daemon that is gone has done what was asked.
     pub(crate) async fn shutdown(

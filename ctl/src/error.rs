@@ -92,10 +92,12 @@ impl Kind {
             reason::TASK_NOT_FOUND | reason::ACCOUNT_UNKNOWN => Self::NotFound,
             reason::TASK_ACTIVE
             | reason::TASK_SUCCEEDED
+            | reason::ISSUE_UNKNOWN
             | reason::KEY_BUSY
             | reason::REQUEST_ID_REUSED
             | reason::QUEUE_FULL
-            | reason::BUDGET_EXCEEDED => Self::Conflict,
+            | reason::BUDGET_EXCEEDED
+            | reason::ATTEMPT_ENDED => Self::Conflict,
             reason::ISSUE_CLOSED => Self::Gone,
             reason::STORE_UNAVAILABLE | reason::DAEMON_STOPPING => Self::Unreachable,
             reason::INVALID_FIELD => Self::Usage,

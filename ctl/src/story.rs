@@ -58,9 +58,10 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
             "submitted" => {
                 since = event.at;
                 say(submitted(told));
-                // "rerun of task 7" is said already; what follows it is not.
-                if let Some((_, overridden)) = event.why.split_once("; ") {
-                    say(overridden.to_owned());
+                // "rerun of task 7" is said already; not what could not be made
+                // sure of, nor that a budget was overridden.
+                for note in event.why.split("; ").skip(1) {
+                    say(note.to_owned());
                 }
             }
             "claimed" => claimed(told, event, between(since, event.at))

@@ -222,6 +222,14 @@ pub(crate) struct AttemptView {
     /// From the start to the end; `null` before it.
     duration_ms: Option<u64>,
     epoch: u64,
+    /// The session that the agent named.
+    session: Option<String>,
+    /// The model that answers, as the agent says.
+    model: Option<String>,
+    /// What the agent says that it is doing.
+    progress: Option<String>,
+    /// What it says that it has used; `null` if it says nothing.
+    usage: Option<UsageView>,
     /// The runner's last sign of life; `null` unless it is under way.
     last_heartbeat_at: Option<String>,
     /// It has given none for longer than it should; `null` unless it is under
@@ -231,6 +239,18 @@ pub(crate) struct AttemptView {
     probe: Option<String>,
     /// Of its last heartbeat.
     figures: Option<FiguresView>,
+}
+
+/// What an agent says that it has used.
+#[derive(Debug, Serialize)]
+struct UsageView {
+    input_tokens: u64,
+    output_tokens: u64,
+    /// Tokens that came from its provider's cache.
+    cached_tokens: u64,
+    turns: u64,
+    /// Millionths of a US dollar; `null` if it does not say.
+    cost_micro_usd: Option<u64>,
 }
 
 /// What the agent's processes used at the last heartbeat.
@@ -396,10 +416,26 @@ impl From<v1::Attempt> for AttemptView {
             duration_ms: between(attempt.started_at, attempt.ended_at)
                 .and_then(|took| u64::try_from(took.as_millis()).ok()),
             epoch: attempt.epoch,
+            session: text(attempt.session),
+            model: text(attempt.model),
+            progress: text(attempt.progress),
+            usage: attempt.usage.map(UsageView::from),
             last_heartbeat_at: vitals.as_ref().and_then(|v| rfc3339(v.last_heartbeat_at)),
             suspect: vitals.as_ref().map(|v| v.suspect),
             probe: vitals.as_ref().and_then(|v| text(v.probe.clone())),
             figures: vitals.filter(|v| v.processes > 0).map(FiguresView::from),
+        }
+    }
+}
+
+impl From<v1::Usage> for UsageView {
+    fn from(usage: v1::Usage) -> Self {
+        Self {
+            input_tokens: usage.input,
+            output_tokens: usage.output,
+            cached_tokens: usage.cached,
+            turns: usage.turns,
+            cost_micro_usd: usage.cost,
         }
     }
 }

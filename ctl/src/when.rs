@@ -91,6 +91,14 @@ pub(crate) enum When {
 }
 
 impl When {
+    /// The same where a duration means one from now on.
+    pub(crate) fn ahead(self, now: Timestamp, zone: &TimeZone) -> i64 {
+        match self {
+            Self::Ago(span) => now.as_millisecond().saturating_add_unsigned(span.0),
+            Self::At(_) | Self::Local(_) => self.as_millis(now, zone),
+        }
+    }
+
     /// Milliseconds since the Unix epoch.
     pub(crate) fn as_millis(self, now: Timestamp, zone: &TimeZone) -> i64 {
         match self {
@@ -219,6 +227,9 @@ mod tests {
             let at: Timestamp = at.parse().unwrap();
             assert_eq!(when.as_millis(now, &zone), at.as_millisecond(), "{text}");
         }
+        let when: When = "2h".parse().unwrap();
+        let later: Timestamp = "2026-03-01T14:00:00Z".parse().unwrap();
+        assert_eq!(when.ahead(now, &zone), later.as_millisecond());
         assert_eq!("yesterdayish".parse::<When>(), Err(ParseTimeError::Time));
         assert_eq!("".parse::<When>(), Err(ParseTimeError::Time));
         assert_eq!("5".parse::<When>(), Err(ParseTimeError::Unit));

@@ -12,6 +12,9 @@ pub const TASK_ACTIVE: &str = "TASK_ACTIVE";
 pub const TASK_SUCCEEDED: &str = "TASK_SUCCEEDED";
 /// `FAILED_PRECONDITION`: the task's issue has been closed.
 pub const ISSUE_CLOSED: &str = "ISSUE_CLOSED";
+/// `FAILED_PRECONDITION`: whether the issue is open cannot be found out, and the
+/// operator requires it.
+pub const ISSUE_UNKNOWN: &str = "ISSUE_UNKNOWN";
 /// `ALREADY_EXISTS`: another task of the key is active; metadata `task` names it.
 pub const KEY_BUSY: &str = "KEY_BUSY";
 /// `INVALID_ARGUMENT` on submit, `FAILED_PRECONDITION` on rerun: no such agent.
@@ -26,6 +29,8 @@ pub const QUEUE_FULL: &str = "QUEUE_FULL";
 pub const STORE_UNAVAILABLE: &str = "STORE_UNAVAILABLE";
 /// `UNAVAILABLE`: the daemon is about to exit.
 pub const DAEMON_STOPPING: &str = "DAEMON_STOPPING";
+/// `FAILED_PRECONDITION`: the attempt that something is reported of has ended.
+pub const ATTEMPT_ENDED: &str = "ATTEMPT_ENDED";
 /// `INVALID_ARGUMENT`: metadata `field` names the field.
 pub const INVALID_FIELD: &str = "INVALID_FIELD";
 /// `PERMISSION_DENIED`: the peer's uid may not do this.

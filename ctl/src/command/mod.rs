@@ -10,6 +10,7 @@ pub(crate) mod ls;
 pub(crate) mod pause;
 pub(crate) mod quota;
 pub(crate) mod recover;
+pub(crate) mod report;
 pub(crate) mod rerun;
 pub(crate) mod resources;
 pub(crate) mod retry;

@@ -198,6 +198,12 @@ impl Page {
         }
         self.field("workspace", &attempt.workspace);
         self.field("branch", &attempt.branch);
+        self.field("session", &attempt.session);
+        self.field("model", &attempt.model);
+        self.field("progress", &attempt.progress);
+        if let Some(usage) = &attempt.usage {
+            self.field("usage", &usage_text(usage));
+        }
         if attempt.ended_at == 0 {
             let pids = [("runner", attempt.runner_pid), ("agent", attempt.agent_pid)]
                 .into_iter()
@@ -354,6 +360,22 @@ fn exit_text(exit: &v1::Exit) -> String {
     format!("{how}{core}{memory}")
 }
 
+/// `12000 tokens in, 800 out, 90000 cached, 3 turns, $0.0125`.
+fn usage_text(usage: &v1::Usage) -> String {
+    let mut text = format!("{} tokens in, {} out", usage.input, usage.output);
+    let more = [(usage.cached, "cached"), (usage.turns, "turns")];
+    for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {
+        text.push_str(&format!(", {count} {what}"));
+    }
+    if let Some(micros) = usage.cost {
+        let part = format!("{:06}", micros % 1_000_000);
+        // Cents at least.
+        let part = format!("{:0<2}", part.trim_end_matches('0'));
+        text.push_str(&format!(", ${}.{part}", micros / 1_000_000));
+    }
+    text
+}
+
 fn cpu_text(exit: &v1::Exit) -> String {
     let text = |millis| human(std::time::Duration::from_millis(millis));
     if exit.user_cpu == 0 && exit.system_cpu == 0 {
@@ -411,6 +433,23 @@ mod tests {
             (u64::MAX, "16777215.9 TiB"),
         ] {
             assert_eq!(bytes(count), text);
+        }
+    }
+
+    #[test]
+    fn what_was_used() {
+        let mut usage = v1::Usage {
+            input: 12_000,
+            output: 800,
+            ..v1::Usage::default()
+        };
+        assert_eq!(usage_text(&usage), "12000 tokens in, 800 out");
+        usage.turns = 3;
+        usage.cached = 5;
+        for (micros, cost) in [(12_500, "$0.0125"), (3_000_000, "$3.00"), (1, "$0.000001")] {
+            usage.cost = Some(micros);
+            let text = format!("12000 tokens in, 800 out, 5 cached, 3 turns, {cost}");
+            assert_eq!(usage_text(&usage), text);
         }
     }
 

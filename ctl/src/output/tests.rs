@@ -93,6 +93,16 @@ fn attempt(task: u64, number: u32, code: Option<i32>, signal: Option<i32>) -> v1
             peak_memory: 300 << 20,
             oom_killed: false,
         }),
+        session: "0199-ab".to_owned(),
+        model: "large".to_owned(),
+        progress: "runs the tests".to_owned(),
+        usage: Some(v1::Usage {
+            input: 12_000,
+            output: 800,
+            cached: 90_000,
+            cost: Some(12_500),
+            turns: 3,
+        }),
         ..v1::Attempt::default()
     }
 }

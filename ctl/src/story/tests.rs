@@ -330,7 +330,7 @@ fn cancelled_while_starting() {
 
 #[test]
 fn stopped_for_doing_nothing() {
-    let why = "no output, CPU time or new process for 1800000 ms";
+    let why = "no output, CPU time or new process for 30m";
     let tale = Tale::new(State::Stopping)
         .task(|task| task.stop_reason = "idle".to_owned())
         .runs(1)
@@ -349,15 +349,10 @@ fn stopped_for_doing_nothing() {
 
 #[test]
 fn timed_out() {
-    let why = "stopped after 3600000 ms, its timeout; signal 15";
+    let why = "stopped after 1h, its timeout; signal 15";
     let tale = Tale::new(State::Failed)
         .runs(1)
-        .event(
-            "stop_requested",
-            "ran longer than 3600000 ms",
-            1,
-            State::Stopping,
-        )
+        .event("stop_requested", "ran longer than 1h", 1, State::Stopping)
         .sequel("timeout", refused("infrastructure", "no attempts left", 3))
         .finished("timeout", why, State::Failed);
     insta::assert_snapshot!(tale.text());

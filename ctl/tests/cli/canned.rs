@@ -304,6 +304,10 @@ impl Control for Canned {
         }
     }
 
+    async fn report(&self, _: Request<v1::ReportRequest>) -> Reply<v1::ReportResponse> {
+        not_here()
+    }
+
     async fn pause(&self, _: Request<v1::PauseRequest>) -> Reply<v1::PauseResponse> {
         not_here()
     }

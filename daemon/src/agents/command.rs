@@ -33,6 +33,9 @@ pub(super) fn plan(agent: &Agent, payload: &Payload) -> Result<Plan, InvocationE
     Ok(Plan {
         argv,
         stdin,
-        reads: Reads::Nothing,
+        reads: match agent.output.is_empty() {
+            true => Reads::Nothing,
+            false => Reads::Lines(agent.output.clone()),
+        },
     })
 }

@@ -123,7 +123,7 @@ pub fn invocation(
     if plan.argv.iter().any(|word| word.contains('\0')) {
         return Err(InvocationError::Nul);
     }
-    let facts = environment::facts(task, workspace, socket);
+    let facts = environment::facts(task, attempt, workspace, socket);
     let env = facts.and_then(|facts| environment(agent, &|name| env::var_os(name), facts));
     let env = env.map_err(|source| InvocationError::Environment {
         agent: agent.name.clone(),

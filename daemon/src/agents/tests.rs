@@ -17,6 +17,7 @@ use crate::{
         observed::Observed,
         retry::Policy,
         spec::{TaskSpec, Trigger, WorkspaceMode},
+        token::Token,
     },
 };
 
@@ -62,6 +63,7 @@ fn attempt() -> Attempt {
         started_at: None,
         observed: Observed::default(),
         reported: Observed::default(),
+        news: 0,
         exit: None,
         ending: None,
         account: SHELL.to_owned(),
@@ -152,6 +154,7 @@ fn an_agent_is_told_about_its_task() {
             "AGENTD_REPO=/home/ann/app",
             "AGENTD_SOCKET=/run/agentd.sock",
             "AGENTD_TASK=1",
+            &format!("AGENTD_TOKEN={}", Token::of(attempt().nonce).to_hex()),
             "AGENTD_WORKSPACE=/state/worktrees/app-1/shell-42",
         ]
     );
@@ -162,9 +165,17 @@ fn an_agent_is_told_about_its_task() {
         branch: None,
         ..workspace()
     };
-    let facts = facts(&task, &workspace, Path::new("/s")).unwrap();
+    let facts = facts(&task, &attempt(), &workspace, Path::new("/s")).unwrap();
     let names: Vec<_> = facts.keys().collect();
-    assert_eq!(names, ["AGENTD_SOCKET", "AGENTD_TASK", "AGENTD_WORKSPACE"]);
+    assert_eq!(
+        names,
+        [
+            "AGENTD_SOCKET",
+            "AGENTD_TASK",
+            "AGENTD_TOKEN",
+            "AGENTD_WORKSPACE"
+        ]
+    );
 }
 
 /// A daemon's environment.
@@ -274,7 +285,7 @@ fn a_value_that_is_not_text_is_named() {
     assert_eq!(err.to_string(), "the value of ODD is not UTF-8");
     let mut task = task();
     task.spec.issue = Some("a\0b".to_owned());
-    let err = facts(&task, &workspace(), Path::new("/s")).unwrap_err();
+    let err = facts(&task, &attempt(), &workspace(), Path::new("/s")).unwrap_err();
     assert_eq!(
         err.to_string(),
         "the value of AGENTD_ISSUE holds a NUL character"

@@ -18,6 +18,7 @@ mod env_file;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
+mod output;
 mod read;
 mod value;
 
@@ -37,11 +38,13 @@ use self::read::Files;
 pub use self::{
     env_file::{EnvFileError, read as read_env_file},
     error::{ConfigError, Problem},
+    output::pattern,
     value::{is_name, is_variable, nearest, reasons, retryable},
 };
 use crate::task::{
     limits::{HEARTBEAT, Limits, MAX_QUEUED, SUSPECT_AFTER},
     retry::Policy,
+    signs::Rules,
     spec::AgentType,
 };
 
@@ -130,6 +133,8 @@ pub struct Agent {
     pub abort_code: i32,
     /// The number of the signal that asks it to end.
     pub polite_signal: i32,
+    /// What its output is read for.
+    pub output: Rules,
 }
 
 impl Agent {
@@ -151,6 +156,7 @@ impl Agent {
             path: None,
             abort_code: ABORT_CODE,
             polite_signal: Signal::SIGTERM as i32,
+            output: Rules::default(),
         }
     }
 
@@ -185,6 +191,7 @@ impl fmt::Debug for Agent {
             .field("path", &self.path)
             .field("abort_code", &self.abort_code)
             .field("polite_signal", &self.polite_signal)
+            .field("output", &self.output)
             .finish()
     }
 }
@@ -201,6 +208,11 @@ pub struct Repo {
     pub base: Option<String>,
     /// Attempts in this repository at the same time.
     pub max_running: Option<u32>,
+    /// A program that prints whether an issue is `open` or `closed`, and its
+    /// arguments; empty: nobody is asked. See [`crate::forge`].
+    pub issue_state: Vec<String>,
+    /// Nothing is run again of an issue whose state cannot be found out.
+    pub require_issue_state: bool,
 }
 
 /// The environment that decides where the file is and what `~` means; a value,

@@ -4,6 +4,7 @@ use super::*;
 use crate::task::{
     reason::{FailureReason, Reasons},
     retry::{BACKOFF_COEFFICIENT, INITIAL_INTERVAL, MAXIMUM_INTERVAL},
+    signs::{Key, Sign},
 };
 
 fn env() -> Environment {
@@ -70,6 +71,13 @@ const BAD: &[(&str, &str)] = &[
         "exit_and_signal",
         "[agents.a]\ntype = 'command'\nabort_code = 0\npolite_signal = 'SIGTRM'\n\
          [agents.b]\ntype = 'command'\nabort_code = 256\npolite_signal = 'SIGKILL'\n",
+    ),
+    (
+        "output",
+        "[agents.a.output]\nsession = '(x'\nprogres = 'x'\nlimited = '\\w{1000}'\n\
+         declined = '.*'\nauth_failed = 3\nadds_up = 'yes'\n\
+         keys = { session = 'session_id', cost = '/cost' }\n[agents.a]\ntype = 'command'\n\
+         [agents.b]\ntype = 'command'\noutput = 'jsonl'\n",
     ),
     (
         "paths",
@@ -162,6 +170,10 @@ fn everything_can_be_set() {
         env_pass = ['API_KEY']
         polite_signal = 'SIGINT'
         abort_code = 3
+        [agents.tests.output]
+        session = '^session (\\S+)'
+        adds_up = true
+        keys.input = '/usage/input'
         [agents.shell]
         max_running = 1
         [repos.app]
@@ -180,6 +192,12 @@ fn everything_can_be_set() {
     assert_eq!(agent.limits.kill_grace, Some(60_000));
     assert_eq!(agent.path.as_deref(), Some("/home/ann/bin:/usr/bin"));
     assert_eq!((agent.abort_code, agent.polite_signal), (3, 2));
+    let rules = Rules {
+        patterns: [(Sign::Session, r"^session (\S+)".to_owned())].into(),
+        keys: [(Key::Input, "/usage/input".to_owned())].into(),
+        adds_up: true,
+    };
+    assert_eq!(agent.output, rules);
     assert_eq!(config.agent(SHELL).unwrap().max_running, Some(1));
     let repo = config.repo_at(Path::new("/home/ann/src/app")).unwrap();
     assert_eq!((repo.name.as_str(), repo.max_running), ("app", Some(3)));
@@ -332,11 +350,17 @@ fn the_example_names_every_key() {
     let document = document.get_ref();
     let defaults = [read::LIMITS, read::RETRY].concat();
     let agent = [read::AGENT, defaults.as_slice()].concat();
+    let output = &document["agents"].get_ref()["tests"].get_ref()["output"];
+    let signs = Sign::ALL.iter().map(|sign| sign.as_str());
+    let signs: Vec<&str> = signs.chain(read::OUTPUT.iter().copied()).collect();
+    let values: Vec<&str> = Key::ALL.iter().map(|key| key.as_str()).collect();
     for (section, keys) in [
         (&document["daemon"], read::DAEMON),
         (&document["defaults"], &defaults),
         (&document["agents"].get_ref()["tests"], &agent),
         (&document["repos"].get_ref()["app"], read::REPO),
+        (output, &signs),
+        (&output.get_ref()["keys"], &values),
     ] {
         for key in keys {
             assert!(section.get_ref().get(key).is_some(), "{key} is missing");

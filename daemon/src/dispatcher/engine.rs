@@ -13,6 +13,7 @@ mod admission;
 mod deadlines;
 mod ledger;
 mod reports;
+mod said;
 mod space;
 
 use self::{
@@ -253,6 +254,10 @@ impl Engine {
                 self.shut_down(turn, how)?;
             }
             Message::Report(report) => self.hear(turn, report)?,
+            Message::Say(statement, reply) => {
+                let answer = self.said(turn, *statement)?;
+                turn.reply(reply, answer);
+            }
         }
         Ok(())
     }

@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::overview::{Overview, Phase};
+use super::{
+    overview::{Overview, Phase},
+    said::{Heard, Statement, StatementError},
+};
 use crate::{
     clock,
     config::Config,
@@ -52,6 +55,8 @@ pub struct RerunOrder {
     pub submission: Submission,
     /// What its lineage has spent by now does not count against its budgets.
     pub override_budget: bool,
+    /// For the journal: what could not be made sure of.
+    pub note: Option<String>,
 }
 
 /// A task that is in the store.
@@ -209,6 +214,7 @@ pub(super) enum Message {
     Reload(Arc<Config>, Reply<()>),
     ShutDown(ShutDown, Reply<u64>),
     Report(Report),
+    Say(Box<Statement>, Reply<Result<Heard, StatementError>>),
 }
 
 impl fmt::Debug for Message {
@@ -224,6 +230,7 @@ impl fmt::Debug for Message {
             Self::Reload(..) => "Reload",
             Self::ShutDown(..) => "ShutDown",
             Self::Report(_) => "Report",
+            Self::Say(..) => "Say",
         })
     }
 }
@@ -448,7 +455,10 @@ impl Handle {
         self.now.borrow().supervisor.vitals(attempt)
     }
 
-    async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, Unavailable> {
+    pub(super) async fn ask<T>(
+        &self,
+        message: impl FnOnce(Reply<T>) -> Message,
+    ) -> Result<T, Unavailable> {
         let (reply, answer) = oneshot::channel();
         self.messages
             .send(message(reply))

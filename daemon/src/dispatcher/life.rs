@@ -325,6 +325,7 @@ fn refuse(message: Message, overview: &Overview) -> bool {
             drop(reply.send(Err(Unavailable::Store.into())));
         }
         Message::Cancel { reply, .. } => drop(reply.send(Err(Unavailable::Store.into()))),
+        Message::Say(_, reply) => drop(reply.send(Err(Unavailable::Store.into()))),
         Message::Overview(reply) => drop(reply.send(overview.clone())),
         // Their sides see that nobody answers, and why.
         Message::Pause { .. }

@@ -24,6 +24,7 @@ mod handle;
 mod life;
 mod overview;
 mod recovery;
+mod said;
 mod timers;
 mod turn;
 
@@ -42,6 +43,7 @@ pub use self::{
     },
     overview::{AgentOverview, Overview, Phase},
     recovery::RecoveryCounts,
+    said::{Heard, Statement, StatementError},
 };
 use crate::{
     config::Config,

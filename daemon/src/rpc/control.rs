@@ -12,7 +12,7 @@ use super::{
     Shared,
     error::Failure,
     explain::explain,
-    from_proto, logs,
+    from_proto, issue, logs,
     peer::{self, Names},
     query::{list, whole},
     quota,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    dispatcher::{CancelOrder, Cancelled, RerunOrder, Submitted, Trouble},
+    dispatcher::{CancelOrder, Cancelled, Heard, RerunOrder, Submitted, Trouble},
     store::COUNT_BOUND,
     task::{
         id::{Revision, TaskId},
@@ -287,15 +287,18 @@ impl v1::control_server::Control for ControlService {
         }
         let payload = self.shared.read(move |reader| reader.payload(of)).await?;
         let override_budget = request.override_budget;
-        let submission = self
+        let (submission, note) = self
             .blocking(move |config| {
-                from_proto::rerun(&request, &task, payload.unwrap_or_default(), user, config)
+                let payload = payload.unwrap_or_default();
+                let submission = from_proto::rerun(&request, &task, payload, user, config)?;
+                Ok((submission, issue::check(&task, config)?))
             })
             .await?;
         let order = RerunOrder {
             of,
             submission,
             override_budget,
+            note,
         };
         let submitted = self.shared.dispatcher.rerun(order).await;
         let submitted = submitted.map_err(Failure::from)?;
@@ -455,6 +458,18 @@ impl v1::control_server::Control for ControlService {
         let running = self.shared.dispatcher.shut_down(how).await;
         Ok(Response::new(v1::ShutdownResponse {
             running: running.map_err(Failure::from)?,
+        }))
+    }
+
+    async fn report(
+        &self,
+        request: Request<v1::ReportRequest>,
+    ) -> Result<Response<v1::ReportResponse>, Status> {
+        let statement = from_proto::statement(request.into_inner())?;
+        let heard = self.shared.dispatcher.say(statement).await;
+        let heard = heard.map_err(Failure::from)?;
+        Ok(Response::new(v1::ReportResponse {
+            dropped: heard == Heard::Enough,
         }))
     }
 }

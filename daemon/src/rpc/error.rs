@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
-    dispatcher::{CancelError, SubmitError, Unavailable},
+    dispatcher::{CancelError, StatementError, SubmitError, Unavailable},
     store::StoreError,
     task::{budget::Budget, id::TaskId},
 };
@@ -177,6 +177,23 @@ impl From<CancelError> for Failure {
         match error {
             CancelError::NotFound(id) => Self::not_found(id),
             CancelError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<StatementError> for Failure {
+    fn from(error: StatementError) -> Self {
+        let message = error.to_string();
+        match error {
+            StatementError::Token(_) => {
+                Self::new(Code::PermissionDenied, reason::NOT_PERMITTED, message)
+                    .hint("an agent reports of its own attempt only, with its own AGENTD_TOKEN")
+            }
+            StatementError::Ended(attempt) => {
+                Self::new(Code::FailedPrecondition, reason::ATTEMPT_ENDED, message)
+                    .hint(format!("agentctl show {attempt} shows how"))
+            }
+            StatementError::Unavailable(unavailable) => unavailable.into(),
         }
     }
 }

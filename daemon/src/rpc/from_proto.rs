@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tonic::Code;
 
 pub(super) use self::{
-    observed::observed,
+    observed::{observed, statement},
     runner::{Registration, beat, exited, registration, started},
 };
 use super::error::Failure;

@@ -42,6 +42,11 @@ pub fn request(data: &[u8]) {
         within_limits(&submission);
         rerun(data, submission, &config);
     }
+    if let Ok(report) = v1::ReportRequest::decode(data)
+        && let Some(statement) = answer(from_proto::statement(report))
+    {
+        assert_eq!(statement.observed.clone().bounded(), statement.observed);
+    }
     if let Ok(list) = v1::ListRequest::decode(data) {
         if let Some(Some(before)) = answer(page_token(&list.page_token)) {
             let next = before.to_string();

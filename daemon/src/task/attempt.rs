@@ -171,6 +171,8 @@ pub struct Attempt {
     pub observed: Observed,
     /// What the agent said itself.
     pub reported: Observed,
+    /// How often something was new of it.
+    pub news: u32,
     /// What the kernel said of the agent.
     pub exit: Option<Exit>,
     /// How it ended.

@@ -47,8 +47,10 @@ pub mod recovery;
 pub mod retry;
 pub mod schedule;
 pub mod sequel;
+pub mod signs;
 pub mod spec;
 pub mod state;
+pub mod token;
 pub mod transition;
 pub mod usage;
 

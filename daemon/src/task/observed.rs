@@ -16,6 +16,22 @@ use super::{
 
 /// Longest id of a session, bytes.
 pub const MAX_SESSION: usize = 200;
+/// After so many entries of the journal of what an attempt has said, more are
+/// made only for what it has never said, and for figures that have grown by a
+/// sixteenth. The rest is dropped: row and journal change together.
+pub const MAX_NEWS: u32 = 1000;
+/// What an agent may say that keeps it from its work. The other reasons are
+/// found out about it, not by it.
+pub const FAULTS: &[FailureReason] = &[
+    FailureReason::AgentError,
+    FailureReason::ProviderUnreachable,
+    FailureReason::SessionLost,
+    FailureReason::ContextOverflow,
+    FailureReason::SessionPoisoned,
+    FailureReason::AuthFailed,
+    FailureReason::InvalidModel,
+    FailureReason::PermissionBlocked,
+];
 
 /// What is known of an agent's run beyond its process. All of it is the newest
 /// that was said.

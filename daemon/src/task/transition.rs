@@ -67,6 +67,8 @@ pub enum Ignored {
     Stale,
     /// It is known already, or does not fit the state.
     NotNow,
+    /// So much was said of the attempt that this is not kept.
+    Enough,
 }
 
 /// Decides what `event` makes of `task`.
@@ -113,6 +115,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
                 started_at: None,
                 observed: Observed::default(),
                 reported: Observed::default(),
+                news: 0,
                 exit: None,
                 ending: None,
                 account: account.clone(),

@@ -12,9 +12,9 @@ use crate::{
     },
     store::{Entry, StoreError},
     task::{
-        budget::Spend,
         event::{Event, What},
         id::TaskId,
+        limits::{MAX_MESSAGE, clip},
         state::{State, StopReason, Task},
     },
 };
@@ -31,6 +31,7 @@ impl Engine {
             of,
             mut submission,
             override_budget,
+            note,
         } = order;
         let spec = &mut submission.spec;
         let lineage = spec.lineage.unwrap_or(of);
@@ -41,8 +42,15 @@ impl Engine {
         let left = spent.minus(spec.forgiven);
         let refusal = left.used_up(spec.limits.budgets());
         let refusal = refusal.map(|used_up| SubmitError::NothingLeft { lineage, used_up });
-        let overridden = override_budget.then_some(spent);
-        self.take_in(turn, submission, Some(of), refusal, overridden)
+        let mut why = format!("rerun of task {of}");
+        if let Some(note) = note {
+            why = format!("{why}; {note}");
+        }
+        if override_budget {
+            let user = &submission.spec.user;
+            why = format!("{why}; budget overridden by {user}: {spent} were spent");
+        }
+        self.admit(turn, submission, Some(of), refusal, why)
     }
 
     pub(super) fn submit(
@@ -50,18 +58,18 @@ impl Engine {
         turn: &mut Turn,
         submission: Submission,
     ) -> Result<Result<Submitted, SubmitError>, StoreError> {
-        self.take_in(turn, submission, None, None, None)
+        self.admit(turn, submission, None, None, String::new())
     }
 
     /// Stores a task. `refusal` is why a new one is not taken; one that is in
     /// the store already is found all the same.
-    fn take_in(
+    fn admit(
         &mut self,
         turn: &mut Turn,
         submission: Submission,
         rerun_of: Option<TaskId>,
         refusal: Option<SubmitError>,
-        overridden: Option<Spend>,
+        why: String,
     ) -> Result<Result<Submitted, SubmitError>, StoreError> {
         if let Some(request_id) = &submission.spec.request_id
             && let Some((id, digest)) = turn.batch.request(request_id)?
@@ -93,15 +101,10 @@ impl Engine {
         if let Err(refused) = self.make_way(turn, &submission, rerun_of)? {
             return Ok(Err(refused));
         }
-        let mut why = rerun_of.map_or_else(String::new, |of| format!("rerun of task {of}"));
-        if let Some(overridden) = overridden {
-            let user = &submission.spec.user;
-            why = format!("{why}; budget overridden by {user}: {overridden} were spent");
-        }
         let entry = Entry {
             at: turn.wall,
             what: What::Submitted,
-            why: &why,
+            why: &clip(&why, MAX_MESSAGE),
         };
         let mut spec = submission.spec;
         spec.created_steady = turn.moment.steady;

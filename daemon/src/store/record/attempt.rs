@@ -87,6 +87,8 @@ struct AttemptRecord {
     before: Option<SpendRecord>,
     #[prost(uint64, tag = "122")]
     ran: u64,
+    #[prost(uint32, tag = "72")]
+    news: u32,
 }
 
 pub(in crate::store) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
@@ -135,6 +137,7 @@ pub(in crate::store) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
         account: attempt.account.clone(),
         before: spend_record(attempt.before),
         ran: attempt.ran,
+        news: attempt.news,
     }
     .encode_to_vec()
 }
@@ -195,6 +198,7 @@ pub(in crate::store) fn decode_attempt(
         account: record.account,
         before: spend(record.before),
         ran: record.ran,
+        news: record.news,
         boot_id,
     })
 }

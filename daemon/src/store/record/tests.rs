@@ -72,6 +72,7 @@ fn full_attempt() -> Attempt {
         started_at: Some(Moment::of_wall(Timestamp(2))),
         observed: Observed::default(),
         reported: Observed::default(),
+        news: 0,
         exit: Some(Exit {
             status: Status::Signal {
                 number: 9,
@@ -165,6 +166,7 @@ fn what_is_encoded_is_decoded() {
     let mut attempt = full_attempt();
     attempt.observed = full_observed();
     attempt.reported.declined = Some("not mine".to_owned());
+    attempt.news = 3;
     assert_eq!(
         decode_attempt(attempt.id, &encode_attempt(&attempt)).unwrap(),
         attempt
