@@ -1,7 +1,7 @@
 //! What is checked: how many tasks, what they are like, what may go wrong.
 
 use agentd::task::{
-        budget::Spend,
+    budget::Spend,
     id::Timestamp,
     limits::Limits,
     retry::Policy,

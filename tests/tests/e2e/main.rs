@@ -4,6 +4,7 @@
 
 mod authority;
 mod bad_input;
+mod budget;
 mod cancel;
 mod explain;
 mod faults;
@@ -13,6 +14,7 @@ mod issue;
 mod limits;
 mod list;
 mod output;
+mod quota;
 mod recovery;
 mod refusal;
 mod report;
