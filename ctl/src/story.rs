@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub(crate) use self::next::next;
 use crate::{
-    output::page::{limits_text, retry_text, spend_text},
+    output::limits::{limits_text, retry_text, spend_text},
     view::{state_word, trigger_word},
     when::{between, human},
 };

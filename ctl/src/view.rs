@@ -3,11 +3,14 @@
 //! States and modes are lowercase words, times RFC 3339 strings (`null` for
 //! "not yet"), durations milliseconds, and what is not set is `null`.
 
+mod spending;
+
 use std::collections::{BTreeMap, HashMap};
 
 use agentd_proto::v1::{self, State};
 use serde::Serialize;
 
+use self::spending::{RetryView, SpendView};
 use crate::when::{between, rfc3339};
 
 /// The states that `--failed` means.
@@ -155,39 +158,12 @@ struct LimitsView {
     pids: Option<u32>,
     /// Thousandths of one CPU.
     cpu_thousandths: Option<u32>,
-    /// Of the task and its reruns together, as the three below.
-    max_cost_usd: Option<f64>,
+    /// Of the task and its reruns together, as the three below; millionths of
+    /// a US dollar.
+    max_cost_micro_usd: Option<u64>,
     max_tokens: Option<u64>,
     max_wall_time_ms: Option<u64>,
     max_lineage_attempts: Option<u32>,
-}
-
-/// What decides about retries; `null` is the default of agent or daemon.
-#[derive(Debug, Serialize)]
-struct RetryView {
-    initial_interval_ms: Option<u64>,
-    backoff_coefficient: Option<f64>,
-    maximum_interval_ms: Option<u64>,
-    retry_on: Option<Vec<String>>,
-    non_retryable: Option<Vec<String>>,
-}
-
-/// What attempts have used together.
-#[derive(Debug, Serialize)]
-struct SpendView {
-    cost_usd: f64,
-    tokens: u64,
-    run_time_ms: u64,
-    attempts: u32,
-}
-
-/// US dollars of millionths; exact up to billions.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "beyond nine billions of dollars the last of six decimals does not count"
-)]
-pub(crate) fn usd(millionths: u64) -> f64 {
-    millionths as f64 / 1e6
 }
 
 /// A task with all that only `show` asks for.
@@ -362,34 +338,10 @@ impl From<v1::Limits> for LimitsView {
             memory_bytes: limits.memory.and_then(nonzero),
             pids: limits.pids.and_then(nonzero),
             cpu_thousandths: limits.cpu.and_then(nonzero),
-            max_cost_usd: limits.max_cost.map(usd),
+            max_cost_micro_usd: limits.max_cost,
             max_tokens: limits.max_tokens,
             max_wall_time_ms: limits.max_wall,
             max_lineage_attempts: limits.max_lineage_attempts,
-        }
-    }
-}
-
-impl From<v1::RetryPolicy> for RetryView {
-    fn from(policy: v1::RetryPolicy) -> Self {
-        let coefficient = policy.backoff_coefficient;
-        Self {
-            initial_interval_ms: policy.initial_interval,
-            backoff_coefficient: coefficient.map(|number| f64::from(number) / 1000.0),
-            maximum_interval_ms: policy.maximum_interval,
-            retry_on: policy.retry_on.map(|set| set.reasons),
-            non_retryable: policy.non_retryable.map(|set| set.reasons),
-        }
-    }
-}
-
-impl From<v1::Spend> for SpendView {
-    fn from(spend: v1::Spend) -> Self {
-        Self {
-            cost_usd: usd(spend.cost),
-            tokens: spend.tokens,
-            run_time_ms: spend.wall,
-            attempts: spend.attempts,
         }
     }
 }

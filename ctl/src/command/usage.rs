@@ -10,7 +10,8 @@ use crate::{
     error::{EXIT_OK, Error},
     output::{
         json::{Document, USAGE},
-        page::{Format, dollars},
+        limits::dollars,
+        page::Format,
         table::{Cell, Column, Layout, render},
     },
     when::{When, human, rfc3339},
@@ -210,8 +211,8 @@ struct RowView {
     output_tokens: u64,
     cached_tokens: u64,
     turns: u64,
-    /// `null`: no agent said what it cost.
-    cost_usd: Option<f64>,
+    /// Millionths of a US dollar; `null`: no agent said what it cost.
+    cost_micro_usd: Option<u64>,
 }
 
 impl View {
@@ -253,7 +254,7 @@ impl RowView {
             output_tokens: usage.output,
             cached_tokens: usage.cached,
             turns: usage.turns,
-            cost_usd: usage.cost.map(crate::view::usd),
+            cost_micro_usd: usage.cost,
         }
     }
 }

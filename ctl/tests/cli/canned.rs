@@ -62,7 +62,7 @@ pub(crate) enum End {
 /// A question.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Asked {
-    Submit(v1::SubmitRequest),
+    Submit(Box<v1::SubmitRequest>),
     List(v1::ListRequest),
     Logs(v1::LogsRequest),
     Wait(v1::WaitRequest),
@@ -219,7 +219,7 @@ impl Control for Canned {
     type WatchStream = Items<v1::Event>;
 
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Reply<v1::SubmitResponse> {
-        let script = self.ask(Asked::Submit(request.into_inner()));
+        let script = self.ask(Asked::Submit(Box::new(request.into_inner())));
         let task = script
             .tasks
             .values()

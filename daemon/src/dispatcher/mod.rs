@@ -26,6 +26,7 @@ mod overview;
 mod recovery;
 mod said;
 mod timers;
+mod trouble;
 mod turn;
 
 use std::{sync::Arc, thread};

@@ -15,7 +15,7 @@ use super::{
     from_proto, issue, logs,
     peer::{self, Names},
     query::{list, whole},
-    quota,
+    quota, status,
     to_proto::{self, ShownHold},
     until::{Answers, until},
     usage, wait,
@@ -368,46 +368,7 @@ impl v1::control_server::Control for ControlService {
         &self,
         _request: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::StatusResponse>, Status> {
-        let shared = &self.shared;
-        let overview = shared.dispatcher.overview().await.map_err(Failure::from)?;
-        let mut parked = quota::accounts(shared, &overview).await?;
-        parked.retain(|account| account.until != 0);
-        let config = shared.dispatcher.config();
-        let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
-        let agents = config.agents.values().map(|agent| {
-            let now = overview
-                .agents
-                .get(&agent.name)
-                .copied()
-                .unwrap_or_default();
-            v1::AgentStatus {
-                name: agent.name.clone(),
-                r#type: agent.agent_type.as_str().to_owned(),
-                paused: now.paused,
-                slots: agent.max_running.unwrap_or(config.max_running),
-                running: now.occupied,
-                queued: now.queued,
-            }
-        });
-        Ok(Response::new(v1::StatusResponse {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            incarnation: shared.dispatcher.incarnation().0,
-            started_at: shared.started_at.0,
-            slots: config.max_running,
-            agents: agents.collect(),
-            parked,
-            state_dir: path(shared.state.path()),
-            socket: path(&shared.socket),
-            config: config.source.as_deref().map(path).unwrap_or_default(),
-            store_bytes: shared.store.size(),
-            trouble: shared
-                .dispatcher
-                .trouble()
-                .map(|trouble| trouble.to_string())
-                .unwrap_or_default(),
-            ..to_proto::status(&overview)
-        }))
+        Ok(Response::new(status::status(&self.shared).await?))
     }
 
     async fn quota(

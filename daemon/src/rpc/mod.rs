@@ -18,6 +18,7 @@ mod peer;
 mod query;
 mod quota;
 mod runner;
+mod status;
 mod to_proto;
 mod until;
 mod usage;

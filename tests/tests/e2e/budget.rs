@@ -77,7 +77,10 @@ fn money_that_is_spent_stops_the_attempt_that_spends_it() {
     failed(&daemon, first, "agent_error");
     let second = rerun(&daemon, first, &[]);
     let shown = failed(&daemon, second, "budget_exceeded");
-    assert_eq!(shown["lineage_spent"]["cost_usd"], 6.0, "{shown}");
+    assert_eq!(
+        shown["lineage_spent"]["cost_micro_usd"], 6_000_000,
+        "{shown}"
+    );
     assert_eq!(shown["lineage_spent"]["tokens"], 220);
     let story = daemon.ctl(&["explain", &second.to_string()]).ok();
     let why = "its lineage has used up max_cost_usd: $6.00 of $5.00";
@@ -94,13 +97,13 @@ fn money_that_is_spent_stops_the_attempt_that_spends_it() {
     let row = &usage["rows"][0];
     assert_eq!((&row["lineage"], &row["attempts"]), (&1.into(), &3.into()));
     assert_eq!(
-        (&row["cost_usd"], &row["input_tokens"]),
-        (&9.0.into(), &300.into())
+        (&row["cost_micro_usd"], &row["input_tokens"]),
+        (&9_000_000.into(), &300.into())
     );
     for by in ["agent", "repo", "day"] {
         let usage = daemon.ctl(&["usage", "--by", by, "-o", "json"]).json();
         assert_eq!(usage["rows"].as_array().unwrap().len(), 1, "{usage}");
-        assert_eq!(usage["total"]["cost_usd"], 9.0, "{usage}");
+        assert_eq!(usage["total"]["cost_micro_usd"], 9_000_000, "{usage}");
     }
     let none = daemon
         .ctl(&["usage", "--since", "2020-01-01", "--until", "2020-02-01"])

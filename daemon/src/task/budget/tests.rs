@@ -129,7 +129,7 @@ impl Lineage {
             return;
         }
         let me = named(self.task.id.get(), self.task.attempts, nonce);
-        if way % 7 == 0 {
+        if way.is_multiple_of(7) {
             self.happen(&Event::NeverStarted { attempt: me });
             return;
         }

@@ -67,7 +67,7 @@ fn limited(claimed: Moment, reset: Option<i64>) -> Attempt {
 fn parked(booking: Booking) -> Account {
     match booking {
         Booking::Park(account) => account,
-        other => panic!("{other:?}"),
+        other @ (Booking::Nothing | Booking::Forget) => panic!("{other:?}"),
     }
 }
 
