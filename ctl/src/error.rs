@@ -97,6 +97,8 @@ impl Kind {
             | reason::REQUEST_ID_REUSED
             | reason::QUEUE_FULL
             | reason::BUDGET_EXCEEDED
+            | reason::WORKSPACE_FAILED
+            | reason::WORKSPACE_STAYS
             | reason::ATTEMPT_ENDED => Self::Conflict,
             reason::ISSUE_CLOSED => Self::Gone,
             reason::STORE_UNAVAILABLE | reason::DAEMON_STOPPING => Self::Unreachable,

@@ -14,7 +14,10 @@ use serde::Serialize;
 
 pub(crate) use self::next::next;
 use crate::{
-    output::limits::{limits_text, retry_text, spend_text},
+    output::{
+        limits::{limits_text, retry_text, spend_text},
+        page::after_text,
+    },
     view::{state_word, trigger_word},
     when::{between, human},
 };
@@ -67,7 +70,12 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
             "claimed" => claimed(told, event, between(since, event.at))
                 .into_iter()
                 .for_each(say),
-            "workspace_ready" => say(format!("{}: {}", workspace(told), event.why)),
+            "workspace_ready" => say(format!(
+                "{}: {}{}",
+                workspace(told),
+                event.why,
+                reuse(told, event)
+            )),
             "registered" => say(format!("its runner is there ({})", event.why)),
             "started" => say(format!("the agent was started ({})", event.why)),
             "adopted" => say(format!(
@@ -75,6 +83,10 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
                 event.why
             )),
             "session_pinned" => say(format!("the agent works in session {}", event.why)),
+            "session_gone" => say(format!(
+                "the agent did not know session {}: it was started anew, without it",
+                event.why
+            )),
             "limited" => say(format!(
                 "the agent met a limit of its account: {}",
                 event.why
@@ -84,6 +96,15 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
             // Only its figures are new.
             "progress" if event.why.is_empty() => {}
             "progress" => say(format!("the agent says: {}", event.why)),
+            "held" => say(format!(
+                "{}: it is not started before it is released",
+                event.why
+            )),
+            "released" => {
+                since = event.at;
+                say(event.why.clone());
+            }
+            "dependency_met" => say(format!("it need not wait for that any more: {}", event.why)),
             "stop_requested" => say(format!("it is to be stopped: {}", event.why)),
             "retry" => {
                 since = event.at;
@@ -93,6 +114,7 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
                     .into_iter()
                     .for_each(say);
             }
+            "workspace_left" => say(format!("what it left in its workspace: {}", event.why)),
             "finished" => finished(told, event).into_iter().for_each(say),
             // Of a daemon that knows more than this program.
             other if event.why.is_empty() => say(other.to_owned()),
@@ -130,6 +152,12 @@ fn submitted(told: &v1::ExplainResponse) -> String {
         if let Some(before) = told.ancestors.iter().find(|a| a.task == task.rerun_of) {
             text.push_str(&format!(" ({})", outcome(before)));
         }
+    }
+    if !task.after.is_empty() {
+        text.push_str(&format!(", to run after {}", after_text(&task.after)));
+    }
+    if task.not_before != 0 {
+        text.push_str(", for later");
     }
     if !task.key.is_empty() {
         text.push_str(&format!("; one task at a time of {}", task.key));
@@ -200,6 +228,20 @@ fn workspace(told: &v1::ExplainResponse) -> &'static str {
         Some(v1::WorkspaceMode::Worktree) => "works in a git worktree of its own",
         Some(v1::WorkspaceMode::InPlace) => "works in the repository's own checkout",
         Some(v1::WorkspaceMode::None | v1::WorkspaceMode::Unspecified) | None => "works in",
+    }
+}
+
+/// What was done to what was there. A retry goes on with it.
+fn reuse(told: &v1::ExplainResponse, event: &v1::Event) -> &'static str {
+    let reuse = told.task.as_ref().map(v1::Task::workspace_reuse);
+    match reuse.filter(|_| event.attempt == 1) {
+        Some(v1::WorkspaceReuse::Reset) => {
+            "; what was not committed there was recorded and taken away"
+        }
+        Some(v1::WorkspaceReuse::Fresh) => {
+            "; what was there was recorded, and the branch begun anew"
+        }
+        Some(v1::WorkspaceReuse::Keep | v1::WorkspaceReuse::Unspecified) | None => "",
     }
 }
 

@@ -84,6 +84,24 @@ pub(crate) fn workspace_word(mode: v1::WorkspaceMode) -> Option<&'static str> {
     }
 }
 
+/// The word for what becomes of what is in a worktree.
+pub(crate) fn reuse_word(reuse: v1::WorkspaceReuse) -> Option<&'static str> {
+    match reuse {
+        v1::WorkspaceReuse::Unspecified => None,
+        v1::WorkspaceReuse::Keep => Some("keep"),
+        v1::WorkspaceReuse::Reset => Some("reset"),
+        v1::WorkspaceReuse::Fresh => Some("fresh"),
+    }
+}
+
+/// The word for what has to become of a task that is waited for.
+pub(crate) fn condition_word(condition: v1::after::Condition) -> &'static str {
+    match condition {
+        v1::after::Condition::Unspecified => "ok",
+        v1::after::Condition::Any => "any",
+    }
+}
+
 /// `None` for what is empty.
 fn text(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
@@ -121,12 +139,18 @@ pub(crate) struct TaskView {
     lineage: Option<u64>,
     request_id: Option<String>,
     workspace_mode: Option<&'static str>,
+    /// What a rerun did with what was in its worktree.
+    workspace_reuse: Option<&'static str>,
     limits: LimitsView,
     retry: RetryView,
     /// Of the task and its reruns; `null` in lists.
     lineage_spent: Option<SpendView>,
     /// What of that does not count: a budget was overridden.
     budget_forgiven: Option<SpendView>,
+    not_before: Option<String>,
+    /// The tasks that had to end first, and those that have not yet.
+    after: Vec<AfterView>,
+    waits_for: Vec<AfterView>,
     created_at: Option<String>,
     finished_at: Option<String>,
     attempt_count: u32,
@@ -142,6 +166,16 @@ struct HoldView {
     until: Option<String>,
     task: Option<u64>,
     account: Option<String>,
+    /// How many other tasks have to end as well.
+    others: Option<u32>,
+    by: Option<String>,
+}
+
+/// A task that another one waits for.
+#[derive(Debug, Serialize)]
+struct AfterView {
+    task: u64,
+    condition: &'static str,
 }
 
 /// What bounds a task; `null` is the default of agent or daemon.
@@ -189,6 +223,10 @@ pub(crate) struct AttemptView {
     exit: Option<ExitView>,
     workspace: Option<String>,
     branch: Option<String>,
+    /// The commit that it found checked out.
+    head_before: Option<String>,
+    /// `null` until its end was looked at, and without a repository.
+    changes: Option<ChangesView>,
     runner_pid: Option<u32>,
     agent_pid: Option<u32>,
     account: Option<String>,
@@ -215,6 +253,23 @@ pub(crate) struct AttemptView {
     probe: Option<String>,
     /// Of its last heartbeat.
     figures: Option<FiguresView>,
+}
+
+/// What an attempt did to its workspace, and what it left there.
+#[derive(Debug, Serialize)]
+struct ChangesView {
+    /// Everything was left as it had been found.
+    none: bool,
+    head: Option<String>,
+    commits: u32,
+    files: u32,
+    uncommitted: u32,
+    /// `null` without a remote.
+    unpushed: Option<u32>,
+    conflicts: u32,
+    /// The ref that holds what is uncommitted.
+    recorded: Option<String>,
+    left_out: Option<String>,
 }
 
 /// What an agent says that it has used.
@@ -271,6 +326,7 @@ impl From<v1::Task> for TaskView {
             state: state_word(task.state()),
             trigger: trigger_word(task.trigger()),
             workspace_mode: workspace_word(task.workspace_mode()),
+            workspace_reuse: reuse_word(task.workspace_reuse()),
             hold: task.hold.map(HoldView::from),
             stop_reason: text(task.stop_reason),
             failure_reason: text(task.failure_reason),
@@ -292,6 +348,9 @@ impl From<v1::Task> for TaskView {
             retry: RetryView::from(task.retry.unwrap_or_default()),
             lineage_spent: task.spent.map(SpendView::from),
             budget_forgiven: task.forgiven.map(SpendView::from),
+            not_before: rfc3339(task.not_before),
+            after: task.after.into_iter().map(AfterView::from).collect(),
+            waits_for: task.waits_for.into_iter().map(AfterView::from).collect(),
             created_at: rfc3339(task.created_at),
             finished_at: rfc3339(task.finished_at),
             attempt_count: task.attempts,
@@ -322,6 +381,17 @@ impl From<v1::Hold> for HoldView {
             until: rfc3339(hold.until),
             task: nonzero(hold.task),
             account: text(hold.account),
+            others: nonzero(hold.others),
+            by: text(hold.by),
+        }
+    }
+}
+
+impl From<v1::After> for AfterView {
+    fn from(after: v1::After) -> Self {
+        Self {
+            task: after.task,
+            condition: condition_word(after.condition()),
         }
     }
 }
@@ -359,6 +429,8 @@ impl From<v1::Attempt> for AttemptView {
             exit: attempt.exit.map(ExitView::from),
             workspace: text(attempt.workspace),
             branch: text(attempt.branch),
+            head_before: text(attempt.head_before),
+            changes: attempt.changes.map(ChangesView::from),
             runner_pid: nonzero(attempt.runner_pid),
             agent_pid: nonzero(attempt.agent_pid),
             account: text(attempt.account),
@@ -376,6 +448,22 @@ impl From<v1::Attempt> for AttemptView {
             suspect: vitals.as_ref().map(|v| v.suspect),
             probe: vitals.as_ref().and_then(|v| text(v.probe.clone())),
             figures: vitals.filter(|v| v.processes > 0).map(FiguresView::from),
+        }
+    }
+}
+
+impl From<v1::Changes> for ChangesView {
+    fn from(changes: v1::Changes) -> Self {
+        Self {
+            none: changes.none,
+            head: text(changes.head),
+            commits: changes.commits,
+            files: changes.files,
+            uncommitted: changes.uncommitted,
+            unpushed: changes.unpushed,
+            conflicts: changes.conflicts,
+            recorded: text(changes.recorded),
+            left_out: text(changes.left_out),
         }
     }
 }

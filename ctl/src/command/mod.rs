@@ -5,6 +5,8 @@ pub(crate) mod budget;
 pub(crate) mod bulk;
 pub(crate) mod explain;
 pub(crate) mod filter;
+pub(crate) mod hold;
+pub(crate) mod later;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod pause;
@@ -25,6 +27,7 @@ pub(crate) mod usage;
 pub(crate) mod version;
 pub(crate) mod wait;
 pub(crate) mod watch;
+pub(crate) mod workspace;
 
 use agentd_proto::v1::{self, State};
 

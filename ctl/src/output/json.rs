@@ -39,6 +39,8 @@ pub(crate) const RERUNS: &str = "agentctl.reruns/v1";
 pub(crate) const QUOTA: &str = "agentctl.quota/v1";
 /// What attempts have used.
 pub(crate) const USAGE: &str = "agentctl.usage/v1";
+/// The worktrees there are.
+pub(crate) const WORKSPACES: &str = "agentctl.workspaces/v1";
 /// The versions.
 pub(crate) const VERSION: &str = "agentctl.version/v1";
 

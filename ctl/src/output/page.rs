@@ -12,7 +12,7 @@ use super::{
     tasks::hold_text,
 };
 use crate::{
-    view::{state_word, trigger_word, workspace_word},
+    view::{condition_word, state_word, trigger_word, workspace_word},
     when::{between, human, local, short},
 };
 
@@ -98,6 +98,13 @@ impl Page {
         self.styled("state", state_word(state), of_state(state));
         if let Some(hold) = &task.hold {
             self.field("hold", &hold_text(hold, self.now));
+        }
+        self.field("after", &after_text(&task.after));
+        if task.not_before != 0 {
+            self.field(
+                "not before",
+                &local(task.not_before, &self.zone).unwrap_or_default(),
+            );
         }
         self.field("stopped by", &task.stop_reason);
         self.field("reason", &task.failure_reason);
@@ -199,6 +206,9 @@ impl Page {
         }
         self.field("workspace", &attempt.workspace);
         self.field("branch", &attempt.branch);
+        if let Some(changes) = &attempt.changes {
+            self.changes(changes);
+        }
         self.field("session", &attempt.session);
         self.field("model", &attempt.model);
         self.field("progress", &attempt.progress);
@@ -220,6 +230,27 @@ impl Page {
         self.time("ended", attempt.ended_at);
         let took = between(attempt.started_at, attempt.ended_at);
         self.field("took", &took.map(human).unwrap_or_default());
+    }
+
+    /// What the attempt did to its workspace, and what it left there.
+    fn changes(&mut self, changes: &v1::Changes) {
+        self.field("changes", &changes_text(changes));
+        let mut left = Vec::new();
+        for (number, what) in [
+            (changes.uncommitted, "not committed"),
+            (changes.conflicts, "with a conflict"),
+        ] {
+            if number > 0 {
+                left.push(format!("{} {what}", counted(number, "file", "files")));
+            }
+        }
+        if let Some(unpushed) = changes.unpushed.filter(|&number| number > 0) {
+            let commits = counted(unpushed, "commit", "commits");
+            left.push(format!("{commits} not pushed"));
+        }
+        self.field("left", &left.join(", "));
+        self.field("recorded", &changes.recorded);
+        self.field("not recorded", &changes.left_out);
     }
 
     /// What the runner of an attempt that is under way said last.
@@ -244,6 +275,20 @@ impl Page {
             self.field("idle for", &time(vitals.idle));
         }
     }
+}
+
+/// `1 commit, 3 files`; `no changes`.
+fn changes_text(changes: &v1::Changes) -> String {
+    if changes.none {
+        return "no changes".to_owned();
+    }
+    let commits = counted(changes.commits, "commit", "commits");
+    let files = counted(changes.files, "file", "files");
+    format!("{commits}, {files}")
+}
+
+fn counted(number: u32, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// `code 3`, `signal 9 (SIGKILL)`.
@@ -326,6 +371,15 @@ pub(crate) fn quoted(command: &[String]) -> String {
         }
     });
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// `7, 9:any`.
+pub(crate) fn after_text(list: &[v1::After]) -> String {
+    let one = |after: &v1::After| match after.condition() {
+        v1::after::Condition::Unspecified => after.task.to_string(),
+        other @ v1::after::Condition::Any => format!("{}:{}", after.task, condition_word(other)),
+    };
+    list.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::{
         moment::Moment,
         observed::Observed,
         retry::Policy,
-        spec::{TaskSpec, Trigger, WorkspaceMode},
+        spec::{TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
         token::Token,
     },
 };
@@ -40,6 +40,9 @@ fn task() -> Task {
         retry: Policy::default(),
         forgiven: Spend::default(),
         workspace_mode: WorkspaceMode::Worktree,
+        workspace_reuse: WorkspaceReuse::Keep,
+        not_before: None,
+        after: Vec::new(),
         created_at: Timestamp(0),
         created_steady: None,
     };
@@ -69,14 +72,15 @@ fn attempt() -> Attempt {
         account: SHELL.to_owned(),
         before: Spend::default(),
         ran: 0,
+        changes: None,
     }
 }
 
 fn workspace() -> Workspace {
-    Workspace {
-        path: "/state/worktrees/app-1/shell-42".into(),
-        branch: Some("agent/shell-42".to_owned()),
-    }
+    Workspace::at(
+        "/state/worktrees/app-1/shell-42".into(),
+        Some("agent/shell-42".to_owned()),
+    )
 }
 
 fn shell() -> Agent {

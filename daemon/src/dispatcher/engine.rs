@@ -1,29 +1,29 @@
 //! The synchronous heart of the loop: what happened goes in, what is to be
 //! done comes out, and in between it has become durable.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use tokio::sync::mpsc;
 
 mod admission;
 mod deadlines;
+mod dependencies;
+mod holding;
 mod ledger;
+mod look;
 mod reports;
 mod said;
 mod space;
 
 use self::{
     deadlines::waits,
+    dependencies::Dependents,
     ledger::{Accounts, accounts_of},
     space::Space,
 };
 use super::{
     handle::{Message, Now, Reply, Submitted},
-    overview::{AgentOverview, Overview, Phase},
+    overview::Phase,
     recovery::Recovery,
     timers::Timers,
     turn::{Act, Turn, Turned},
@@ -38,7 +38,7 @@ use crate::{
         attempt::Attempt,
         effect::Effect,
         event::{Event, What},
-        id::{Incarnation, Nonce, Revision, TaskId},
+        id::{Incarnation, Nonce, TaskId},
         limits::Limits,
         moment::Moment,
         schedule::{Capacity, Schedule},
@@ -63,6 +63,9 @@ pub(super) struct Engine {
     schedule: Schedule,
     timers: Timers,
     accounts: Accounts,
+    dependents: Dependents,
+    /// When the last turn was.
+    turned_at: Instant,
     recovery: Recovery,
     phase: Phase,
     /// Too little of it was free at the last look.
@@ -84,14 +87,17 @@ impl Engine {
         schedule.set_accounts(accounts_of(&parts.config));
         let mut tasks = HashMap::new();
         let mut timers = Timers::default();
+        let mut dependents = Dependents::default();
         for task in reader.active()? {
             schedule.update(&task, now.moment);
+            dependents.add(&task);
             // What an attempt has done meanwhile counts before its limits do.
             if task.live_attempt().is_none() {
                 timers.set(task.id, waits(&task, now.instant, now.moment));
             }
             tasks.insert(task.id, task);
         }
+        dependents.load(&tasks, reader)?;
         let live = tasks.values().filter_map(Task::live_attempt);
         let recovery = Recovery::new(live.map(|attempt| attempt.id), now.instant);
         let over = recovery.is_over();
@@ -101,6 +107,8 @@ impl Engine {
             schedule,
             timers,
             accounts: Accounts::load(reader)?,
+            dependents,
+            turned_at: now.instant,
             recovery,
             phase: if over {
                 Phase::Ready
@@ -129,9 +137,10 @@ impl Engine {
         let all = timer.into_iter().chain(recovery);
         let space = self.space.as_ref().map(|space| space.again);
         let space = space.filter(|_| self.phase == Phase::Ready);
+        let settle = self.dependents.due(self.turned_at);
         let account = self.accounts.next();
-        let all = all.chain(self.drain_until).chain(space).chain(account);
-        all.min()
+        let all = all.chain(self.drain_until).chain(space);
+        all.chain(settle).chain(account).min()
     }
 
     /// The loop is to end.
@@ -153,6 +162,7 @@ impl Engine {
             wall: now.moment.wall,
             moment: now.moment,
         };
+        self.turned_at = now.instant;
         for message in messages {
             self.take(&mut turn, message)?;
         }
@@ -160,6 +170,7 @@ impl Engine {
         while let Some((id, ends)) = self.timers.pop_due(now.instant) {
             self.time_is_up(&mut turn, id, ends)?;
         }
+        self.settle(&mut turn)?;
         self.open_accounts(&turn);
         let wants_space = self.space.is_some() || self.schedule.pick().is_some();
         if self.phase == Phase::Ready && wants_space && self.has_space(now.instant) {
@@ -215,6 +226,15 @@ impl Engine {
                 let answer = self.cancel(turn, id, by, order)?;
                 turn.reply(reply, answer);
             }
+            Message::Hold { id, by, reply } => {
+                let answer = self.hold(turn, id, by)?;
+                turn.reply(reply, answer);
+            }
+            Message::Release { id, by, reply } => {
+                let answer = self.release(turn, id, by)?;
+                turn.reply(reply, answer);
+            }
+            Message::ClockSet => self.follow_the_wall(turn),
             Message::Pause {
                 agent,
                 paused,
@@ -305,10 +325,11 @@ impl Engine {
             why: &why,
         };
         turn.batch.put(before, &mut next, &entry)?;
+        log(&next, what, &why, turn.moment);
+        self.dependents.changed(before, &next);
         if let Some(attempt) = next.attempt.as_ref().filter(|_| ended) {
             self.book(turn, &next, attempt)?;
         }
-        log(&next, what, &why, turn.moment);
         self.schedule.update(&next, turn.moment);
         self.timers
             .set(next.id, waits(&next, turn.now, turn.moment));
@@ -352,31 +373,6 @@ impl Engine {
         self.apply(turn, id, &event)?;
         Ok(())
     }
-
-    pub(super) fn overview(&self, revision: Revision) -> Overview {
-        let mut states = BTreeMap::new();
-        let mut agents: BTreeMap<String, AgentOverview> = BTreeMap::new();
-        for task in self.tasks.values() {
-            *states.entry(task.state.kind()).or_default() += 1;
-            let agent = agents.entry(task.spec.agent.clone()).or_default();
-            if task.state.is_occupied() {
-                agent.occupied += 1;
-            } else {
-                agent.queued += 1;
-            }
-        }
-        for name in self.schedule.paused_agents() {
-            agents.entry(name.clone()).or_default().paused = true;
-        }
-        Overview {
-            phase: self.phase,
-            states,
-            agents,
-            paused: self.schedule.is_paused(),
-            recovery: self.recovery.counts,
-            revision,
-        }
-    }
 }
 
 /// What the configuration allows to run at once.
@@ -416,7 +412,12 @@ fn log(task: &Task, what: What, why: &str, now: Moment) {
         | What::SessionPinned
         | What::Limited
         | What::Fault
-        | What::Declined => {
+        | What::Declined
+        | What::WorkspaceLeft
+        | What::SessionGone
+        | What::Held
+        | What::Released
+        | What::DependencyMet => {
             tracing::info!(task = %task.id, attempt, agent, state, "{}", what.as_str());
         }
     }

@@ -19,7 +19,7 @@ use crate::{
         id::{Incarnation, Revision, TaskId},
         moment::{Boot, Moment},
         spec::{Payload, TaskSpec},
-        state::Task,
+        state::{StateKind, Task},
     },
 };
 
@@ -45,6 +45,8 @@ pub struct Submission {
     pub digest: [u8; 32],
     /// If its key has an active task.
     pub on_busy: OnBusy,
+    /// Not before so many milliseconds have passed, by the clock for waiting.
+    pub delay: Option<u64>,
 }
 
 /// A finished task that is to run again.
@@ -100,6 +102,15 @@ pub enum Cancelled {
     AlreadyFinal,
 }
 
+/// A hold or a release that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// It is durable.
+    Done,
+    /// It was so already.
+    Already,
+}
+
 /// How the dispatcher is at present.
 #[derive(Debug, Clone)]
 pub(super) struct Now {
@@ -128,6 +139,17 @@ pub enum SubmitError {
     /// As many tasks wait as may.
     #[error("{0} tasks are active already")]
     QueueFull(usize),
+    /// A task that it is to wait for does not exist.
+    #[error("there is no task {0}")]
+    NoSuchTask(TaskId),
+    /// A task that would have to succeed first has ended otherwise.
+    #[error("task {task} has {}, and was to succeed first", .state.as_str())]
+    DependencyFailed {
+        /// That one.
+        task: TaskId,
+        /// How it ended.
+        state: StateKind,
+    },
     /// The task that is to run again has not ended.
     #[error("task {0} has not ended")]
     Active(TaskId),
@@ -155,6 +177,25 @@ pub enum CancelError {
     Unavailable(#[from] Unavailable),
 }
 
+/// A hold or a release that was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HoldError {
+    /// No task has this number.
+    #[error("there is no task {0}")]
+    NotFound(TaskId),
+    /// Only what waits can be held.
+    #[error("task {task} is not queued")]
+    NotQueued {
+        /// That one.
+        task: TaskId,
+        /// What it is.
+        state: StateKind,
+    },
+    /// Not now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
 /// How long the loop may take to say why it dropped a request.
 const SAID: Duration = Duration::from_secs(1);
 
@@ -170,6 +211,18 @@ pub(super) enum Message {
         order: CancelOrder,
         reply: Reply<Result<Cancelled, CancelError>>,
     },
+    Hold {
+        id: TaskId,
+        by: String,
+        reply: Reply<Result<Held, HoldError>>,
+    },
+    Release {
+        id: TaskId,
+        by: String,
+        reply: Reply<Result<Held, HoldError>>,
+    },
+    /// The wall clock was set, or the machine has slept.
+    ClockSet,
     Pause {
         agent: Option<String>,
         paused: bool,
@@ -193,6 +246,9 @@ impl fmt::Debug for Message {
             Self::Submit(..) => "Submit",
             Self::Rerun(..) => "Rerun",
             Self::Cancel { .. } => "Cancel",
+            Self::Hold { .. } => "Hold",
+            Self::Release { .. } => "Release",
+            Self::ClockSet => "ClockSet",
             Self::Pause { .. } => "Pause",
             Self::ClearQuota { .. } => "ClearQuota",
             Self::Overview(_) => "Overview",
@@ -309,6 +365,31 @@ impl Handle {
             reply,
         })
         .await?
+    }
+
+    /// Keeps a queued task from being started until it is released.
+    ///
+    /// # Errors
+    /// If there is no such task, or it is not queued.
+    pub async fn hold(&self, id: TaskId, by: String) -> Result<Held, HoldError> {
+        self.ask(|reply| Message::Hold { id, by, reply }).await?
+    }
+
+    /// Ends whatever a person or a clock keeps a queued task for.
+    ///
+    /// # Errors
+    /// If there is no such task.
+    pub async fn release(&self, id: TaskId, by: String) -> Result<Held, HoldError> {
+        self.ask(|reply| Message::Release { id, by, reply }).await?
+    }
+
+    /// Says that the wall clock was set, or that the machine has slept.
+    ///
+    /// # Errors
+    /// If the daemon is stopping.
+    pub async fn clock_set(&self) -> Result<(), Unavailable> {
+        let sent = self.messages.send(Message::ClockSet).await;
+        sent.map_err(|_| Unavailable::Stopping)
     }
 
     /// Stops or resumes dispatch of an agent, or of all. Returns whether that

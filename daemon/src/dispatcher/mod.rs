@@ -19,6 +19,7 @@
 //! incarnation reads the store anew.
 
 mod actor;
+mod close;
 mod engine;
 mod handle;
 mod life;
@@ -39,8 +40,8 @@ use tokio::{
 use self::life::{Life, Lives};
 pub use self::{
     handle::{
-        CancelError, CancelOrder, Cancelled, Handle, OnBusy, RerunOrder, ShutDown, Submission,
-        SubmitError, Submitted, Trouble, Unavailable,
+        CancelError, CancelOrder, Cancelled, Handle, Held, HoldError, OnBusy, RerunOrder, ShutDown,
+        Submission, SubmitError, Submitted, Trouble, Unavailable,
     },
     overview::{AgentOverview, Overview, Phase},
     recovery::RecoveryCounts,

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
-    dispatcher::{CancelError, StatementError, SubmitError, Unavailable},
+    dispatcher::{CancelError, HoldError, StatementError, SubmitError, Unavailable},
     store::StoreError,
     task::{budget::Budget, id::TaskId},
 };
@@ -166,8 +166,37 @@ impl From<SubmitError> for Failure {
                         "{flag} sets a larger one; --override lets it be spent once more from here"
                     ))
             }
+            SubmitError::NoSuchTask(task) => Self::not_found(task),
+            SubmitError::DependencyFailed { task, .. } => {
+                Self::new(Code::FailedPrecondition, reason::DEPENDENCY_FAILED, message)
+                    .task(task)
+                    .hint(format!(
+                        "rerun task {task} and wait for that one, or --after {task}:any"
+                    ))
+            }
             SubmitError::Active(task) => Self::active(task, "active"),
             SubmitError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<HoldError> for Failure {
+    fn from(error: HoldError) -> Self {
+        match error {
+            HoldError::NotFound(id) => Self::not_found(id),
+            HoldError::NotQueued { task, state } => {
+                let (message, hint) = if state.is_active() {
+                    let message = format!("task {task} is {} already", state.as_str());
+                    (message, format!("agentctl cancel {task} stops it"))
+                } else {
+                    let message = format!("task {task} has ended ({})", state.as_str());
+                    (message, format!("agentctl rerun {task} runs it again"))
+                };
+                Self::new(Code::FailedPrecondition, reason::TASK_NOT_QUEUED, message)
+                    .task(task)
+                    .hint(hint)
+            }
+            HoldError::Unavailable(unavailable) => unavailable.into(),
         }
     }
 }

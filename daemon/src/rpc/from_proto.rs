@@ -3,6 +3,8 @@
 mod limits;
 mod observed;
 mod runner;
+mod wait;
+mod workspace;
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +16,7 @@ use agentd_proto::{reason, v1};
 use sha2::{Digest as _, Sha256};
 use tonic::Code;
 
+use self::workspace::{workspace_mode, workspace_reuse};
 pub(super) use self::{
     observed::{observed, statement},
     runner::{Registration, beat, exited, registration, started},
@@ -28,10 +31,10 @@ use crate::{
         budget::Spend,
         id::{TaskId, Timestamp},
         limits::{MAX_LABEL, MAX_LABELS, MAX_PROMPT, MAX_REQUEST_ID, MAX_TEXT, clip},
-        spec::{Payload, TaskSpec, Trigger, WorkspaceMode},
+        spec::{Payload, TaskSpec, Trigger, WorkspaceReuse},
         state::{StateKind, Task},
     },
-    workspace,
+    workspace::locate_repo,
 };
 
 /// The agent of tasks that bring a command or name none.
@@ -65,6 +68,7 @@ pub(super) fn submission(
         None => None,
     };
     let mode = workspace_mode(request.workspace_mode, repo.as_deref())?;
+    let (not_before, delay) = wait::later(request.not_before, request.delay)?;
     let payload = Payload {
         prompt: request.prompt,
         command: request.command,
@@ -91,6 +95,9 @@ pub(super) fn submission(
         retry: retry.or(agent.retry).or(config.retry),
         forgiven: Spend::default(),
         workspace_mode: mode,
+        workspace_reuse: WorkspaceReuse::Keep,
+        not_before,
+        after: wait::after(&request.after)?,
         created_at: clock::now(),
         created_steady: None,
     };
@@ -99,6 +106,7 @@ pub(super) fn submission(
         payload,
         digest,
         on_busy: on_busy(request.on_busy)?,
+        delay,
     })
 }
 
@@ -129,6 +137,7 @@ pub(super) fn rerun(
     }
     payload_fits(agent, &prompt, &payload.command)?;
     let limits = limits::limits(request.limits.as_ref())?;
+    let (not_before, delay) = wait::later(request.not_before, request.delay)?;
     let spec = TaskSpec {
         trigger: Trigger::Rerun,
         rerun_of: Some(of.id),
@@ -138,6 +147,10 @@ pub(super) fn rerun(
         model: text("model", &request.model)?.or_else(|| of.spec.model.clone()),
         limits: limits.or(of.spec.limits),
         user,
+        workspace_reuse: workspace_reuse(request.workspace_reuse, of)?,
+        not_before,
+        // A person asks for it now.
+        after: Vec::new(),
         created_at: clock::now(),
         created_steady: None,
         ..of.spec.clone()
@@ -158,6 +171,15 @@ pub(super) fn rerun(
         hash.update(prost::Message::encode_to_vec(limits));
     }
     hash.update([u8::from(request.override_budget)]);
+    // Not if it is the default: the same request of an older client is the same.
+    if spec.workspace_reuse != WorkspaceReuse::Keep {
+        hash.update(spec.workspace_reuse.as_str());
+    }
+    // What was asked for before these existed has the same digest still.
+    if not_before.is_some() || delay.is_some() {
+        hash.update(request.not_before.to_le_bytes());
+        hash.update(request.delay.to_le_bytes());
+    }
     Ok(Submission {
         spec,
         payload: Payload {
@@ -166,6 +188,7 @@ pub(super) fn rerun(
         },
         digest: hash.finalize().into(),
         on_busy: on_busy(request.on_busy)?,
+        delay,
     })
 }
 
@@ -303,32 +326,11 @@ fn locate(path: &str, code: Code) -> Result<PathBuf, Failure> {
     if !path.is_absolute() {
         return Err(failed(format!("{}: not an absolute path", path.display())));
     }
-    let found = workspace::locate_repo(path).map_err(|error| failed(error.to_string()))?;
+    let found = locate_repo(path).map_err(|error| failed(error.to_string()))?;
     if found.to_str().is_none() {
         return Err(failed(format!("{}: not UTF-8", found.display())));
     }
     Ok(found)
-}
-
-/// With a repository the default is a worktree; "none" makes no workspace and
-/// so runs in the repository itself.
-fn workspace_mode(given: i32, repo: Option<&Path>) -> Result<WorkspaceMode, Failure> {
-    let given = v1::WorkspaceMode::try_from(given)
-        .map_err(|_| Failure::field("workspace_mode", "unknown workspace mode"))?;
-    match (given, repo) {
-        (v1::WorkspaceMode::Unspecified | v1::WorkspaceMode::Worktree, Some(_)) => {
-            Ok(WorkspaceMode::Worktree)
-        }
-        (v1::WorkspaceMode::InPlace | v1::WorkspaceMode::None, Some(_)) => {
-            Ok(WorkspaceMode::InPlace)
-        }
-        (v1::WorkspaceMode::Unspecified | v1::WorkspaceMode::None, None) => Ok(WorkspaceMode::None),
-        (v1::WorkspaceMode::Worktree | v1::WorkspaceMode::InPlace, None) => Err(Failure::field(
-            "repo",
-            "this workspace mode needs a repository",
-        )
-        .hint("name one with --repo")),
-    }
 }
 
 fn on_busy(given: i32) -> Result<OnBusy, Failure> {
@@ -357,6 +359,16 @@ fn made_title(payload: &Payload, agent: &config::Agent) -> String {
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
     clip(&title, MADE_TITLE)
+}
+
+/// Where the next page begins.
+pub(super) fn page_token(token: &str) -> Result<Option<TaskId>, Failure> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let id = token.parse().ok().and_then(TaskId::new);
+    id.map(Some)
+        .ok_or_else(|| Failure::field("page_token", "not from an earlier answer"))
 }
 
 pub(super) fn task_id(id: u64) -> Result<TaskId, Failure> {

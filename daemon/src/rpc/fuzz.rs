@@ -6,7 +6,7 @@ use agentd_proto::v1;
 use prost::Message as _;
 use tonic::Status;
 
-use super::{control::page_token, error::Failure, from_proto, to_proto};
+use super::{error::Failure, from_proto, from_proto::page_token, to_proto};
 use crate::{
     config::Config,
     dispatcher::Submission,

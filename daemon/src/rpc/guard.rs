@@ -25,7 +25,7 @@ use super::{
 use crate::dispatcher::Handle;
 
 /// The calls that change nothing.
-const READS: [&str; 10] = [
+const READS: [&str; 12] = [
     "Get",
     "Explain",
     "List",
@@ -36,6 +36,8 @@ const READS: [&str; 10] = [
     "Status",
     "Quota",
     "Usage",
+    "WorkspaceList",
+    "WorkspaceDiff",
 ];
 
 /// The calls by which an agent changes what is its own; each asks for the
@@ -130,6 +132,10 @@ mod tests {
             "QuotaClear",
             "Recover",
             "Shutdown",
+            "WorkspaceRestore",
+            "WorkspaceRemove",
+            "Hold",
+            "Release",
         ];
         let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
         let services = set.file.iter().flat_map(|file| &file.service);

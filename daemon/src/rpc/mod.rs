@@ -24,6 +24,7 @@ mod until;
 mod usage;
 mod wait;
 mod watch;
+mod workspace;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -45,6 +46,7 @@ use self::{
     to_proto::ShownHold,
 };
 use crate::{
+    config::Config,
     dispatcher::{Handle, Phase, Trouble},
     spool::StateDir,
     store::{Reader, Store, StoreError},
@@ -93,6 +95,23 @@ impl Shared {
             task.map(|task| shown(reader, task, &around)).transpose()
         });
         found.await?.ok_or_else(|| Failure::not_found(id))
+    }
+
+    /// Runs something that asks the file system or git.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Config) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let config = self.dispatcher.config();
+        let acting = tokio::task::spawn_blocking(move || act(&config));
+        acting.await.unwrap_or_else(|error| {
+            let message = error.to_string();
+            Err(Failure::new(
+                tonic::Code::Internal,
+                agentd_proto::reason::STORE_UNAVAILABLE,
+                message,
+            ))
+        })
     }
 
     /// Reads from a snapshot, off the async threads.

@@ -7,13 +7,14 @@ use crate::{
     store::JournalEntry,
     supervisor::{ToRunner, Vitals},
     task::{
-        attempt::{Attempt, Exit, Status},
+        attempt::{Attempt, Changes, Exit, Status},
         budget::Spend,
+        dependency::{After, Condition},
         id::{TaskId, Timestamp},
         limits::Limits,
         reason::Reasons,
         retry::Policy,
-        spec::{Payload, Trigger, WorkspaceMode},
+        spec::{Payload, Trigger, WorkspaceMode, WorkspaceReuse},
         state::{State, StateKind, Task},
         usage::Usage,
     },
@@ -44,11 +45,17 @@ pub(super) enum ShownHold {
         /// When that is over.
         until: Timestamp,
     },
+    /// A person holds it.
+    Held(String),
+    /// It was submitted for later.
+    Scheduled(Timestamp),
+    /// It waits for this task, and for so many others.
+    Dependency(TaskId, u32),
 }
 
 impl From<ShownHold> for v1::Hold {
     fn from(hold: ShownHold) -> Self {
-        let mut of_account = String::new();
+        let mut shown = Self::default();
         let (kind, until, task) = match hold {
             ShownHold::None => ("none", 0, 0),
             ShownHold::Backoff(until) => ("backoff", until.0, 0),
@@ -58,15 +65,24 @@ impl From<ShownHold> for v1::Hold {
             ShownHold::DiskFull => ("disk_full", 0, 0),
             ShownHold::KeyBusy(task) => ("key_busy", 0, task.get()),
             ShownHold::Quota { account, until } => {
-                of_account = account;
+                shown.account = account;
                 ("quota", until.0, 0)
+            }
+            ShownHold::Held(by) => {
+                shown.by = by;
+                ("held", 0, 0)
+            }
+            ShownHold::Scheduled(until) => ("scheduled", until.0, 0),
+            ShownHold::Dependency(task, others) => {
+                shown.others = others;
+                ("dependency", 0, task.get())
             }
         };
         Self {
             kind: kind.to_owned(),
             until,
             task,
-            account: of_account,
+            ..shown
         }
     }
 }
@@ -99,6 +115,14 @@ fn workspace_mode(mode: WorkspaceMode) -> v1::WorkspaceMode {
         WorkspaceMode::Worktree => v1::WorkspaceMode::Worktree,
         WorkspaceMode::InPlace => v1::WorkspaceMode::InPlace,
         WorkspaceMode::None => v1::WorkspaceMode::None,
+    }
+}
+
+fn workspace_reuse(reuse: WorkspaceReuse) -> v1::WorkspaceReuse {
+    match reuse {
+        WorkspaceReuse::Keep => v1::WorkspaceReuse::Keep,
+        WorkspaceReuse::Reset => v1::WorkspaceReuse::Reset,
+        WorkspaceReuse::Fresh => v1::WorkspaceReuse::Fresh,
     }
 }
 
@@ -198,6 +222,21 @@ pub(super) fn task(task: &Task, hold: ShownHold) -> v1::Task {
         retry: (spec.retry != Policy::default()).then(|| policy(spec.retry)),
         spent: None,
         forgiven: (spec.forgiven != Spend::default()).then(|| spend(spec.forgiven)),
+        workspace_reuse: workspace_reuse(spec.workspace_reuse).into(),
+        not_before: time(spec.not_before.map(|at| at.wall)),
+        after: spec.after.iter().map(after).collect(),
+        waits_for: task.waits_for.iter().map(after).collect(),
+    }
+}
+
+fn after(after: &After) -> v1::After {
+    let condition = match after.condition {
+        Condition::Success => v1::after::Condition::Unspecified,
+        Condition::End => v1::after::Condition::Any,
+    };
+    v1::After {
+        task: after.task.get(),
+        condition: condition.into(),
     }
 }
 
@@ -244,6 +283,24 @@ pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
         progress: text(known.progress.as_ref()),
         account: attempt.account.clone(),
         spent_before: (attempt.before != Spend::default()).then(|| spend(attempt.before)),
+        changes: attempt
+            .changes
+            .as_ref()
+            .map(|left| changes(left, attempt.changed_nothing())),
+        head_before: text(workspace.and_then(|w| w.head.as_ref())),
+    }
+}
+fn changes(changes: &Changes, none: bool) -> v1::Changes {
+    v1::Changes {
+        head: text(changes.head.as_ref()),
+        commits: changes.commits,
+        files: changes.files,
+        uncommitted: changes.uncommitted,
+        unpushed: changes.unpushed,
+        conflicts: changes.conflicts,
+        recorded: text(changes.recorded.as_ref()),
+        left_out: changes.left_out.clone(),
+        none,
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     moment::Moment,
     reason::{FailureReason, Outcome, Verdict},
     retry::Policy,
-    spec::{AgentType, TaskSpec, Trigger, WorkspaceMode},
+    spec::{AgentType, TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
     state::Task,
 };
 
@@ -38,6 +38,9 @@ pub(crate) fn spec(agent: &str) -> TaskSpec {
         retry: Policy::default(),
         forgiven: Spend::default(),
         workspace_mode: WorkspaceMode::None,
+        workspace_reuse: WorkspaceReuse::Keep,
+        not_before: None,
+        after: Vec::new(),
         created_at: Timestamp(1_000),
         created_steady: None,
     }
@@ -144,8 +147,5 @@ pub(crate) fn cancel(forced: bool) -> Event {
 }
 
 pub(crate) fn workspace() -> Workspace {
-    Workspace {
-        path: "/w".into(),
-        branch: Some("agent/7".to_owned()),
-    }
+    Workspace::at("/w".into(), Some("agent/7".to_owned()))
 }

@@ -5,7 +5,7 @@ use agentd::task::{
     id::Timestamp,
     limits::Limits,
     retry::Policy,
-    spec::{AgentType, TaskSpec, Trigger, WorkspaceMode},
+    spec::{AgentType, TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
 };
 
 use crate::{fault::Fault, rules::Reached, world::Budget};
@@ -26,6 +26,8 @@ pub(crate) struct Setup {
     pub(crate) endless: bool,
     /// Agents leave children behind.
     pub(crate) children: bool,
+    /// Agents are to resume sessions that they do not know.
+    pub(crate) stale: bool,
     /// How agents end by themselves.
     pub(crate) codes: &'static [i32],
     pub(crate) budget: Budget,
@@ -45,6 +47,7 @@ impl Setup {
             attempts: 2,
             endless: false,
             children: false,
+            stale: false,
             codes: &[0],
             budget: Budget {
                 crashes: 0,
@@ -85,6 +88,9 @@ impl Setup {
                 ..Limits::default()
             },
             workspace_mode: WorkspaceMode::None,
+            workspace_reuse: WorkspaceReuse::Keep,
+            not_before: None,
+            after: Vec::new(),
             created_at: Timestamp(1),
             created_steady: None,
         }

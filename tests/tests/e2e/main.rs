@@ -2,15 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod after;
 mod authority;
 mod bad_input;
 mod budget;
 mod cancel;
 mod explain;
 mod faults;
+mod hold;
 mod hostile;
 mod interface;
 mod issue;
+mod kept;
 mod limits;
 mod list;
 mod output;

@@ -40,7 +40,11 @@ pub(in crate::rpc) fn statement(request: v1::ReportRequest) -> Result<Statement,
     Ok(Statement {
         attempt,
         token,
-        observed,
+        observed: Observed {
+            // That is the runner's to say.
+            session_gone: None,
+            ..observed
+        },
     })
 }
 

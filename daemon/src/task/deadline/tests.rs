@@ -58,6 +58,7 @@ fn with_attempt(state: State) -> Task {
         account: "shell".to_owned(),
         before: Spend::default(),
         ran: 0,
+        changes: None,
     });
     task
 }

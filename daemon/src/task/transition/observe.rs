@@ -85,6 +85,11 @@ fn entry(before: &Observed, after: &Observed) -> (What, String) {
     {
         return (What::Fault, format!("{}: {}", fault.reason, fault.message));
     }
+    if let Some(session) = &after.session_gone
+        && before.session_gone != after.session_gone
+    {
+        return (What::SessionGone, session.clone());
+    }
     if let Some(session) = &after.session
         && before.session != after.session
     {
@@ -99,12 +104,13 @@ fn entry(before: &Observed, after: &Observed) -> (What, String) {
 mod tests {
     use super::*;
     use crate::task::{
+        attempt::ProcessIdentity,
         event::{Event, Stage},
         id::Timestamp,
         moment::Moment,
         observed::{Fault, Limited},
         reason::FailureReason,
-        testing::{NONCE, claim, named, registered, task},
+        testing::{self, NONCE, claim, named, process, registered, started, task},
         transition::{Context, decide},
     };
 
@@ -189,6 +195,53 @@ mod tests {
         let known = task.live_attempt().unwrap().known();
         assert_eq!(known.progress.as_deref(), Some("stuck"));
         assert_eq!(known.session.as_deref(), Some("s"));
+    }
+
+    #[test]
+    fn an_agent_that_follows_in_its_attempt_is_the_one_that_is_known() {
+        let me = named(1, 1, NONCE);
+        let change = |task: &Task, event: &Event| match decide(task, event, CONTEXT) {
+            Decision::Apply(change) => Some(change.next),
+            Decision::Ignore(_) | Decision::Repeat(_) => None,
+        };
+        let task = change(&running(), &started(me)).unwrap();
+        let agent = ProcessIdentity {
+            start_ticks: process(8).start_ticks + 1,
+            ..process(9)
+        };
+        let at = Moment::of_wall(Timestamp(3_000));
+        let second = agent.clone();
+        let by_its_start = Event::Started {
+            attempt: me,
+            agent: second.clone(),
+            at,
+        };
+        let by_its_runner = registered(me, Stage::Running { agent: second, at });
+        for event in [by_its_start, by_its_runner] {
+            let task = change(&task, &event).unwrap();
+            let attempt = task.live_attempt().unwrap();
+            assert_eq!(attempt.agent.as_ref(), Some(&agent));
+            let at = attempt.started_at.map(|at| at.wall);
+            assert_eq!(at, Some(Timestamp(2_000)), "that of the first");
+            // What comes late speaks of the first one.
+            for old in [event, started(me), registered(me, testing::running())] {
+                assert_eq!(change(&task, &old), None, "{old:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fresh_start_is_told_before_its_session() {
+        let mut task = running();
+        let afresh = Observed {
+            session_gone: Some("old".to_owned()),
+            session: Some("new".to_owned()),
+            ..Observed::default()
+        };
+        let told = (What::SessionGone, "old".to_owned());
+        assert_eq!(say(&mut task, afresh, Teller::Runner), Ok(told));
+        let attempt = task.live_attempt().unwrap();
+        assert_eq!(attempt.known().session.as_deref(), Some("new"));
     }
 
     #[test]
