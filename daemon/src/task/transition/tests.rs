@@ -471,7 +471,7 @@ fn applied(task: &Task, event: &Event) -> (Task, What, String) {
             assert_eq!(change.effect, None);
             (change.next, change.what, change.why)
         }
-        other => panic!("{other:?}"),
+        other @ (Decision::Repeat(_) | Decision::Ignore(_)) => panic!("{other:?}"),
     }
 }
 
