@@ -183,6 +183,23 @@ impl Client {
         self.ask(q, async |mut c, q| c.status(q).await).await
     }
 
+    pub(crate) async fn quota(&self) -> Result<v1::QuotaResponse, Error> {
+        let q = v1::QuotaRequest {};
+        self.ask(q, async |mut c, q| c.quota(q).await).await
+    }
+
+    pub(crate) async fn quota_clear(
+        &self,
+        account: String,
+    ) -> Result<v1::QuotaClearResponse, Error> {
+        let q = v1::QuotaClearRequest { account };
+        self.ask(q, async |mut c, q| c.quota_clear(q).await).await
+    }
+
+    pub(crate) async fn usage(&self, q: v1::UsageRequest) -> Result<v1::UsageResponse, Error> {
+        self.ask(q, async |mut c, q| c.usage(q).await).await
+    }
+
     pub(crate) async fn recover(&self) -> Result<v1::RecoverResponse, Error> {
         let q = v1::RecoverRequest {};
         self.ask(q, async |mut c, q| c.recover(q).await).await

@@ -89,13 +89,14 @@ impl Kind {
     /// By the daemon's stable reason; `None` if only the gRPC code tells.
     fn of_reason(reason: &str) -> Option<Self> {
         Some(match reason {
-            reason::TASK_NOT_FOUND => Self::NotFound,
+            reason::TASK_NOT_FOUND | reason::ACCOUNT_UNKNOWN => Self::NotFound,
             reason::TASK_ACTIVE
             | reason::TASK_SUCCEEDED
             | reason::ISSUE_UNKNOWN
             | reason::KEY_BUSY
             | reason::REQUEST_ID_REUSED
             | reason::QUEUE_FULL
+            | reason::BUDGET_EXCEEDED
             | reason::WORKSPACE_FAILED
             | reason::WORKSPACE_STAYS
             | reason::ATTEMPT_ENDED => Self::Conflict,
@@ -337,6 +338,8 @@ fn own_hint(why: &str, task: Option<&str>) -> Option<String> {
             format!("--queue waits for {other}, --replace cancels it first")
         }
         reason::AGENT_UNKNOWN => "agentctl status lists the agents".to_owned(),
+        reason::BUDGET_EXCEEDED => "--override lets it be spent once more".to_owned(),
+        reason::ACCOUNT_UNKNOWN => "agentctl quota lists the accounts".to_owned(),
         reason::ISSUE_CLOSED => "reopen the issue first".to_owned(),
         reason::NOT_PERMITTED => "only the daemon's own user may do this".to_owned(),
         _ => return None,

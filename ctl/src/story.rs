@@ -14,7 +14,10 @@ use serde::Serialize;
 
 pub(crate) use self::next::next;
 use crate::{
-    output::page::{after_text, limits_text},
+    output::{
+        limits::{limits_text, retry_text, spend_text},
+        page::after_text,
+    },
     view::{state_word, trigger_word},
     when::{between, human},
 };
@@ -58,8 +61,9 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
             "submitted" => {
                 since = event.at;
                 say(submitted(told));
-                // What could not be made sure of.
-                if let Some((_, note)) = event.why.split_once("; ") {
+                // "rerun of task 7" is said already; not what could not be made
+                // sure of, nor that a budget was overridden.
+                for note in event.why.split("; ").skip(1) {
                     say(note.to_owned());
                 }
             }
@@ -188,6 +192,16 @@ fn claimed(told: &v1::ExplainResponse, event: &v1::Event, waited: Option<Duratio
     let limits = limits_text(told.limits.as_ref());
     if event.attempt == 1 && !limits.is_empty() {
         lines.push(format!("is held to: {limits}"));
+    }
+    let policy = told.task.as_ref().and_then(|task| task.retry.as_ref());
+    let policy = retry_text(policy);
+    if event.attempt == 1 && !policy.is_empty() {
+        lines.push(format!("is tried again otherwise than usual: {policy}"));
+    }
+    let spent = attempt(told, event.attempt).and_then(|a| a.spent_before.as_ref());
+    if let Some(spent) = spent {
+        let spent = spend_text(spent);
+        lines.push(format!("of its budgets were spent before: {spent}"));
     }
     let again =
         both.filter(|(now, before)| !now.workspace.is_empty() && now.workspace == before.workspace);

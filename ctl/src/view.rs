@@ -4,6 +4,7 @@
 //! "not yet"), durations milliseconds, and what is not set is `null`.
 
 mod changes;
+mod spending;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,6 +12,7 @@ use agentd_proto::v1::{self, State};
 use serde::Serialize;
 
 use self::changes::ChangesView;
+use self::spending::{RetryView, SpendView};
 use crate::when::{between, rfc3339};
 
 /// The states that `--failed` means.
@@ -142,6 +144,11 @@ pub(crate) struct TaskView {
     /// What a rerun did with what was in its worktree.
     workspace_reuse: Option<&'static str>,
     limits: LimitsView,
+    retry: RetryView,
+    /// Of the task and its reruns; `null` in lists.
+    lineage_spent: Option<SpendView>,
+    /// What of that does not count: a budget was overridden.
+    budget_forgiven: Option<SpendView>,
     not_before: Option<String>,
     /// The tasks that had to end first, and those that have not yet.
     after: Vec<AfterView>,
@@ -160,6 +167,7 @@ struct HoldView {
     kind: String,
     until: Option<String>,
     task: Option<u64>,
+    account: Option<String>,
     /// How many other tasks have to end as well.
     others: Option<u32>,
     by: Option<String>,
@@ -186,6 +194,12 @@ struct LimitsView {
     pids: Option<u32>,
     /// Thousandths of one CPU.
     cpu_thousandths: Option<u32>,
+    /// Of the task and its reruns together, as the three below; millionths of
+    /// a US dollar.
+    max_cost_micro_usd: Option<u64>,
+    max_tokens: Option<u64>,
+    max_wall_time_ms: Option<u64>,
+    max_lineage_attempts: Option<u32>,
 }
 
 /// A task with all that only `show` asks for.
@@ -217,6 +231,7 @@ pub(crate) struct AttemptView {
     changes: Option<ChangesView>,
     runner_pid: Option<u32>,
     agent_pid: Option<u32>,
+    account: Option<String>,
     claimed_at: Option<String>,
     started_at: Option<String>,
     ended_at: Option<String>,
@@ -315,6 +330,9 @@ impl From<v1::Task> for TaskView {
             lineage: nonzero(task.lineage),
             request_id: text(task.request_id),
             limits: LimitsView::from(task.limits.unwrap_or_default()),
+            retry: RetryView::from(task.retry.unwrap_or_default()),
+            lineage_spent: task.spent.map(SpendView::from),
+            budget_forgiven: task.forgiven.map(SpendView::from),
             not_before: rfc3339(task.not_before),
             after: task.after.into_iter().map(AfterView::from).collect(),
             waits_for: task.waits_for.into_iter().map(AfterView::from).collect(),
@@ -347,6 +365,7 @@ impl From<v1::Hold> for HoldView {
             kind: hold.kind,
             until: rfc3339(hold.until),
             task: nonzero(hold.task),
+            account: text(hold.account),
             others: nonzero(hold.others),
             by: text(hold.by),
         }
@@ -374,6 +393,10 @@ impl From<v1::Limits> for LimitsView {
             memory_bytes: limits.memory.and_then(nonzero),
             pids: limits.pids.and_then(nonzero),
             cpu_thousandths: limits.cpu.and_then(nonzero),
+            max_cost_micro_usd: limits.max_cost,
+            max_tokens: limits.max_tokens,
+            max_wall_time_ms: limits.max_wall,
+            max_lineage_attempts: limits.max_lineage_attempts,
         }
     }
 }
@@ -395,6 +418,7 @@ impl From<v1::Attempt> for AttemptView {
             changes: attempt.changes.map(ChangesView::from),
             runner_pid: nonzero(attempt.runner_pid),
             agent_pid: nonzero(attempt.agent_pid),
+            account: text(attempt.account),
             claimed_at: rfc3339(attempt.claimed_at),
             started_at: rfc3339(attempt.started_at),
             ended_at: rfc3339(attempt.ended_at),

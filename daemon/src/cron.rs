@@ -15,6 +15,7 @@ use crate::{
     dispatcher::{Firing, FiringError, Handle, OnBusy, Submission, Unavailable},
     request,
     task::{
+        budget::Spend,
         id::Timestamp,
         spec::{TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
         timetable::Fired,
@@ -175,6 +176,7 @@ fn submission(config: &Config, schedule: &Schedule) -> Result<Submission, reques
         limits: agent.limits.or(config.limits),
         retry: agent.retry.or(config.retry),
         workspace_reuse: WorkspaceReuse::Keep,
+        forgiven: Spend::default(),
         not_before: None,
         after: Vec::new(),
         created_at: clock::now(),

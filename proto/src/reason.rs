@@ -40,6 +40,10 @@ pub const ATTEMPT_ENDED: &str = "ATTEMPT_ENDED";
 pub const INVALID_FIELD: &str = "INVALID_FIELD";
 /// `PERMISSION_DENIED`: the peer's uid may not do this.
 pub const NOT_PERMITTED: &str = "NOT_PERMITTED";
+/// `FAILED_PRECONDITION`: the task and its reruns have used up a budget.
+pub const BUDGET_EXCEEDED: &str = "BUDGET_EXCEEDED";
+/// `NOT_FOUND`: no agent works on this account.
+pub const ACCOUNT_UNKNOWN: &str = "ACCOUNT_UNKNOWN";
 /// `FAILED_PRECONDITION`: git or the disk refused, or nothing is recorded.
 pub const WORKSPACE_FAILED: &str = "WORKSPACE_FAILED";
 /// `FAILED_PRECONDITION`: the worktree is needed, or something in it is.

@@ -1,6 +1,7 @@
 //! One file a command: its arguments, whose doc comments are the help, and
 //! what it does with them. A command gives the exit code.
 
+pub(crate) mod budget;
 pub(crate) mod bulk;
 pub(crate) mod explain;
 pub(crate) mod filter;
@@ -9,10 +10,12 @@ pub(crate) mod later;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod pause;
+pub(crate) mod quota;
 pub(crate) mod recover;
 pub(crate) mod report;
 pub(crate) mod rerun;
 pub(crate) mod resources;
+pub(crate) mod retry;
 pub(crate) mod run;
 pub(crate) mod schedules;
 pub(crate) mod show;
@@ -21,6 +24,7 @@ pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod submit;
 pub(crate) mod task;
+pub(crate) mod usage;
 pub(crate) mod version;
 pub(crate) mod wait;
 pub(crate) mod watch;

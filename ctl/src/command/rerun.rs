@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Tally,
+    budget::BudgetArgs,
     bulk::BulkArgs,
     filter::{FilterArgs, UnsuccessfulArgs},
     given,
@@ -60,6 +61,14 @@ pub(crate) struct Rerun {
     busy: BusyArgs,
 
     #[command(flatten)]
+    budget: BudgetArgs,
+
+    /// What the task and its reruns have spent by now does not count any more:
+    /// they may spend their budgets once more. It is recorded who said so.
+    #[arg(long = "override")]
+    override_budget: bool,
+
+    #[command(flatten)]
     later: LaterArgs,
 
     #[command(flatten, next_help_heading = "Instead of ids")]
@@ -101,6 +110,8 @@ impl Rerun {
             delay,
             force: self.force,
             on_busy: self.busy.on_busy().into(),
+            limits: Some(self.budget.limits()).filter(|limits| *limits != v1::Limits::default()),
+            override_budget: self.override_budget,
             workspace_reuse: self
                 .workspace
                 .map_or(v1::WorkspaceReuse::Unspecified, Into::into)

@@ -2,8 +2,10 @@
 
 use agentd_proto::v1;
 use clap::Args;
+use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
+use super::quota::{AccountView, until};
 use crate::{
     cli::Context,
     error::{EXIT_OK, Error},
@@ -48,6 +50,8 @@ fn show(out: &mut Output, status: &v1::StatusResponse) -> Result<(), Error> {
     page.time("started", status.started_at);
     page.field("tasks", &counts(status));
     page.field("slots", &status.slots.to_string());
+    let zone = out.zone();
+    page.field("quota", &quota_text(&status.parked, out.now, &zone));
     if let Some(recovery) = &status.recovery {
         page.field("recovery", &recovery_text(recovery));
     }
@@ -67,6 +71,19 @@ fn counts(status: &v1::StatusResponse) -> String {
         "{} queued, {} starting, {} running, {} stopping",
         status.queued, status.starting, status.running, status.stopping
     )
+}
+
+/// `1 account waits: team-a until 2026-03-01 12:00:35 (in 5m)`.
+fn quota_text(parked: &[v1::Account], now: Timestamp, zone: &TimeZone) -> String {
+    let names: Vec<String> = parked
+        .iter()
+        .map(|account| format!("{} until {}", account.name, until(account, now, zone)))
+        .collect();
+    match names.len() {
+        0 => String::new(),
+        1 => format!("1 account waits: {}", names.join("")),
+        count => format!("{count} accounts wait: {}", names.join(", ")),
+    }
 }
 
 fn recovery_text(recovery: &v1::Recovery) -> String {
@@ -149,6 +166,7 @@ struct View {
     store_bytes: u64,
     revision: u64,
     trouble: Option<String>,
+    parked_accounts: Vec<AccountView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -195,6 +213,7 @@ impl From<v1::StatusResponse> for View {
             store_bytes: status.store_bytes,
             revision: status.revision,
             trouble: (!status.trouble.is_empty()).then_some(status.trouble),
+            parked_accounts: status.parked.into_iter().map(AccountView::from).collect(),
         }
     }
 }

@@ -12,10 +12,12 @@ use clap::{Args, ValueEnum};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
+    budget::BudgetArgs,
     given,
     later::{LaterArgs, parse_after},
     random_request_id,
     resources::ResourceArgs,
+    retry::RetryArgs,
 };
 use crate::{
     error::{Error, Kind},
@@ -105,6 +107,12 @@ pub(crate) struct TaskArgs {
     /// How many attempts may be made in all.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
+
+    #[command(flatten)]
+    retry: RetryArgs,
+
+    #[command(flatten)]
+    budget: BudgetArgs,
 
     #[command(flatten)]
     resources: ResourceArgs,
@@ -221,7 +229,9 @@ impl TaskArgs {
                 memory: self.resources.memory,
                 pids: self.resources.pids,
                 cpu: self.resources.cpu,
+                ..self.budget.limits()
             }),
+            retry: self.retry.policy(),
             workspace_mode: mode.into(),
             on_busy: self.busy.on_busy().into(),
             not_before,

@@ -37,6 +37,10 @@ pub(crate) const SCHEDULES: &str = "agentctl.schedules/v1";
 pub(crate) const STATUS: &str = "agentctl.status/v1";
 /// What became of running many tasks again.
 pub(crate) const RERUNS: &str = "agentctl.reruns/v1";
+/// Accounts, and which of them wait.
+pub(crate) const QUOTA: &str = "agentctl.quota/v1";
+/// What attempts have used.
+pub(crate) const USAGE: &str = "agentctl.usage/v1";
 /// The worktrees there are.
 pub(crate) const WORKSPACES: &str = "agentctl.workspaces/v1";
 /// The versions.

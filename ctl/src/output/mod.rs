@@ -3,6 +3,7 @@
 //! that ends the program quietly; what cannot be said on stderr is not said.
 
 pub(crate) mod json;
+pub(crate) mod limits;
 pub(crate) mod page;
 pub(crate) mod style;
 pub(crate) mod table;

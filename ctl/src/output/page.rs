@@ -8,6 +8,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use nix::sys::signal::Signal;
 
 use super::{
+    limits::{limits_text, retry_text, spend_text},
     style::{DIM, HEAD, of_state, paint},
     table::one_line,
     tasks::hold_text,
@@ -148,6 +149,12 @@ impl Page {
             self.field("priority", &task.priority.to_string());
         }
         self.field("limits", &limits_text(task.limits.as_ref()));
+        self.field("retries", &retry_text(task.retry.as_ref()));
+        let spent = task.spent.filter(|spent| *spent != v1::Spend::default());
+        let spent = spent.as_ref().map(spend_text).unwrap_or_default();
+        let forgiven = task.forgiven.as_ref().map(spend_text);
+        let forgiven = forgiven.map(|text| format!("; budget overridden, not counted: {text}"));
+        self.field("spent", &format!("{spent}{}", forgiven.unwrap_or_default()));
         self.time("created", task.created_at);
         self.time("finished", task.finished_at);
     }
@@ -249,43 +256,6 @@ impl Page {
             self.field("idle for", &time(vitals.idle));
         }
     }
-}
-
-/// Limits in words, those that are set.
-pub(crate) fn limits_text(limits: Option<&v1::Limits>) -> String {
-    let Some(limits) = limits else {
-        return String::new();
-    };
-    let time = |name: &str, millis: Option<u64>| {
-        millis
-            .filter(|&millis| millis != 0)
-            .map(|millis| format!("{name} {}", human(std::time::Duration::from_millis(millis))))
-    };
-    let idle = match limits.idle_timeout {
-        Some(0) => Some("idle off".to_owned()),
-        millis => time("idle", millis),
-    };
-    let attempts = limits
-        .max_attempts
-        .filter(|&most| most != 0)
-        .map(|most| format!("max attempts {most}"));
-    [
-        time("start timeout", limits.start_timeout),
-        time("timeout", limits.timeout),
-        time("kill grace", limits.kill_grace),
-        time("queue", limits.queue_ttl),
-        idle,
-        attempts,
-        limits.memory.map(|size| format!("memory {}", bytes(size))),
-        limits.pids.map(|most| format!("pids {most}")),
-        limits
-            .cpu
-            .map(|part| format!("cpu {}", f64::from(part) / 1000.0)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect::<Vec<_>>()
-    .join(", ")
 }
 
 /// `code 3`, `signal 9 (SIGKILL)`.

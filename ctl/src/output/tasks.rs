@@ -273,12 +273,16 @@ pub(crate) fn hold_text(hold: &v1::Hold, now: Timestamp) -> String {
     if hold.task != 0 && hold.others != 0 {
         return format!("{kind} {} and {} more", hold.task, hold.others);
     }
+    let kind = match hold.account.as_str() {
+        "" => kind.to_owned(),
+        account => format!("{kind} {account}"),
+    };
     if hold.task != 0 {
         return format!("{kind} {}", hold.task);
     }
     match between(now.as_millisecond(), hold.until) {
         Some(left) if !left.is_zero() => format!("{kind} {}", short(left)),
-        Some(_) | None => kind.to_owned(),
+        Some(_) | None => kind,
     }
 }
 

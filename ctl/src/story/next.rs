@@ -45,6 +45,13 @@ pub(crate) fn next(told: &v1::ExplainResponse, now: Timestamp, zone: &TimeZone) 
                     clock.at(at)
                 ));
             }
+            if let Some(at) = wait(told, "budget") {
+                lines.push(format!(
+                    "is stopped {}: then it and those that it runs again have run for as \
+                     long as they may (max_wall_time)",
+                    clock.at(at)
+                ));
+            }
             let idle = told.limits.as_ref().and_then(|limits| limits.idle_timeout);
             if let Some(idle) = idle.filter(|&idle| idle != 0) {
                 lines.push(format!(
@@ -69,6 +76,12 @@ pub(crate) fn next(told: &v1::ExplainResponse, now: Timestamp, zone: &TimeZone) 
         }
         State::Succeeded => lines.push(format!(
             "nothing more happens; agentctl rerun {} --force runs it again",
+            task.id
+        )),
+        State::Failed if task.failure_reason == "budget_exceeded" => lines.push(format!(
+            "nothing more happens by itself; agentctl rerun {} takes a larger budget \
+             (--max-cost-usd, --max-tokens, --max-wall-time, --max-lineage-attempts), or \
+             --override to spend it once more",
             task.id
         )),
         State::Failed | State::Cancelled | State::Interrupted | State::Aborted => {
@@ -179,6 +192,12 @@ fn held(told: &v1::ExplainResponse, task: &v1::Task, clock: Clock<'_>) -> String
                 bytes(missing)
             )
         }
+        "quota" => format!(
+            "account {0} has met the limit of its provider: it waits until {1}, then goes on \
+             by itself; agentctl quota clear {0} lets it go on now",
+            hold.account,
+            clock.at(hold.until).trim_start_matches("at ")
+        ),
         "" | "none" => match told.phase.as_str() {
             "stopping" => "the daemon ends: it runs after the next start".to_owned(),
             _ => unusual(told).unwrap_or_else(|| {

@@ -1,5 +1,7 @@
 //! The stories that there are today, as a person reads them.
 
+mod spending;
+
 use agentd_proto::v1::{self, State};
 use jiff::{Timestamp, tz::TimeZone};
 

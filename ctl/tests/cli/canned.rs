@@ -390,6 +390,21 @@ impl Control for Canned {
         }))
     }
 
+    async fn quota(&self, _: Request<v1::QuotaRequest>) -> Reply<v1::QuotaResponse> {
+        not_here()
+    }
+
+    async fn quota_clear(
+        &self,
+        _: Request<v1::QuotaClearRequest>,
+    ) -> Reply<v1::QuotaClearResponse> {
+        not_here()
+    }
+
+    async fn usage(&self, _: Request<v1::UsageRequest>) -> Reply<v1::UsageResponse> {
+        not_here()
+    }
+
     async fn recover(&self, _: Request<v1::RecoverRequest>) -> Reply<v1::RecoverResponse> {
         not_here()
     }

@@ -10,6 +10,7 @@ use crate::{
     config::{Config, SHELL},
     task::{
         attempt::Phase,
+        budget::Spend,
         id::{AttemptId, Incarnation, Nonce, TaskId, Timestamp},
         limits::Limits,
         moment::Moment,
@@ -37,6 +38,7 @@ fn task() -> Task {
         priority: 0,
         limits: Limits::default(),
         retry: Policy::default(),
+        forgiven: Spend::default(),
         workspace_mode: WorkspaceMode::Worktree,
         workspace_reuse: WorkspaceReuse::Keep,
         not_before: None,
@@ -67,6 +69,9 @@ fn attempt() -> Attempt {
         news: 0,
         exit: None,
         ending: None,
+        account: SHELL.to_owned(),
+        before: Spend::default(),
+        ran: 0,
         changes: None,
     }
 }

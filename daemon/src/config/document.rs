@@ -100,20 +100,62 @@ impl Problems {
         key: &str,
         bounds: RangeInclusive<u64>,
     ) -> Option<u32> {
+        u32::try_from(self.large_count(section, key, bounds)?).ok()
+    }
+
+    /// The same of larger numbers.
+    pub(super) fn large_count(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        bounds: RangeInclusive<u64>,
+    ) -> Option<u64> {
         let field = section.field(key)?;
         let DeValue::Integer(number) = field.value else {
             self.wrong_type(&field, "a whole number");
             return None;
         };
         let value = u64::from_str_radix(number.as_str(), number.radix()).ok();
-        let Some(value) = value.filter(|value| bounds.contains(value)) else {
+        let found = value.filter(|value| bounds.contains(value));
+        if found.is_none() {
             let (low, high) = bounds.into_inner();
             let path = &field.path;
             let message = format!("{path}: expected {low} to {high}, found {number}");
             self.problem(field.at, message);
-            return None;
+        }
+        found
+    }
+
+    /// A number with at most so many decimals, as a whole number of the last.
+    pub(super) fn decimal(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        decimals: usize,
+        bounds: RangeInclusive<u64>,
+        expected: &str,
+    ) -> Option<u64> {
+        let field = section.field(key)?;
+        let text = match field.value {
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            DeValue::Float(number) => number.as_str(),
+            DeValue::Integer(_)
+            | DeValue::String(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => {
+                self.wrong_type(&field, "a number");
+                return None;
+            }
         };
-        u32::try_from(value).ok()
+        let value = value::decimal(text, decimals);
+        let found = value.filter(|value| bounds.contains(value));
+        if found.is_none() {
+            let message = format!("{}: expected {expected}, found {text}", field.path);
+            self.problem(field.at, message);
+        }
+        found
     }
 
     /// A whole number, of either sign.

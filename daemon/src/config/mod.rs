@@ -41,7 +41,7 @@ pub use self::{
     error::{ConfigError, Problem},
     output::pattern,
     schedules::{Busy, Schedule, Times, Zone},
-    value::{is_name, is_variable, nearest},
+    value::{is_name, is_variable, nearest, reasons, retryable},
 };
 use crate::task::{
     limits::{HEARTBEAT, Limits, MAX_QUEUED, SUSPECT_AFTER},
@@ -123,6 +123,8 @@ pub struct Agent {
     pub limits: Limits,
     /// For its tasks that set none.
     pub retry: Policy,
+    /// Whose limits of use it shares; `None`: see [`Agent::account`].
+    pub account: Option<String>,
     /// Variables with their values.
     pub env: BTreeMap<String, String>,
     /// Names of variables that are passed on from the daemon's environment.
@@ -151,6 +153,7 @@ impl Agent {
             max_running: None,
             limits: Limits::default(),
             retry: Policy::default(),
+            account: None,
             env: BTreeMap::new(),
             env_pass: Vec::new(),
             env_file: None,
@@ -158,6 +161,19 @@ impl Agent {
             abort_code: ABORT_CODE,
             polite_signal: Signal::SIGTERM as i32,
             output: Rules::default(),
+        }
+    }
+
+    /// The account that it works on: agents of one account wait together when
+    /// one of them has met its limit. By default that is the agent's type, for
+    /// all of one type use the account that their program is logged in to; but
+    /// commands have nothing in common and each has its own.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        match &self.account {
+            Some(account) => account,
+            None if self.agent_type == AgentType::Command => &self.name,
+            None => self.agent_type.as_str(),
         }
     }
 }
@@ -172,6 +188,7 @@ impl fmt::Debug for Agent {
             .field("max_running", &self.max_running)
             .field("limits", &self.limits)
             .field("retry", &self.retry)
+            .field("account", &self.account)
             .field("env", &self.env.keys().collect::<Vec<_>>())
             .field("env_pass", &self.env_pass)
             .field("env_file", &self.env_file)
@@ -297,6 +314,12 @@ impl Config {
     #[must_use]
     pub fn agent(&self, name: &str) -> Option<&Agent> {
         self.agents.get(name)
+    }
+
+    /// The account of an agent; one that is not configured any more has its own.
+    #[must_use]
+    pub fn account_of<'a>(&'a self, agent: &'a str) -> &'a str {
+        self.agent(agent).map_or(agent, Agent::account)
     }
 
     /// The settings of the repository at this canonical path.

@@ -1,5 +1,6 @@
 //! From TOML to [`Config`]: the schema, and every problem of a file.
 
+mod limits;
 mod schedules;
 
 use std::{
@@ -17,7 +18,7 @@ use super::{
     env_file, output, value,
 };
 use crate::task::{
-    limits::{Limits, MAX_PIDS, MAX_PROMPT, MAX_QUEUED},
+    limits::{MAX_PROMPT, MAX_QUEUED},
     spec::AgentType,
 };
 
@@ -43,13 +44,25 @@ pub(super) const LIMITS: &[&str] = &[
     "memory",
     "pids",
     "cpu",
+    "max_cost_usd",
+    "max_tokens",
+    "max_wall_time",
+    "max_lineage_attempts",
 ];
-/// Besides these, an agent takes all of [`LIMITS`].
+pub(super) const RETRY: &[&str] = &[
+    "initial_interval",
+    "backoff_coefficient",
+    "maximum_interval",
+    "retry_on",
+    "non_retryable",
+];
+/// Besides these, an agent takes all of [`LIMITS`] and [`RETRY`].
 pub(super) const AGENT: &[&str] = &[
     "type",
     "command",
     "model",
     "max_running",
+    "account",
     "env",
     "env_pass",
     "env_file",
@@ -143,8 +156,10 @@ impl Reader {
             self.daemon(&section, config);
         }
         if let Some(section) = self.problems.section(&top, "defaults") {
-            self.problems.unknown_keys(&section, LIMITS);
+            self.problems
+                .unknown_keys(&section, &[LIMITS, RETRY].concat());
             config.limits = self.limits(&section);
+            config.retry = self.policy(&section);
         }
         for (name, section) in self.problems.named(&top, "agents") {
             let agent = self.agent(&name, &section);
@@ -236,31 +251,9 @@ impl Reader {
         }
     }
 
-    fn limits(&mut self, section: &Section<'_>) -> Limits {
-        Limits {
-            start_timeout: self
-                .problems
-                .word(section, "start_timeout", value::duration),
-            timeout: self.problems.word(section, "timeout", value::duration),
-            kill_grace: self.problems.word(section, "kill_grace", value::duration),
-            max_attempts: self
-                .problems
-                .count(section, "max_attempts", 1..=MAX_ATTEMPTS),
-            queue_ttl: self.problems.word(section, "queue_ttl", value::duration),
-            idle_timeout: self
-                .problems
-                .word(section, "idle_timeout", value::duration_or_off),
-            memory: self.problems.word(section, "memory", value::memory),
-            pids: self
-                .problems
-                .count(section, "pids", 1..=u64::from(MAX_PIDS)),
-            cpu: self.problems.word(section, "cpu", value::cpu),
-        }
-    }
-
     fn agent(&mut self, name: &str, section: &Section<'_>) -> Agent {
         self.problems
-            .unknown_keys(section, &[AGENT, LIMITS].concat());
+            .unknown_keys(section, &[AGENT, LIMITS, RETRY].concat());
         let mut agent = Agent::new(name, AgentType::Command);
         if let Some(agent_type) = self.problems.word(section, "type", agent_type) {
             agent.agent_type = agent_type;
@@ -271,6 +264,8 @@ impl Reader {
         agent.model = self.problems.text(section, "model");
         agent.max_running = self.problems.count(section, "max_running", 1..=MAX_RUNNING);
         agent.limits = self.limits(section);
+        agent.retry = self.policy(section);
+        agent.account = self.problems.word(section, "account", account);
         agent.env = self.variables(section);
         agent.env_pass = self.passed_names(section);
         let home = self.home.clone();
@@ -385,6 +380,15 @@ fn agent_type(text: &str) -> Result<AgentType, String> {
         let words: Vec<&str> = TYPES.iter().map(|known| known.as_str()).collect();
         format!("no agent type {text:?}{}", value::suggest(text, &words))
     })
+}
+
+fn account(text: &str) -> Result<String, String> {
+    if value::is_name(text) {
+        return Ok(text.to_owned());
+    }
+    let rule = "an account is called as an agent may be: 1 to 64 letters, digits, dots, \
+                underscores and hyphens";
+    Err(rule.to_owned())
 }
 
 fn variable(name: &str) -> Result<(), String> {

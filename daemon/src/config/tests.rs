@@ -1,7 +1,11 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::task::signs::{Key, Sign};
+use crate::task::{
+    reason::{FailureReason, Reasons},
+    retry::{BACKOFF_COEFFICIENT, INITIAL_INTERVAL, MAXIMUM_INTERVAL},
+    signs::{Key, Sign},
+};
 
 fn env() -> Environment {
     Environment {
@@ -81,6 +85,18 @@ const BAD: &[(&str, &str)] = &[
          [repos.app]\npath = 'src/app'\nbase = '-x'\n[repos.none]\nbase = ''\n",
     ),
     (
+        "budgets",
+        "[defaults]\nmax_cost_usd = 0\nmax_tokens = 1.5\nmax_wall_time = '0s'\n\
+         [agents.a]\ntype = 'command'\nmax_cost_usd = '5'\nmax_lineage_attempts = 0\n\
+         account = 'a b'\n",
+    ),
+    (
+        "retries",
+        "[defaults]\nbackoff_coefficient = 0.5\nmaximum_interval = '2d'\n\
+         retry_on = ['time_out', 'cancelled']\nnon_retryable = 'timeout'\n\
+         [agents.a]\ntype = 'command'\nretry_on = ['queue_expired']\nretry_onn = []\n",
+    ),
+    (
         "columns",
         "# ä\n[daemon]\n'ä' = 1 \nmax_running = 'ü' # x\n",
     ),
@@ -94,6 +110,24 @@ fn a_bad_file_is_explained() {
             insta::assert_snapshot!(*name, problems);
         });
     }
+}
+
+#[test]
+fn agents_share_an_account_or_have_their_own() {
+    let config = parse(
+        "[agents.a]\ntype = 'command'\naccount = 'team'\n\
+         [agents.b]\ntype = 'command'\nmax_cost_usd = 2.25\nbackoff_coefficient = 1\n\
+         non_retryable = ['timeout']\n",
+    )
+    .unwrap();
+    let of = |agent| config.account_of(agent);
+    assert_eq!([of("a"), of("b"), of("gone")], ["team", "b", "gone"]);
+    let b = config.agent("b").unwrap();
+    assert_eq!(b.limits.max_cost, Some(2_250_000));
+    assert_eq!(b.retry.backoff_coefficient, Some(1_000));
+    let off = b.retry.non_retryable.unwrap();
+    assert!(off.contains(FailureReason::Timeout));
+    assert_eq!(b.retry.retry_on, None);
 }
 
 #[test]
@@ -295,9 +329,18 @@ fn the_example_names_every_key() {
         max_attempts: Some(Limits::default().max_attempts()),
         queue_ttl: config.limits.queue_ttl,
         idle_timeout: Limits::default().idle_timeout(),
+        max_lineage_attempts: Some(Limits::default().budgets().attempts),
         ..config.limits
     };
     assert_eq!(config.limits, limits, "it shows the defaults");
+    let policy = Policy {
+        initial_interval: Some(INITIAL_INTERVAL),
+        backoff_coefficient: Some(BACKOFF_COEFFICIENT),
+        maximum_interval: Some(MAXIMUM_INTERVAL),
+        retry_on: Some(Reasons::default()),
+        non_retryable: Some(Reasons::default()),
+    };
+    assert_eq!(config.retry, policy);
     assert_eq!(config.cache_bytes, CACHE_BYTES);
     assert_eq!(config.max_queued, MAX_QUEUED);
     assert_eq!(config.heartbeat, HEARTBEAT);
@@ -305,14 +348,15 @@ fn the_example_names_every_key() {
 
     let document = toml::de::DeTable::parse(&text).unwrap();
     let document = document.get_ref();
-    let agent = [read::AGENT, read::LIMITS].concat();
+    let defaults = [read::LIMITS, read::RETRY].concat();
+    let agent = [read::AGENT, defaults.as_slice()].concat();
     let output = &document["agents"].get_ref()["tests"].get_ref()["output"];
     let signs = Sign::ALL.iter().map(|sign| sign.as_str());
     let signs: Vec<&str> = signs.chain(read::OUTPUT.iter().copied()).collect();
     let values: Vec<&str> = Key::ALL.iter().map(|key| key.as_str()).collect();
     for (section, keys) in [
         (&document["daemon"], read::DAEMON),
-        (&document["defaults"], read::LIMITS),
+        (&document["defaults"], &defaults),
         (&document["agents"].get_ref()["tests"], &agent),
         (&document["repos"].get_ref()["app"], read::REPO),
         (output, &signs),

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 
-use crate::task::limits::{CPU, MIN_MEMORY};
+use crate::task::{
+    limits::{CPU, MAX_LABEL, MIN_MEMORY, clip},
+    reason::{FailureReason, Reasons},
+};
 
 /// Longest duration, milliseconds: 366 days.
 const MAX_DURATION: u64 = 366 * DAY;
@@ -138,6 +141,55 @@ pub(super) fn cpu(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "expected 0.01 to 10000 CPUs".to_owned())
 }
 
+/// A number with at most `decimals` digits behind the point, as a whole number
+/// of the last of them: `5.2` with three is 5200.
+pub(super) fn decimal(text: &str, decimals: usize) -> Option<u64> {
+    let text = text.replace('_', "");
+    let (whole, part) = text.split_once('.').unwrap_or((&text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // Zeros at the end say nothing.
+    let part = part.trim_end_matches('0');
+    if !digits(whole) || !(part.is_empty() || digits(part)) || part.len() > decimals {
+        return None;
+    }
+    let part: u64 = format!("{part:0<decimals$}").parse().ok()?;
+    let unit = 10_u64.checked_pow(u32::try_from(decimals).ok()?)?;
+    whole
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(unit)?
+        .checked_add(part)
+}
+
+/// The failure reasons of these words.
+///
+/// # Errors
+/// The first word that is none, and what it was probably meant to be.
+pub fn reasons(words: &[&str]) -> Result<Reasons, String> {
+    let reason = |word: &&str| {
+        FailureReason::of_word(word).ok_or_else(|| {
+            let known: Vec<_> = FailureReason::ALL.iter().map(|r| r.as_str()).collect();
+            let word = clip(word, MAX_LABEL);
+            format!("no failure reason {word:?}{}", suggest(&word, &known))
+        })
+    };
+    words.iter().map(reason).collect()
+}
+
+/// As [`reasons`], for `retry_on`.
+///
+/// # Errors
+/// Also one that may not be tried again by itself.
+pub fn retryable(words: &[&str]) -> Result<Reasons, String> {
+    let reasons = reasons(words)?;
+    match reasons.iter().find(|reason| !reason.may_be_retried()) {
+        Some(reason) => Err(format!(
+            "{reason} is not tried again by itself: a person or a limit has ended it"
+        )),
+        None => Ok(reasons),
+    }
+}
+
 /// The number of a signal such as `SIGTERM`.
 pub(super) fn polite_signal(text: &str) -> Result<i32, String> {
     let names = POLITE.map(Signal::as_str);
@@ -250,6 +302,38 @@ mod tests {
         }
         assert_eq!(memory("1MiB"), Ok(1 << 20));
         assert!(memory("1023KiB").is_err());
+    }
+
+    #[test]
+    fn decimals_are_exact() {
+        for (text, millionths) in [
+            ("5", 5_000_000),
+            ("5.20", 5_200_000),
+            ("0.000001", 1),
+            ("1_000.5", 1_000_500_000),
+            ("2.5000000", 2_500_000),
+        ] {
+            assert_eq!(decimal(text, 6), Some(millionths), "{text}");
+        }
+        for bad in ["", ".", "-1", "1e3", "0.0000001", "inf", "nan", "1.x", "+1"] {
+            assert_eq!(decimal(bad, 6), None, "{bad}");
+        }
+        assert_eq!(decimal("99999999999999999999", 6), None);
+    }
+
+    #[test]
+    fn reasons_are_known_by_their_words() {
+        let set = reasons(&["timeout", "idle"]).unwrap();
+        assert!(set.contains(FailureReason::Timeout) && set.contains(FailureReason::Idle));
+        let wrong = reasons(&["time_out"]).unwrap_err();
+        assert_eq!(
+            wrong,
+            "no failure reason \"time_out\": did you mean timeout?"
+        );
+        assert!(retryable(&["workspace_failed"]).is_ok());
+        let wrong = retryable(&["cancelled"]).unwrap_err();
+        assert!(wrong.starts_with("cancelled is not tried again"), "{wrong}");
+        assert_eq!(reasons(&[]), Ok(Reasons::default()));
     }
 
     #[test]

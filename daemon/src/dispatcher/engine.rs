@@ -1,11 +1,7 @@
 //! The synchronous heart of the loop: what happened goes in, what is to be
 //! done comes out, and in between it has become durable.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use tokio::sync::mpsc;
 
@@ -13,15 +9,22 @@ mod admission;
 mod deadlines;
 mod dependencies;
 mod holding;
+mod ledger;
+mod look;
 mod reports;
 mod said;
 mod schedules;
 mod space;
 
-use self::{deadlines::waits, dependencies::Dependents, space::Space};
+use self::{
+    deadlines::waits,
+    dependencies::Dependents,
+    ledger::{Accounts, accounts_of},
+    space::Space,
+};
 use super::{
     handle::{Message, Now, Reply, Submitted},
-    overview::{AgentOverview, Overview, Phase},
+    overview::Phase,
     recovery::Recovery,
     timers::Timers,
     turn::{Act, Turn, Turned},
@@ -36,7 +39,7 @@ use crate::{
         attempt::Attempt,
         effect::Effect,
         event::{Event, What},
-        id::{Incarnation, Nonce, Revision, TaskId},
+        id::{Incarnation, Nonce, TaskId},
         limits::Limits,
         moment::Moment,
         schedule::{Capacity, Schedule},
@@ -60,6 +63,7 @@ pub(super) struct Engine {
     tasks: HashMap<TaskId, Task>,
     schedule: Schedule,
     timers: Timers,
+    accounts: Accounts,
     dependents: Dependents,
     /// When the last turn was.
     turned_at: Instant,
@@ -81,6 +85,7 @@ impl Engine {
             let agent = Some(name.as_str()).filter(|name| !name.is_empty());
             schedule.set_paused(agent, true);
         }
+        schedule.set_accounts(accounts_of(&parts.config));
         let mut tasks = HashMap::new();
         let mut timers = Timers::default();
         let mut dependents = Dependents::default();
@@ -97,11 +102,12 @@ impl Engine {
         let live = tasks.values().filter_map(Task::live_attempt);
         let recovery = Recovery::new(live.map(|attempt| attempt.id), now.instant);
         let over = recovery.is_over();
-        Ok(Self {
+        let mut engine = Self {
             parts,
             tasks,
             schedule,
             timers,
+            accounts: Accounts::load(reader)?,
             dependents,
             turned_at: now.instant,
             recovery,
@@ -113,7 +119,9 @@ impl Engine {
             space: None,
             drain_until: None,
             until_end: Vec::new(),
-        })
+        };
+        engine.set_account_waits(now.instant, now.moment);
+        Ok(engine)
     }
 
     /// The attempts that this incarnation found under way.
@@ -131,7 +139,9 @@ impl Engine {
         let space = self.space.as_ref().map(|space| space.again);
         let space = space.filter(|_| self.phase == Phase::Ready);
         let settle = self.dependents.due(self.turned_at);
-        all.chain(self.drain_until).chain(space).chain(settle).min()
+        let account = self.accounts.next();
+        let all = all.chain(self.drain_until).chain(space);
+        all.chain(settle).chain(account).min()
     }
 
     /// The loop is to end.
@@ -162,6 +172,7 @@ impl Engine {
             self.time_is_up(&mut turn, id, ends)?;
         }
         self.settle(&mut turn)?;
+        self.open_accounts(&turn);
         let wants_space = self.space.is_some() || self.schedule.pick().is_some();
         if self.phase == Phase::Ready && wants_space && self.has_space(now.instant) {
             while let Some(id) = self.schedule.pick() {
@@ -245,6 +256,13 @@ impl Engine {
                 }
                 turn.reply(reply, changed);
             }
+            Message::ClearQuota { account, reply } => {
+                let cleared = self.forget_account(turn, &account)?;
+                if cleared {
+                    tracing::info!(account, "opened by a person");
+                }
+                turn.reply(reply, cleared);
+            }
             Message::Overview(reply) => {
                 let overview = self.overview(turn.batch.revision());
                 turn.reply(reply, overview);
@@ -255,6 +273,7 @@ impl Engine {
             }
             Message::Reload(config, reply) => {
                 self.schedule.set_capacity(capacity(&config));
+                self.schedule.set_accounts(accounts_of(&config));
                 self.parts.config = Arc::clone(&config);
                 turn.acts.push(Act::Reconfigure(config));
                 turn.reply(reply, ());
@@ -307,6 +326,8 @@ impl Engine {
             effect,
         } = change;
         let before = self.tasks.get(&next.id);
+        let was_live = before.is_some_and(|task| task.live_attempt().is_some());
+        let ended = was_live && next.live_attempt().is_none();
         let entry = Entry {
             at: turn.wall,
             what,
@@ -315,6 +336,9 @@ impl Engine {
         turn.batch.put(before, &mut next, &entry)?;
         log(&next, what, &why, turn.moment);
         self.dependents.changed(before, &next);
+        if let Some(attempt) = next.attempt.as_ref().filter(|_| ended) {
+            self.book(turn, &next, attempt)?;
+        }
         self.schedule.update(&next, turn.moment);
         self.timers
             .set(next.id, waits(&next, turn.now, turn.moment));
@@ -345,38 +369,18 @@ impl Engine {
     }
 
     fn claim(&mut self, turn: &mut Turn, id: TaskId) -> Result<(), StoreError> {
+        let Some(task) = self.tasks.get(&id) else {
+            return Ok(());
+        };
         let event = Event::Claim {
             nonce: nonce(),
             epoch: self.parts.incarnation,
             boot_id: self.parts.boot_id.clone(),
+            account: self.schedule.account_of(&task.spec.agent).to_owned(),
+            spent: turn.batch.spent(task.lineage())?,
         };
         self.apply(turn, id, &event)?;
         Ok(())
-    }
-
-    pub(super) fn overview(&self, revision: Revision) -> Overview {
-        let mut states = BTreeMap::new();
-        let mut agents: BTreeMap<String, AgentOverview> = BTreeMap::new();
-        for task in self.tasks.values() {
-            *states.entry(task.state.kind()).or_default() += 1;
-            let agent = agents.entry(task.spec.agent.clone()).or_default();
-            if task.state.is_occupied() {
-                agent.occupied += 1;
-            } else {
-                agent.queued += 1;
-            }
-        }
-        for name in self.schedule.paused_agents() {
-            agents.entry(name.clone()).or_default().paused = true;
-        }
-        Overview {
-            phase: self.phase,
-            states,
-            agents,
-            paused: self.schedule.is_paused(),
-            recovery: self.recovery.counts,
-            revision,
-        }
     }
 }
 

@@ -58,6 +58,8 @@ pub struct RerunOrder {
     pub of: TaskId,
     /// The new one.
     pub submission: Submission,
+    /// What its lineage has spent by now does not count against its budgets.
+    pub override_budget: bool,
     /// For the journal: what could not be made sure of.
     pub note: Option<String>,
 }
@@ -153,6 +155,10 @@ pub(super) enum Message {
         paused: bool,
         reply: Reply<bool>,
     },
+    ClearQuota {
+        account: String,
+        reply: Reply<bool>,
+    },
     Overview(Reply<Overview>),
     Recover(Reply<u64>),
     Reload(Arc<Config>, Reply<()>),
@@ -173,6 +179,7 @@ impl fmt::Debug for Message {
             Self::Fire(..) => "Fire",
             Self::ClockSet => "ClockSet",
             Self::Pause { .. } => "Pause",
+            Self::ClearQuota { .. } => "ClearQuota",
             Self::Overview(_) => "Overview",
             Self::Recover(_) => "Recover",
             Self::Reload(..) => "Reload",
@@ -352,6 +359,16 @@ impl Handle {
             reply,
         })
         .await
+    }
+
+    /// Has the tasks of an account run again, whatever limit it has met.
+    /// Returns whether it had met any.
+    ///
+    /// # Errors
+    /// If the daemon is stopping.
+    pub async fn clear_quota(&self, account: String) -> Result<bool, Unavailable> {
+        self.ask(|reply| Message::ClearQuota { account, reply })
+            .await
     }
 
     /// How things stand.

@@ -335,6 +335,7 @@ fn refuse(message: Message, overview: &Overview) -> bool {
         Message::Fire(_, reply) => drop(reply.send(Err(Unavailable::Store.into()))),
         // Their sides see that nobody answers, and why.
         Message::Pause { .. }
+        | Message::ClearQuota { .. }
         | Message::Recover(_)
         | Message::Reload(..)
         | Message::Report(_)

@@ -1,6 +1,6 @@
 //! What comes of a request: taken how, or refused why.
 
-use crate::task::{id::TaskId, state::StateKind};
+use crate::task::{budget::UsedUp, id::TaskId, state::StateKind};
 
 /// Why the dispatcher does not answer. What was asked for is not known to have
 /// happened.
@@ -43,6 +43,14 @@ pub enum SubmitError {
     /// The task that is to run again has not ended.
     #[error("task {0} has not ended")]
     Active(TaskId),
+    /// The lineage of the task that is to run again has used up a budget.
+    #[error("nothing is left of {used_up} for task {lineage} and its reruns")]
+    NothingLeft {
+        /// Its first task.
+        lineage: TaskId,
+        /// The budget.
+        used_up: UsedUp,
+    },
     /// Not now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

@@ -15,10 +15,10 @@ use super::{
     from_proto, hold, issue, logs,
     peer::{self, Names},
     query::{list, whole},
-    schedules,
+    quota, schedules, status,
     to_proto::{self, ShownHold},
     until::{Answers, until},
-    wait,
+    usage, wait,
     watch::{self, CHUNK},
     workspace,
 };
@@ -151,7 +151,7 @@ impl v1::control_server::Control for ControlService {
         let dispatcher = self.shared.dispatcher.clone();
         let found = self
             .shared
-            .read(move |reader| whole(reader, id, around, &dispatcher));
+            .read(move |reader| whole(reader, id, &around, &dispatcher));
         let answer = found.await?.ok_or_else(|| Failure::not_found(id))?;
         Ok(Response::new(answer))
     }
@@ -166,7 +166,7 @@ impl v1::control_server::Control for ControlService {
         let around = self.shared.around();
         let told = self
             .shared
-            .read(move |reader| explain(reader, id, around))
+            .read(move |reader| explain(reader, id, &around))
             .await?
             .ok_or_else(|| Failure::not_found(id))?;
         let (disk_free, disk_needed) = match trouble {
@@ -197,7 +197,7 @@ impl v1::control_server::Control for ControlService {
         let dispatcher = self.shared.dispatcher.clone();
         let listed = self
             .shared
-            .read(move |reader| list(reader, &filter, before, limit, around, &dispatcher));
+            .read(move |reader| list(reader, &filter, before, limit, &around, &dispatcher));
         let (tasks, more) = listed.await?;
         let next_page_token = match tasks.last() {
             Some(last) if more > 0 => last.id.to_string(),
@@ -290,6 +290,7 @@ impl v1::control_server::Control for ControlService {
             }
         }
         let payload = self.shared.read(move |reader| reader.payload(of)).await?;
+        let override_budget = request.override_budget;
         let (submission, note) = self
             .shared
             .blocking(move |config| {
@@ -301,6 +302,7 @@ impl v1::control_server::Control for ControlService {
         let order = RerunOrder {
             of,
             submission,
+            override_budget,
             note,
         };
         let submitted = self.shared.dispatcher.rerun(order).await;
@@ -371,43 +373,37 @@ impl v1::control_server::Control for ControlService {
         &self,
         _request: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::StatusResponse>, Status> {
-        let shared = &self.shared;
-        let overview = shared.dispatcher.overview().await.map_err(Failure::from)?;
-        let config = shared.dispatcher.config();
-        let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
-        let agents = config.agents.values().map(|agent| {
-            let now = overview
-                .agents
-                .get(&agent.name)
-                .copied()
-                .unwrap_or_default();
-            v1::AgentStatus {
-                name: agent.name.clone(),
-                r#type: agent.agent_type.as_str().to_owned(),
-                paused: now.paused,
-                slots: agent.max_running.unwrap_or(config.max_running),
-                running: now.occupied,
-                queued: now.queued,
-            }
-        });
-        Ok(Response::new(v1::StatusResponse {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            incarnation: shared.dispatcher.incarnation().0,
-            started_at: shared.started_at.0,
-            slots: config.max_running,
-            agents: agents.collect(),
-            state_dir: path(shared.state.path()),
-            socket: path(&shared.socket),
-            config: config.source.as_deref().map(path).unwrap_or_default(),
-            store_bytes: shared.store.size(),
-            trouble: shared
-                .dispatcher
-                .trouble()
-                .map(|trouble| trouble.to_string())
-                .unwrap_or_default(),
-            ..to_proto::status(&overview)
-        }))
+        Ok(Response::new(status::status(&self.shared).await?))
+    }
+
+    async fn quota(
+        &self,
+        _request: Request<v1::QuotaRequest>,
+    ) -> Result<Response<v1::QuotaResponse>, Status> {
+        let overview = self.shared.dispatcher.overview().await;
+        let overview = overview.map_err(Failure::from)?;
+        let accounts = quota::accounts(&self.shared, &overview).await?;
+        Ok(Response::new(v1::QuotaResponse { accounts }))
+    }
+
+    async fn quota_clear(
+        &self,
+        request: Request<v1::QuotaClearRequest>,
+    ) -> Result<Response<v1::QuotaClearResponse>, Status> {
+        let cleared = quota::clear(&self.shared, request.into_inner().account).await?;
+        Ok(Response::new(v1::QuotaClearResponse { cleared }))
+    }
+
+    async fn usage(
+        &self,
+        request: Request<v1::UsageRequest>,
+    ) -> Result<Response<v1::UsageResponse>, Status> {
+        let question = usage::question(request.into_inner())?;
+        let now = self.shared.dispatcher.moment();
+        let answer = self
+            .shared
+            .read(move |reader| usage::usage(reader, &question, now));
+        Ok(Response::new(answer.await?))
     }
 
     async fn recover(

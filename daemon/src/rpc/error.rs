@@ -10,7 +10,7 @@ use crate::{
     dispatcher::{CancelError, HoldError, StatementError, SubmitError, Unavailable},
     request::Refused,
     store::StoreError,
-    task::id::TaskId,
+    task::{budget::Budget, id::TaskId},
 };
 
 /// A status in the making.
@@ -153,6 +153,19 @@ impl From<SubmitError> for Failure {
             SubmitError::QueueFull(_) => {
                 Self::new(Code::ResourceExhausted, reason::QUEUE_FULL, message)
                     .hint("agentctl ls --active shows what waits; daemon.max_queued is the limit")
+            }
+            SubmitError::NothingLeft { lineage, used_up } => {
+                let flag = match used_up.budget {
+                    Budget::Cost => "--max-cost-usd",
+                    Budget::Tokens => "--max-tokens",
+                    Budget::Wall => "--max-wall-time",
+                    Budget::Attempts => "--max-lineage-attempts",
+                };
+                Self::new(Code::FailedPrecondition, reason::BUDGET_EXCEEDED, message)
+                    .task(lineage)
+                    .hint(format!(
+                        "{flag} sets a larger one; --override lets it be spent once more from here"
+                    ))
             }
             SubmitError::NoSuchTask(task) => Self::not_found(task),
             SubmitError::DependencyFailed { task, .. } => {

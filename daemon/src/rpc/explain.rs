@@ -7,7 +7,7 @@ use agentd_proto::{MAX_MESSAGE, v1};
 use prost::Message as _;
 
 use super::{
-    query::{Around, shown},
+    query::{Around, shown, spent},
     to_proto,
 };
 use crate::{
@@ -37,7 +37,7 @@ const ANCESTORS: usize = 20;
 pub(super) fn explain(
     reader: &Reader,
     id: TaskId,
-    around: Around,
+    around: &Around,
 ) -> Result<Option<v1::ExplainResponse>, StoreError> {
     let Some(task) = reader.task(id)? else {
         return Ok(None);
@@ -55,7 +55,10 @@ pub(super) fn explain(
     let (task, hold) = shown(reader, task, around)?;
     let wire = |sequel: &Sequel| to_wire(sequel, rules.max_attempts);
     Ok(Some(v1::ExplainResponse {
-        task: Some(to_proto::task(&task, hold)),
+        task: Some(v1::Task {
+            spent: Some(to_proto::spend(spent(reader, &task, around.now)?)),
+            ..to_proto::task(&task, hold)
+        }),
         attempts: attempts.iter().map(to_proto::attempt).collect(),
         events,
         events_left_out,
@@ -141,6 +144,7 @@ fn filled_in(limits: Limits) -> Limits {
         max_attempts: Some(limits.max_attempts()),
         // 0 says that there is none.
         idle_timeout: Some(limits.idle_timeout().unwrap_or(0)),
+        max_lineage_attempts: Some(limits.budgets().attempts),
         ..limits
     }
 }

@@ -1,5 +1,6 @@
 //! Wire to domain: what has passed here is valid.
 
+mod limits;
 mod observed;
 mod runner;
 mod wait;
@@ -7,7 +8,6 @@ mod workspace;
 
 use std::{
     collections::BTreeMap,
-    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -29,11 +29,9 @@ use crate::{
     request,
     store::Filter,
     task::{
+        budget::Spend,
         id::{TaskId, Timestamp},
-        limits::{
-            CPU, Limits, MAX_LABEL, MAX_LABELS, MAX_PIDS, MAX_REQUEST_ID, MAX_TEXT, MIN_MEMORY,
-            clip,
-        },
+        limits::{MAX_LABEL, MAX_LABELS, MAX_REQUEST_ID, MAX_TEXT, clip},
         spec::{Payload, TaskSpec, Trigger, WorkspaceReuse},
         state::{StateKind, Task},
     },
@@ -65,7 +63,8 @@ pub(super) fn submission(
         command: request.command,
     };
     request::payload_fits(agent, &payload)?;
-    let limits = request_limits(request.limits.as_ref())?;
+    let limits = limits::limits(request.limits.as_ref())?;
+    let retry = limits::policy(request.retry.as_ref())?;
     let repo = match text("repo", &request.repo)? {
         Some(path) => Some(locate(&path, Code::InvalidArgument)?),
         None => None,
@@ -91,7 +90,8 @@ pub(super) fn submission(
         labels: labels(request.labels)?,
         priority: request.priority,
         limits: limits.or(agent.limits).or(config.limits),
-        retry: agent.retry.or(config.retry),
+        retry: retry.or(agent.retry).or(config.retry),
+        forgiven: Spend::default(),
         workspace_mode: mode,
         workspace_reuse: WorkspaceReuse::Keep,
         not_before,
@@ -138,6 +138,7 @@ pub(super) fn rerun(
         command: payload.command,
     };
     request::payload_fits(agent, &payload)?;
+    let limits = limits::limits(request.limits.as_ref())?;
     let (not_before, delay) = wait::later(request.not_before, request.delay)?;
     let spec = TaskSpec {
         trigger: Trigger::Rerun,
@@ -146,6 +147,7 @@ pub(super) fn rerun(
         request_id: request_id(&request.request_id)?,
         agent_type: agent.agent_type,
         model: text("model", &request.model)?.or_else(|| of.spec.model.clone()),
+        limits: limits.or(of.spec.limits),
         user,
         workspace_reuse: workspace_reuse(request.workspace_reuse, of)?,
         not_before,
@@ -167,6 +169,10 @@ pub(super) fn rerun(
         hash.update(part.len().to_le_bytes());
         hash.update(part);
     }
+    if let Some(limits) = &request.limits {
+        hash.update(prost::Message::encode_to_vec(limits));
+    }
+    hash.update([u8::from(request.override_budget)]);
     // Not if it is the default: the same request of an older client is the same.
     if spec.workspace_reuse != WorkspaceReuse::Keep {
         hash.update(spec.workspace_reuse.as_str());
@@ -274,49 +280,6 @@ fn labels(
         text("labels", value)?;
     }
     Ok(given.into_iter().collect())
-}
-
-fn request_limits(limits: Option<&v1::Limits>) -> Result<Limits, Failure> {
-    let Some(limits) = limits else {
-        return Ok(Limits::default());
-    };
-    for (field, value) in [
-        ("limits.start_timeout", limits.start_timeout),
-        ("limits.timeout", limits.timeout),
-        ("limits.queue_ttl", limits.queue_ttl),
-        ("limits.max_attempts", limits.max_attempts.map(u64::from)),
-    ] {
-        if value == Some(0) {
-            return Err(Failure::field(field, format!("{field} is 0")));
-        }
-    }
-    Ok(Limits {
-        start_timeout: limits.start_timeout,
-        timeout: limits.timeout,
-        kill_grace: limits.kill_grace,
-        max_attempts: limits.max_attempts,
-        queue_ttl: limits.queue_ttl,
-        idle_timeout: limits.idle_timeout,
-        memory: within("limits.memory", limits.memory, MIN_MEMORY..=u64::MAX)?,
-        pids: within("limits.pids", limits.pids, 1..=MAX_PIDS)?,
-        cpu: within("limits.cpu", limits.cpu, CPU)?,
-    })
-}
-
-/// A limit that can be set, if one is given.
-fn within<T: PartialOrd + std::fmt::Display>(
-    field: &str,
-    value: Option<T>,
-    bounds: RangeInclusive<T>,
-) -> Result<Option<T>, Failure> {
-    match value {
-        Some(value) if !bounds.contains(&value) => {
-            let (low, high) = bounds.into_inner();
-            let message = format!("{field} is {value}: expected {low} to {high}");
-            Err(Failure::field(field, message))
-        }
-        value => Ok(value),
-    }
 }
 
 fn locate(path: &str, code: Code) -> Result<PathBuf, Failure> {

@@ -15,6 +15,7 @@ use crate::{
         event::Stage,
         id::TaskId,
         limits::{MAX_LABEL, MAX_LABELS, MAX_MESSAGE, MAX_PROMPT, MAX_REQUEST_ID, MAX_TEXT, clip},
+        reason::FailureReason,
         spec::{Payload, WorkspaceMode},
         state::Task,
     },
@@ -97,6 +98,11 @@ fn within_limits(submission: &Submission) {
     let limits = spec.limits;
     assert!(limits.start_timeout() > 0 && limits.timeout != Some(0));
     assert_ne!(limits.max_attempts, Some(0));
+    let budgets = limits.budgets();
+    assert!(budgets.attempts > 0 && budgets.wall != Some(0));
+    assert!(budgets.cost != Some(0) && budgets.tokens != Some(0));
+    let mut asked_for = spec.retry.retry_on.unwrap_or_default().iter();
+    assert!(asked_for.all(FailureReason::may_be_retried));
     assert_eq!(spec.workspace_mode, WorkspaceMode::None, "no repository");
     let shown = to_proto::task(
         &Task::submitted(TaskId::FIRST, spec.clone()),

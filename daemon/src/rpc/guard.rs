@@ -25,7 +25,7 @@ use super::{
 use crate::dispatcher::Handle;
 
 /// The calls that change nothing.
-const READS: [&str; 11] = [
+const READS: [&str; 13] = [
     "Get",
     "Explain",
     "List",
@@ -34,6 +34,8 @@ const READS: [&str; 11] = [
     "Watch",
     "Wait",
     "Status",
+    "Quota",
+    "Usage",
     "WorkspaceList",
     "WorkspaceDiff",
     "Schedules",
@@ -128,6 +130,7 @@ mod tests {
             "Rerun",
             "Pause",
             "Resume",
+            "QuotaClear",
             "Recover",
             "Shutdown",
             "WorkspaceRestore",

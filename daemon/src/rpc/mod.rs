@@ -17,10 +17,13 @@ mod issue;
 mod logs;
 mod peer;
 mod query;
+mod quota;
 mod runner;
 mod schedules;
+mod status;
 mod to_proto;
 mod until;
+mod usage;
 mod wait;
 mod watch;
 mod workspace;
@@ -82,6 +85,7 @@ impl Shared {
             disk_full: matches!(self.dispatcher.trouble(), Some(Trouble::Disk { .. })),
             draining: self.dispatcher.phase() == Phase::Draining,
             now: self.dispatcher.moment(),
+            config: self.dispatcher.config(),
         }
     }
 
@@ -90,7 +94,7 @@ impl Shared {
         let around = self.around();
         let found = self.read(move |reader| {
             let task = reader.task(id)?;
-            task.map(|task| shown(reader, task, around)).transpose()
+            task.map(|task| shown(reader, task, &around)).transpose()
         });
         found.await?.ok_or_else(|| Failure::not_found(id))
     }

@@ -1,14 +1,18 @@
 //! Tasks as people see them: with what holds them.
 
+use std::sync::Arc;
+
 use agentd_proto::{MAX_MESSAGE, v1};
 use prost::Message as _;
 
 use super::to_proto::{self, ShownHold};
 use crate::{
+    config::Config,
     dispatcher::Handle,
     store::{Filter, Reader, StoreError},
     task::{
         attempt::Attempt,
+        budget::Spend,
         deadline::hold_left,
         id::TaskId,
         moment::Moment,
@@ -23,7 +27,7 @@ const PAGE_SIZE: usize = MAX_MESSAGE / 2;
 const ROW_OVERHEAD: usize = 8;
 
 /// What holds every queued task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Around {
     /// Too little space is free.
     pub(super) disk_full: bool,
@@ -31,13 +35,15 @@ pub(super) struct Around {
     pub(super) draining: bool,
     /// What the clocks show.
     pub(super) now: Moment,
+    /// Says which agent works on which account.
+    pub(super) config: Arc<Config>,
 }
 
 /// A task with what holds it: what it says itself, else what is around it.
 pub(super) fn shown(
     reader: &Reader,
     task: Task,
-    around: Around,
+    around: &Around,
 ) -> Result<(Task, ShownHold), StoreError> {
     let now = around.now;
     let left = hold_left(&task, now);
@@ -67,6 +73,8 @@ pub(super) fn shown(
                 ShownHold::Paused
             } else if paused.contains(&task.spec.agent) {
                 ShownHold::AgentPaused
+            } else if let Some(hold) = quota(reader, &task, around)? {
+                hold
             } else {
                 head.map_or(ShownHold::None, ShownHold::KeyBusy)
             }
@@ -78,13 +86,38 @@ pub(super) fn shown(
     Ok((task, hold))
 }
 
+/// The wait of the account that a task would be worked on with.
+fn quota(reader: &Reader, task: &Task, around: &Around) -> Result<Option<ShownHold>, StoreError> {
+    let name = around.config.account_of(&task.spec.agent);
+    let known = reader.account(name)?;
+    let left = known.map_or(0, |account| account.left(around.now));
+    Ok((left > 0).then(|| ShownHold::Quota {
+        account: name.to_owned(),
+        until: around.now.wall.plus_millis(left),
+    }))
+}
+
+/// What a lineage has used: what was booked, and what of an attempt that is
+/// under way is known.
+pub(super) fn spent(reader: &Reader, task: &Task, now: Moment) -> Result<Spend, StoreError> {
+    let booked = reader.spent(task.lineage())?;
+    let Some(live) = task.live_attempt() else {
+        return Ok(booked);
+    };
+    let wall = live.started_at.map_or(0, |at| now.millis_since(at));
+    Ok(booked.plus(Spend {
+        wall,
+        ..live.spend()
+    }))
+}
+
 /// A page of rows, and how many match behind it.
 pub(super) fn list(
     reader: &Reader,
     filter: &Filter,
     before: Option<TaskId>,
     limit: usize,
-    around: Around,
+    around: &Around,
     dispatcher: &Handle,
 ) -> Result<(Vec<v1::Task>, u64), StoreError> {
     let listing = reader.list(filter, before, limit)?;
@@ -110,7 +143,7 @@ pub(super) fn list(
 pub(super) fn whole(
     reader: &Reader,
     id: TaskId,
-    around: Around,
+    around: &Around,
     dispatcher: &Handle,
 ) -> Result<Option<v1::GetResponse>, StoreError> {
     let Some(task) = reader.task(id)? else {
@@ -118,9 +151,10 @@ pub(super) fn whole(
     };
     let payload = reader.payload(id)?.unwrap_or_default();
     let attempts = reader.attempts(id)?;
+    let spent = spent(reader, &task, around.now)?;
     let (task, hold) = shown(reader, task, around)?;
     let mut attempts: Vec<_> = attempts.iter().map(to_proto::attempt).collect();
-    let mut whole = to_proto::whole_task(&task, hold, payload);
+    let mut whole = to_proto::whole_task(&task, hold, payload, spent);
     // The newest is told of twice.
     for row in attempts.last_mut().into_iter().chain(&mut whole.attempt) {
         add_vitals(Some(row), task.live_attempt(), dispatcher);

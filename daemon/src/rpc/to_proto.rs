@@ -8,9 +8,12 @@ use crate::{
     supervisor::{ToRunner, Vitals},
     task::{
         attempt::{Attempt, Changes, Exit, Status},
+        budget::Spend,
         dependency::{After, Condition},
         id::{TaskId, Timestamp},
         limits::Limits,
+        reason::Reasons,
+        retry::Policy,
         spec::{Payload, Trigger, WorkspaceMode, WorkspaceReuse},
         state::{State, StateKind, Task},
         usage::Usage,
@@ -35,6 +38,13 @@ pub(super) enum ShownHold {
     DiskFull,
     /// Another task has its key.
     KeyBusy(TaskId),
+    /// Its provider takes nothing from its account.
+    Quota {
+        /// The account.
+        account: String,
+        /// When that is over.
+        until: Timestamp,
+    },
     /// A person holds it.
     Held(String),
     /// It was submitted for later.
@@ -54,6 +64,10 @@ impl From<ShownHold> for v1::Hold {
             ShownHold::Draining => ("daemon_draining", 0, 0),
             ShownHold::DiskFull => ("disk_full", 0, 0),
             ShownHold::KeyBusy(task) => ("key_busy", 0, task.get()),
+            ShownHold::Quota { account, until } => {
+                shown.account = account;
+                ("quota", until.0, 0)
+            }
             ShownHold::Held(by) => {
                 shown.by = by;
                 ("held", 0, 0)
@@ -123,6 +137,32 @@ pub(super) fn limits(limits: Limits) -> v1::Limits {
         memory: limits.memory,
         pids: limits.pids,
         cpu: limits.cpu,
+        max_cost: limits.max_cost,
+        max_tokens: limits.max_tokens,
+        max_wall: limits.max_wall,
+        max_lineage_attempts: limits.max_lineage_attempts,
+    }
+}
+
+pub(super) fn policy(policy: Policy) -> v1::RetryPolicy {
+    let words = |reasons: Reasons| v1::Reasons {
+        reasons: reasons.iter().map(|r| r.as_str().to_owned()).collect(),
+    };
+    v1::RetryPolicy {
+        initial_interval: policy.initial_interval,
+        backoff_coefficient: policy.backoff_coefficient,
+        maximum_interval: policy.maximum_interval,
+        retry_on: policy.retry_on.map(words),
+        non_retryable: policy.non_retryable.map(words),
+    }
+}
+
+pub(super) fn spend(spend: Spend) -> v1::Spend {
+    v1::Spend {
+        cost: spend.cost,
+        tokens: spend.tokens,
+        wall: spend.wall,
+        attempts: spend.attempts,
     }
 }
 
@@ -179,6 +219,9 @@ pub(super) fn task(task: &Task, hold: ShownHold) -> v1::Task {
         attempt: task.attempt.as_ref().map(attempt),
         prompt: String::new(),
         command: Vec::new(),
+        retry: (spec.retry != Policy::default()).then(|| policy(spec.retry)),
+        spent: None,
+        forgiven: (spec.forgiven != Spend::default()).then(|| spend(spec.forgiven)),
         workspace_reuse: workspace_reuse(spec.workspace_reuse).into(),
         not_before: time(spec.not_before.map(|at| at.wall)),
         after: spec.after.iter().map(after).collect(),
@@ -197,9 +240,15 @@ fn after(after: &After) -> v1::After {
     }
 }
 
-/// A task with what it was asked to do.
-pub(super) fn whole_task(shown: &Task, hold: ShownHold, payload: Payload) -> v1::Task {
+/// A task with what it was asked to do, and what its lineage has spent.
+pub(super) fn whole_task(
+    shown: &Task,
+    hold: ShownHold,
+    payload: Payload,
+    spent: Spend,
+) -> v1::Task {
     v1::Task {
+        spent: Some(spend(spent)),
         prompt: payload.prompt,
         command: payload.command,
         ..task(shown, hold)
@@ -232,6 +281,8 @@ pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
         usage: known.usage.as_ref().map(usage),
         model: text(known.model.as_ref()),
         progress: text(known.progress.as_ref()),
+        account: attempt.account.clone(),
+        spent_before: (attempt.before != Spend::default()).then(|| spend(attempt.before)),
         changes: attempt
             .changes
             .as_ref()

@@ -27,7 +27,7 @@ pub(super) async fn send_rows(
         let around = shared.around();
         let dispatcher = shared.dispatcher.clone();
         let listed =
-            shared.read(move |reader| list(reader, &filter, before, CHUNK, around, &dispatcher));
+            shared.read(move |reader| list(reader, &filter, before, CHUNK, &around, &dispatcher));
         let (rows, more) = match listed.await {
             Ok(listed) => listed,
             Err(failure) => {

@@ -9,14 +9,16 @@ use super::{
     StoreError,
     record::{self, JournalEntry},
     tables::{
-        ACTIVE_KEYS, ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS, PAUSED,
-        PAYLOADS, REQUESTS, SCHEDULES, TASK_EVENTS, TASKS, counter,
+        ACCOUNTS, ACTIVE_KEYS, ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS,
+        LINEAGES, PAUSED, PAYLOADS, REQUESTS, SCHEDULES, TASK_EVENTS, TASKS, counter,
     },
 };
 use crate::task::{
     attempt::Attempt,
+    budget::Spend,
     event::What,
     id::{AttemptId, Incarnation, Revision, TaskId, Timestamp},
+    quota::Account,
     spec::{Payload, TaskSpec},
     state::Task,
     timetable::Fired,
@@ -298,6 +300,51 @@ impl Batch {
     pub fn forget_schedule(&mut self, name: &str) -> Result<(), StoreError> {
         self.dirty = true;
         self.transaction.open_table(SCHEDULES)?.remove(name)?;
+        Ok(())
+    }
+
+    /// What a lineage has spent, this batch included.
+    ///
+    /// # Errors
+    /// If the store cannot be read or the row is damaged.
+    pub fn spent(&self, lineage: TaskId) -> Result<Spend, StoreError> {
+        let lineages = self.transaction.open_table(LINEAGES)?;
+        let row = lineages.get(lineage.get())?;
+        let spent = row.map(|row| record::decode_spend(row.value()));
+        Ok(spent.transpose()?.unwrap_or_default())
+    }
+
+    /// Adds to what a lineage has spent.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written, or the row is damaged.
+    pub fn spend(&mut self, lineage: TaskId, spend: Spend) -> Result<(), StoreError> {
+        if spend == Spend::default() {
+            return Ok(());
+        }
+        let row = record::encode_spend(self.spent(lineage)?.plus(spend));
+        self.dirty = true;
+        let mut lineages = self.transaction.open_table(LINEAGES)?;
+        lineages.insert(lineage.get(), row.as_slice())?;
+        Ok(())
+    }
+
+    /// Remembers the limits that an account met in a row, or that it has met
+    /// none since.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn set_account(&mut self, name: &str, account: Option<&Account>) -> Result<(), StoreError> {
+        self.dirty = true;
+        let mut accounts = self.transaction.open_table(ACCOUNTS)?;
+        match account {
+            Some(account) => {
+                accounts.insert(name, record::encode_account(account).as_slice())?;
+            }
+            None => {
+                accounts.remove(name)?;
+            }
+        }
         Ok(())
     }
 

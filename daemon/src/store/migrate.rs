@@ -6,8 +6,8 @@ use redb::{Database, ReadableDatabase, WriteTransaction};
 use super::{
     FORMAT, StoreError,
     tables::{
-        ACTIVE_KEYS, ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS, PAUSED,
-        PAYLOADS, REQUESTS, TASK_EVENTS, TASKS, counter,
+        ACCOUNTS, ACTIVE_KEYS, ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS,
+        LINEAGES, PAUSED, PAYLOADS, REQUESTS, TASK_EVENTS, TASKS, counter,
     },
 };
 
@@ -34,6 +34,8 @@ pub(super) fn initialise(db: &Database, format: u64) -> Result<(), StoreError> {
         transaction.open_table(ACTIVE_KEYS)?;
         transaction.open_table(REQUESTS)?;
         transaction.open_table(PAUSED)?;
+        transaction.open_table(LINEAGES)?;
+        transaction.open_table(ACCOUNTS)?;
         transaction
             .open_table(COUNTERS)?
             .insert(counter::FORMAT, format)?;

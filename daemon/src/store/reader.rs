@@ -1,5 +1,7 @@
 //! A snapshot of the store, and the queries that people make.
 
+mod ledger;
+
 use std::collections::BTreeMap;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _};

@@ -10,6 +10,7 @@ mod code;
 mod observed;
 mod retry;
 mod schedule;
+mod spend;
 mod wait;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -19,10 +20,12 @@ use prost::Message;
 pub(super) use self::{
     attempt::{decode_attempt, encode_attempt},
     schedule::{decode_schedule, encode_schedule},
+    spend::{decode_account, decode_spend, encode_account, encode_spend},
 };
 use self::{
     code::{Code, state_kind},
     retry::{PolicyRecord, policy, policy_record},
+    spend::{BudgetsRecord, SpendRecord, budgets_record, spend, spend_record, with_budgets},
     wait::{AfterRecord, MomentRecord, after, after_records, moment, moment_record},
 };
 use crate::task::{
@@ -156,6 +159,10 @@ struct TaskRecord {
     retry: Option<PolicyRecord>,
     #[prost(uint32, tag = "71")]
     session_failures: u32,
+    #[prost(message, optional, tag = "120")]
+    budgets: Option<BudgetsRecord>,
+    #[prost(message, optional, tag = "121")]
+    forgiven: Option<SpendRecord>,
     /// 0: kept.
     #[prost(uint32, tag = "90")]
     workspace_reuse: u32,
@@ -281,6 +288,8 @@ pub(super) fn encode_task(task: &Task) -> Vec<u8> {
         queue_ttl: spec.limits.queue_ttl,
         idle_timeout: spec.limits.idle_timeout,
         retry: policy_record(spec.retry),
+        budgets: budgets_record(spec.limits),
+        forgiven: spend_record(spec.forgiven),
         session_failures: task.session_failures,
         not_before: spec.not_before.map(moment_record),
         after: after_records(&spec.after),
@@ -349,6 +358,19 @@ pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError>
             State::Finished(ending(stored)?)
         }
     };
+    let limits = Limits {
+        start_timeout: record.start_timeout,
+        timeout: record.timeout,
+        kill_grace: record.kill_grace,
+        max_attempts: record.max_attempts,
+        queue_ttl: record.queue_ttl,
+        idle_timeout: record.idle_timeout,
+        memory: record.memory,
+        pids: record.pids,
+        cpu: record.cpu,
+        ..Limits::default()
+    };
+    let limits = with_budgets(limits, record.budgets);
     let spec = TaskSpec {
         trigger: Trigger::from_code(record.trigger)?,
         rerun_of: TaskId::new(record.rerun_of),
@@ -363,18 +385,9 @@ pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError>
         user: record.user,
         labels: record.labels,
         priority: record.priority,
-        limits: Limits {
-            start_timeout: record.start_timeout,
-            timeout: record.timeout,
-            kill_grace: record.kill_grace,
-            max_attempts: record.max_attempts,
-            queue_ttl: record.queue_ttl,
-            idle_timeout: record.idle_timeout,
-            memory: record.memory,
-            pids: record.pids,
-            cpu: record.cpu,
-        },
+        limits,
         retry: policy(record.retry)?,
+        forgiven: spend(record.forgiven),
         workspace_mode: WorkspaceMode::from_code(record.workspace_mode)?,
         workspace_reuse: WorkspaceReuse::from_code(record.workspace_reuse)?,
         not_before: record.not_before.map(moment),

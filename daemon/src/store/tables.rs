@@ -14,6 +14,8 @@
 //! | `requests` | request id → (task, digest) | a submit that is sent twice |
 //! | `paused` | agent, or empty for all | |
 //! | `schedules` | name → row | which of its times were dealt with; made when first written |
+//! | `lineages` | first task → what was spent | budgets; a lineage without a row has spent nothing |
+//! | `accounts` | account → row | the limits that it met in a row; none: no row |
 
 use redb::TableDefinition;
 
@@ -36,6 +38,9 @@ pub(super) const REQUESTS: TableDefinition<'_, &str, (u64, [u8; 32])> =
 pub(super) const PAUSED: TableDefinition<'_, &str, ()> = TableDefinition::new("paused");
 /// Younger than format 1: a store may lack it.
 pub(super) const SCHEDULES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("schedules");
+
+pub(super) const LINEAGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("lineages");
+pub(super) const ACCOUNTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("accounts");
 
 /// Names in [`COUNTERS`].
 pub(super) mod counter {

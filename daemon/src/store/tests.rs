@@ -3,9 +3,12 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use super::*;
 use crate::task::{
     attempt::Ending,
+    budget::Spend,
     event::What,
-    id::{Incarnation, Revision, Timestamp},
-    reason::Outcome,
+    id::{AttemptId, Incarnation, Revision, Timestamp},
+    moment::Moment,
+    quota::Account,
+    reason::{FailureReason, Outcome},
     spec::{Payload, TaskSpec},
     state::{State, StateKind, Task},
     testing,
@@ -36,6 +39,58 @@ fn finished(outcome: Outcome) -> State {
         message: String::new(),
         at: Timestamp(2),
     })
+}
+
+#[test]
+fn what_lineages_spent_and_accounts_met_is_kept_also_in_a_store_of_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    // Such a store does not have these tables.
+    let old = |db: &Database| {
+        let transaction = db.begin_write()?;
+        transaction.delete_table(tables::LINEAGES)?;
+        transaction.delete_table(tables::ACCOUNTS)?;
+        Ok(transaction.commit()?)
+    };
+    store.with_db(old).unwrap();
+    let (one, two) = (testing::id(1), testing::id(2));
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.spent(one).unwrap(), Spend::default());
+    assert!(reader.accounts().unwrap().is_empty());
+    assert_eq!(reader.account("team").unwrap(), None);
+    let spend = Spend {
+        cost: 5,
+        attempts: 1,
+        ..Spend::default()
+    };
+    let moment = Moment::of_wall(Timestamp(7));
+    let account = Account {
+        strikes: 1,
+        struck_at: moment,
+        until: Timestamp(9),
+        since: moment,
+        reason: FailureReason::UsageLimit,
+        message: "later".to_owned(),
+        attempt: AttemptId {
+            task: one,
+            number: 1,
+        },
+    };
+    let mut batch = store.begin().unwrap();
+    batch.spend(one, spend).unwrap();
+    batch.spend(one, spend).unwrap();
+    assert_eq!(batch.spent(one).unwrap(), spend.plus(spend));
+    batch.set_account("team", Some(&account)).unwrap();
+    assert!(batch.is_dirty());
+    batch.commit().unwrap();
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.spent(one).unwrap(), spend.plus(spend));
+    assert_eq!(reader.spent(two).unwrap(), Spend::default());
+    assert_eq!(reader.account("team").unwrap(), Some(account));
+    let mut batch = store.begin().unwrap();
+    batch.set_account("team", None).unwrap();
+    batch.commit().unwrap();
+    assert!(store.reader().unwrap().accounts().unwrap().is_empty());
 }
 
 #[test]

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    budget::Spend,
     id::{AttemptId, Incarnation, Nonce, Timestamp},
     moment::Moment,
     observed::Observed,
     reason::{FailureReason, Outcome},
+    retry::is_parked,
 };
 
 /// Names one process for ever: a pid is used again, these three together not.
@@ -217,6 +219,12 @@ pub struct Attempt {
     pub exit: Option<Exit>,
     /// How it ended.
     pub ending: Option<Ending>,
+    /// The account that its agent works on; empty: nobody noted it.
+    pub account: String,
+    /// What its lineage had spent of its budgets when it was claimed.
+    pub before: Spend,
+    /// How long the agent ran, milliseconds; 0 until it has ended.
+    pub ran: u64,
     /// What it did to its workspace. Found out after its end; none before that,
     /// without a repository, or if it could not be found out.
     #[serde(default)]
@@ -245,6 +253,28 @@ impl Attempt {
 }
 
 impl Attempt {
+    /// What it has used. Only one that has ended counts as an attempt, and not
+    /// if it met the limit of its account or no agent was started for it.
+    #[must_use]
+    pub fn spend(&self) -> Spend {
+        let usage = self.known().usage.unwrap_or_default();
+        let counts = self.ending.as_ref().is_some_and(|ending| {
+            ending.outcome != Outcome::Interrupted && !ending.reason.is_some_and(is_parked)
+        });
+        Spend {
+            cost: usage.cost.unwrap_or(0),
+            tokens: usage.tokens(),
+            wall: self.ran,
+            attempts: counts.into(),
+        }
+    }
+
+    /// What its lineage has used of its budgets.
+    #[must_use]
+    pub fn total(&self) -> Spend {
+        self.before.plus(self.spend())
+    }
+
     /// All that is known of the agent's run: what it said itself, and where it
     /// said nothing, what was read from what it printed.
     #[must_use]

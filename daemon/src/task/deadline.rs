@@ -26,6 +26,8 @@ pub enum Ends {
     Timeout,
     /// A stop has taken longer than grace and kill.
     Stop,
+    /// The lineage has run for as long as it may.
+    Budget,
 }
 
 /// The waits of a task as it is `now`, each with the milliseconds that are
@@ -54,11 +56,17 @@ pub fn waits(task: &Task, now: Moment) -> [Option<(u64, Ends)>; 2] {
             [wait, None]
         }
         State::Running => {
-            let started = task.live_attempt().and_then(|attempt| attempt.started_at);
-            let wait = limits.timeout.zip(started);
+            let live = task.live_attempt();
+            let started = live.and_then(|attempt| attempt.started_at);
+            let before = live.map_or(0, |attempt| attempt.before.wall);
+            let budget = limits.max_wall.map(|limit| limit.saturating_sub(before));
+            let wait = |limit: Option<u64>, ends| {
+                let (limit, at) = limit.zip(started)?;
+                Some((left(limit, at), ends))
+            };
             [
-                wait.map(|(limit, at)| (left(limit, at), Ends::Timeout)),
-                None,
+                wait(limits.timeout, Ends::Timeout),
+                wait(budget, Ends::Budget),
             ]
         }
         // From now, also after a start of the daemon: its runner is told again.
@@ -144,6 +152,7 @@ impl Ends {
             Self::StartTimeout => "start_timeout",
             Self::Timeout => "timeout",
             Self::Stop => "stop",
+            Self::Budget => "budget",
         }
     }
 
@@ -153,6 +162,7 @@ impl Ends {
         match self {
             Self::StartTimeout => Some(StopReason::StartTimeout),
             Self::Timeout => Some(StopReason::Timeout),
+            Self::Budget => Some(StopReason::Budget),
             Self::Backoff | Self::Scheduled | Self::QueueTtl | Self::Stop => None,
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     attempt::{ProcessIdentity, RunResult, Workspace},
+    budget::Spend,
     id::{AttemptId, Incarnation, Nonce, TaskId},
     moment::Moment,
     observed::Observed,
@@ -55,6 +56,10 @@ pub enum Event {
         epoch: Incarnation,
         /// The boot that it happens in.
         boot_id: String,
+        /// The account that its agent works on.
+        account: String,
+        /// What its lineage has spent by now.
+        spent: Spend,
     },
     /// The workspace is there.
     Prepared {

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::budget::Budgets;
+
 /// Longest prompt, or command with its arguments, bytes.
 pub const MAX_PROMPT: usize = 1024 * 1024;
 /// Most labels of one task.
@@ -31,6 +33,14 @@ pub const KILL_LIMIT: u64 = 10_000;
 pub const STOP_SLACK: u64 = 5_000;
 /// Attempts of one task.
 pub const MAX_ATTEMPTS: u32 = 3;
+/// Attempts of a task and its reruns together.
+pub const LINEAGE_ATTEMPTS: u32 = 25;
+/// What [`LINEAGE_ATTEMPTS`] can be set to at the most.
+pub const MAX_LINEAGE_ATTEMPTS: u32 = 100_000;
+/// What a lineage's cost can be limited to, millionths of a US dollar.
+pub const MAX_COST: std::ops::RangeInclusive<u64> = 1..=1_000_000_000_000;
+/// What a lineage's tokens can be limited to.
+pub const MAX_TOKENS: std::ops::RangeInclusive<u64> = 1..=1_000_000_000_000_000;
 /// `runner_lost` so often in a row ends a task: it kills its host.
 pub const POISON_STREAK: u32 = 3;
 /// How long an agent may do nothing: no output, no CPU time, no process that
@@ -74,6 +84,15 @@ pub struct Limits {
     pub pids: Option<u32>,
     /// CPU time of the agent's tree, thousandths of one CPU.
     pub cpu: Option<u32>,
+    /// What the task and its reruns may cost together, millionths of a US
+    /// dollar.
+    pub max_cost: Option<u64>,
+    /// Tokens that they may use together.
+    pub max_tokens: Option<u64>,
+    /// Time that their agents may run in all.
+    pub max_wall: Option<u64>,
+    /// Attempts that they may make together.
+    pub max_lineage_attempts: Option<u32>,
 }
 
 impl Limits {
@@ -90,6 +109,10 @@ impl Limits {
             memory: self.memory.or(next.memory),
             pids: self.pids.or(next.pids),
             cpu: self.cpu.or(next.cpu),
+            max_cost: self.max_cost.or(next.max_cost),
+            max_tokens: self.max_tokens.or(next.max_tokens),
+            max_wall: self.max_wall.or(next.max_wall),
+            max_lineage_attempts: self.max_lineage_attempts.or(next.max_lineage_attempts),
         }
     }
 
@@ -115,6 +138,17 @@ impl Limits {
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
         self.max_attempts.unwrap_or(MAX_ATTEMPTS).max(1)
+    }
+
+    /// What the task and its reruns may spend together.
+    #[must_use]
+    pub fn budgets(&self) -> Budgets {
+        Budgets {
+            cost: self.max_cost,
+            tokens: self.max_tokens,
+            wall: self.max_wall,
+            attempts: self.max_lineage_attempts.unwrap_or(LINEAGE_ATTEMPTS).max(1),
+        }
     }
 }
 

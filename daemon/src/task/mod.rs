@@ -33,6 +33,7 @@
 //! run effects (dispatcher), talk to processes (supervisor).
 
 pub mod attempt;
+pub mod budget;
 pub mod deadline;
 pub mod dependency;
 pub mod effect;
@@ -42,6 +43,7 @@ pub mod life;
 pub mod limits;
 pub mod moment;
 pub mod observed;
+pub mod quota;
 pub mod reason;
 pub mod recovery;
 pub mod retry;

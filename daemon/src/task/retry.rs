@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    attempt::Attempt,
+    budget::{Budgets, Spend, UsedUp},
     limits::POISON_STREAK,
     moment::Moment,
     reason::{Class, FailureReason, Outcome, Reasons},
@@ -17,6 +19,8 @@ pub const MAXIMUM_INTERVAL: u64 = 5 * 60_000;
 pub const BACKOFF_COEFFICIENT: u32 = 2_000;
 /// The longest `maximum_interval` that can be set, milliseconds.
 pub const LONGEST_INTERVAL: u64 = 24 * 60 * 60_000;
+/// What the growth of the wait can be set to, thousandths.
+pub const COEFFICIENT: std::ops::RangeInclusive<u32> = 1_000..=100_000;
 /// So many failures of sessions end a task: the second attempt was without the
 /// one that failed.
 pub const SESSION_FAILURES: u32 = 2;
@@ -84,6 +88,8 @@ impl Policy {
 pub struct Rules {
     /// Attempts that it may spend.
     pub max_attempts: u32,
+    /// What its lineage may spend.
+    pub budgets: Budgets,
     /// All else.
     pub policy: Policy,
 }
@@ -107,7 +113,8 @@ pub enum Retry {
 #[must_use]
 pub fn after(task: &Task, reason: FailureReason, now: Moment, random: u64) -> Retry {
     let rules = task.spec.retry_rules();
-    match refusal(reason, task.counts(), rules) {
+    let spend = task.attempt.as_ref().map(Attempt::total);
+    match refusal(reason, task.counts(), spend.unwrap_or_default(), rules) {
         Some(why) => Retry::No(why),
         None if is_parked(reason) => Retry::Parked,
         None => Retry::At(now.plus_millis(rules.policy.backoff(task.spent, random))),
@@ -155,16 +162,21 @@ pub fn is_parked(reason: FailureReason) -> bool {
 }
 
 /// Why no attempt follows one that failed for `reason`, which is counted
-/// already; `None` if one does.
+/// already, as is what its lineage has spent; `None` if one does.
 #[must_use]
-pub fn refusal(reason: FailureReason, counts: Counts, rules: Rules) -> Option<&'static str> {
+pub fn refusal(
+    reason: FailureReason,
+    counts: Counts,
+    spend: Spend,
+    rules: Rules,
+) -> Option<&'static str> {
     let named = |set: Option<Reasons>| set.is_some_and(|set| set.contains(reason));
     if named(rules.policy.non_retryable) {
         return Some("it is among the reasons that are not to be retried");
     }
     let asked_for = named(rules.policy.retry_on) && reason.may_be_retried();
     match reason.class() {
-        Class::Quota => return None,
+        Class::Quota => return spend.used_up(rules.budgets).map(UsedUp::refusal),
         Class::Infrastructure => {}
         Class::Session if counts.session_failures < SESSION_FAILURES => {}
         Class::Session => return Some("a fresh session has failed, too"),
@@ -177,7 +189,10 @@ pub fn refusal(reason: FailureReason, counts: Counts, rules: Rules) -> Option<&'
     if counts.lost_streak >= POISON_STREAK {
         return Some("its runner was lost too often in a row");
     }
-    (counts.spent >= rules.max_attempts).then_some("no attempts left")
+    if counts.spent >= rules.max_attempts {
+        return Some("no attempts left");
+    }
+    spend.used_up(rules.budgets).map(UsedUp::refusal)
 }
 
 /// What is left `now` of a wait until `until`, milliseconds. Never more than
@@ -224,6 +239,7 @@ pub fn final_outcome(reason: FailureReason) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::limits::Limits;
 
     #[test]
     fn the_wait_grows_and_is_bounded() {
@@ -270,16 +286,12 @@ mod tests {
                 lost_streak: 0,
                 session_failures,
             };
-            let max_attempts = 3;
-            refusal(
-                reason,
-                counts,
-                Rules {
-                    max_attempts,
-                    policy,
-                },
-            )
-            .is_some()
+            let rules = Rules {
+                max_attempts: 3,
+                budgets: Limits::default().budgets(),
+                policy,
+            };
+            refusal(reason, counts, Spend::default(), rules).is_some()
         };
         let none = Policy::default();
         let on = |reason| Policy {

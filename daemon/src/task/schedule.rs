@@ -87,6 +87,10 @@ pub struct Schedule {
     newest: Timestamp,
     paused: bool,
     paused_agents: BTreeSet<String>,
+    /// What each configured agent works on.
+    accounts: BTreeMap<String, String>,
+    /// Of these nothing is chosen: their provider takes nothing now.
+    parked: BTreeSet<String>,
 }
 
 impl Schedule {
@@ -183,6 +187,26 @@ impl Schedule {
         }
     }
 
+    /// Has agents work on these accounts from now on.
+    pub fn set_accounts(&mut self, accounts: BTreeMap<String, String>) {
+        self.accounts = accounts;
+    }
+
+    /// The account of an agent; one that is not configured any more has its own.
+    #[must_use]
+    pub fn account_of<'a>(&'a self, agent: &'a str) -> &'a str {
+        self.accounts.get(agent).map_or(agent, String::as_str)
+    }
+
+    /// Stops or resumes the choice of all tasks of an account.
+    pub fn set_parked(&mut self, account: &str, parked: bool) {
+        if parked {
+            self.parked.insert(account.to_owned());
+        } else {
+            self.parked.remove(account);
+        }
+    }
+
     /// Whether nothing is chosen at all.
     #[must_use]
     pub fn is_paused(&self) -> bool {
@@ -228,6 +252,7 @@ impl Schedule {
             limit.is_none_or(|limit| count.copied().unwrap_or(0) < *limit)
         };
         let agent_open = !self.paused_agents.contains(&lane.agent)
+            && !self.parked.contains(self.account_of(&lane.agent))
             && below(
                 self.agents.get(&lane.agent),
                 self.capacity.agents.get(&lane.agent),

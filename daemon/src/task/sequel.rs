@@ -7,6 +7,7 @@
 
 use super::{
     attempt::{Attempt, Ending},
+    budget::Spend,
     reason::{FailureReason, Outcome},
     retry::{self, Counts, Rules},
     state::{State, Task},
@@ -67,7 +68,7 @@ pub fn sequels(attempts: &[Attempt], rules: Rules) -> Vec<Sequel> {
                     | Outcome::Failed
                     | Outcome::Cancelled
                     | Outcome::Interrupted,
-                ) => after(reason, counts, rules),
+                ) => after(reason, counts, attempt.total(), rules),
             }
         };
         sequels.push(Sequel {
@@ -90,15 +91,17 @@ pub fn expected(task: &Task) -> Option<Sequel> {
         State::Stopping { reason, .. } => reason.failure(),
         State::Queued(_) | State::Finished(_) => return None,
     };
-    let attempt = task.live_attempt()?.id.number;
+    let attempt = task.live_attempt()?;
+    let mut spend = attempt.total();
+    spend.attempts = spend.attempts.saturating_add(1);
     // The claim has counted it as spent.
     let mut before = task.counts();
     before.spent = before.spent.saturating_sub(1);
     let counts = before.with(Some(reason));
     Some(Sequel {
-        attempt,
+        attempt: attempt.id.number,
         reason: Some(reason),
-        follows: after(reason, counts, task.spec.retry_rules()),
+        follows: after(reason, counts, spend, task.spec.retry_rules()),
         counts,
     })
 }
@@ -109,8 +112,8 @@ fn was_never_started(ending: &Ending) -> bool {
     ending.outcome == Outcome::Interrupted
 }
 
-fn after(reason: FailureReason, counts: Counts, rules: Rules) -> Follows {
-    match retry::refusal(reason, counts, rules) {
+fn after(reason: FailureReason, counts: Counts, spend: Spend, rules: Rules) -> Follows {
+    match retry::refusal(reason, counts, spend, rules) {
         Some(why) => Follows::Refused(why),
         None if retry::is_parked(reason) => Follows::Parked,
         None => Follows::Retry {

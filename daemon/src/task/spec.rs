@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    budget::Spend,
     dependency::After,
     id::{TaskId, Timestamp},
     limits::Limits,
@@ -128,6 +129,9 @@ pub struct TaskSpec {
     pub limits: Limits,
     /// Task, agent and daemon policy in one.
     pub retry: Policy,
+    /// What its lineage had spent when a person let it spend its budgets once
+    /// more: it does not count.
+    pub forgiven: Spend,
     /// Where the agent works.
     pub workspace_mode: WorkspaceMode,
     /// What its first attempt does with a workspace that is there already.
@@ -159,6 +163,7 @@ impl TaskSpec {
         Rules {
             max_attempts: self.limits.max_attempts(),
             policy: self.retry,
+            budgets: self.limits.budgets(),
         }
     }
 

@@ -49,6 +49,8 @@ pub enum StopReason {
     StartTimeout,
     /// The agent did nothing for as long as it may.
     Idle,
+    /// A budget of the lineage is used up.
+    Budget,
 }
 
 impl StopReason {
@@ -60,6 +62,7 @@ impl StopReason {
             Self::Timeout => "timeout",
             Self::StartTimeout => "start_timeout",
             Self::Idle => "idle",
+            Self::Budget => "budget",
         }
     }
 
@@ -71,6 +74,7 @@ impl StopReason {
             Self::Timeout => FailureReason::Timeout,
             Self::StartTimeout => FailureReason::StartTimeout,
             Self::Idle => FailureReason::Idle,
+            Self::Budget => FailureReason::BudgetExceeded,
         }
     }
 }
@@ -245,6 +249,12 @@ impl Task {
             revision: Revision::default(),
             attempt: None,
         }
+    }
+
+    /// The first task of its chain of reruns.
+    #[must_use]
+    pub fn lineage(&self) -> TaskId {
+        self.spec.lineage.unwrap_or(self.id)
     }
 
     /// What is counted over its attempts.

@@ -2,6 +2,7 @@
 
 use super::{
     attempt::{Exit, ProcessIdentity, Run, RunResult, Status, Workspace},
+    budget::Spend,
     event::{AttemptRef, Event, Stage},
     id::{AttemptId, Incarnation, Nonce, TaskId, Timestamp},
     limits::Limits,
@@ -35,6 +36,7 @@ pub(crate) fn spec(agent: &str) -> TaskSpec {
         priority: 0,
         limits: Limits::default(),
         retry: Policy::default(),
+        forgiven: Spend::default(),
         workspace_mode: WorkspaceMode::None,
         workspace_reuse: WorkspaceReuse::Keep,
         not_before: None,
@@ -49,10 +51,16 @@ pub(crate) fn task(number: u64) -> Task {
 }
 
 pub(crate) fn claim(nonce: Nonce) -> Event {
+    claim_after(nonce, Spend::default())
+}
+
+pub(crate) fn claim_after(nonce: Nonce, spent: Spend) -> Event {
     Event::Claim {
         nonce,
         epoch: Incarnation(1),
         boot_id: "boot".to_owned(),
+        account: "shell".to_owned(),
+        spent,
     }
 }
 

@@ -11,7 +11,7 @@ mod wait;
 use self::{
     end::{AttemptEnd, end},
     observe::observed,
-    stop::{cancel, deadline, queue_expired, stop},
+    stop::{cancel, deadline, nothing_left, queue_expired, stop},
     wait::{dependency_ended, hold, release},
 };
 use super::{
@@ -88,10 +88,16 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             nonce,
             epoch,
             boot_id,
+            account,
+            spent,
         } => {
             let held = matches!(task.state, State::Queued(Hold::Held { .. }));
             if task.state.is_occupied() || held || !task.waits_for.is_empty() {
                 return Decision::Ignore(Ignored::NotNow);
+            }
+            let before = spent.minus(task.spec.forgiven);
+            if let Some(used_up) = before.used_up(task.spec.limits.budgets()) {
+                return nothing_left(task, context, used_up);
             }
             let number = task.attempts.saturating_add(1);
             let id = AttemptId {
@@ -115,6 +121,9 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
                 news: 0,
                 exit: None,
                 ending: None,
+                account: account.clone(),
+                before,
+                ran: 0,
                 changes: None,
             };
             claim(task, attempt)

@@ -9,6 +9,7 @@ use agentd::{
     runner::machine::Order,
     task::{
         attempt::{Phase, ProcessIdentity, Run, RunResult},
+        budget::Spend,
         effect::Effect,
         event::{Event, Stage},
         id::{AttemptId, Incarnation, Timestamp},
@@ -141,6 +142,9 @@ impl<'a> Turn<'a> {
                 nonce: nonce(id),
                 epoch: Incarnation(1),
                 boot_id: boot_id(self.world.boot),
+                account: String::new(),
+                // More than the tasks of a model can spend may be spent.
+                spent: Spend::default(),
             };
             if !self.apply(task, &claim) {
                 break;

@@ -1,6 +1,7 @@
 //! What is checked: how many tasks, what they are like, what may go wrong.
 
 use agentd::task::{
+    budget::Spend,
     id::Timestamp,
     limits::Limits,
     retry::Policy,
@@ -80,6 +81,7 @@ impl Setup {
             labels: [].into(),
             priority: 0,
             retry: Policy::default(),
+            forgiven: Spend::default(),
             limits: Limits {
                 max_attempts: Some(self.attempts),
                 timeout: Some(1),

@@ -5,6 +5,7 @@
 mod after;
 mod authority;
 mod bad_input;
+mod budget;
 mod cancel;
 mod explain;
 mod faults;
@@ -16,6 +17,7 @@ mod kept;
 mod limits;
 mod list;
 mod output;
+mod quota;
 mod recovery;
 mod refusal;
 mod report;

@@ -101,10 +101,6 @@ fn why_it_fails_is_what_the_agent_says() {
         let task = reporting(&daemon, &[report], "exit 0");
         assert_eq!(daemon.wait(task)["state"], "succeeded");
     }
-    let task = reporting(&daemon, &["limited --reset 1h back later"], "exit 1");
-    wait_until("the attempt has ended", || {
-        daemon.show(task)["attempts"][0]["failure_reason"] == "usage_limit"
-    });
     for (wrong, words) in [
         ("failed cancelled x", "an agent cannot say cancelled"),
         ("failed nonsense x", "no failure reason \"nonsense\""),
@@ -117,6 +113,11 @@ fn why_it_fails_is_what_the_agent_says() {
         let said = said.text();
         assert!(said.contains(words) && said.contains("code 2"), "{said}");
     }
+    // The last: nothing of this agent runs after it.
+    let task = reporting(&daemon, &["limited --reset 1h back later"], "exit 1");
+    wait_until("the attempt has ended", || {
+        daemon.show(task)["attempts"][0]["failure_reason"] == "usage_limit"
+    });
 }
 
 #[test]

@@ -18,14 +18,8 @@ use crate::{
 };
 
 impl Engine {
-    pub(super) fn submit(
-        &mut self,
-        turn: &mut Turn,
-        submission: Submission,
-    ) -> Result<Result<Submitted, SubmitError>, StoreError> {
-        self.admit(turn, submission, None, String::new())
-    }
-
+    /// Stores a task that runs a finished one again, if its lineage may spend
+    /// anything more.
     pub(super) fn rerun(
         &mut self,
         turn: &mut Turn,
@@ -33,21 +27,46 @@ impl Engine {
     ) -> Result<Result<Submitted, SubmitError>, StoreError> {
         let RerunOrder {
             of,
-            submission,
+            mut submission,
+            override_budget,
             note,
         } = order;
-        let why = match note {
-            Some(note) => format!("rerun of task {of}; {note}"),
-            None => format!("rerun of task {of}"),
-        };
-        self.admit(turn, submission, Some(of), why)
+        let spec = &mut submission.spec;
+        let lineage = spec.lineage.unwrap_or(of);
+        let spent = turn.batch.spent(lineage)?;
+        if override_budget {
+            spec.forgiven = spent;
+        }
+        let left = spent.minus(spec.forgiven);
+        let refusal = left.used_up(spec.limits.budgets());
+        let refusal = refusal.map(|used_up| SubmitError::NothingLeft { lineage, used_up });
+        let mut why = format!("rerun of task {of}");
+        if let Some(note) = note {
+            why = format!("{why}; {note}");
+        }
+        if override_budget {
+            let user = &submission.spec.user;
+            why = format!("{why}; budget overridden by {user}: {spent} were spent");
+        }
+        self.admit(turn, submission, Some(of), refusal, why)
     }
 
+    pub(super) fn submit(
+        &mut self,
+        turn: &mut Turn,
+        submission: Submission,
+    ) -> Result<Result<Submitted, SubmitError>, StoreError> {
+        self.admit(turn, submission, None, None, String::new())
+    }
+
+    /// Stores a task. `refusal` is why a new one is not taken; one that is in
+    /// the store already is found all the same.
     fn admit(
         &mut self,
         turn: &mut Turn,
         submission: Submission,
         rerun_of: Option<TaskId>,
+        refusal: Option<SubmitError>,
         why: String,
     ) -> Result<Result<Submitted, SubmitError>, StoreError> {
         if let Some(request_id) = &submission.spec.request_id
@@ -70,6 +89,9 @@ impl Engine {
         }
         if let Some(of) = rerun_of.filter(|of| self.tasks.contains_key(of)) {
             return Ok(Err(SubmitError::Active(of)));
+        }
+        if let Some(refusal) = refusal {
+            return Ok(Err(refusal));
         }
         if self.tasks.len() >= self.parts.config.max_queued {
             return Ok(Err(SubmitError::QueueFull(self.tasks.len())));

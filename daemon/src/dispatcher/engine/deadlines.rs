@@ -36,6 +36,7 @@ impl Engine {
                 self.timers.set(task.id, waits(task, turn.now, turn.moment));
             }
         }
+        self.set_account_waits(turn.now, turn.moment);
     }
 
     /// Does what a wait that is over asks for.
@@ -64,7 +65,7 @@ impl Engine {
                 return Ok(());
             }
             (Ends::QueueTtl, _, _) => Event::QueueExpired,
-            (Ends::StartTimeout | Ends::Timeout, Some(limit), Some(attempt)) => {
+            (Ends::StartTimeout | Ends::Timeout | Ends::Budget, Some(limit), Some(attempt)) => {
                 Event::Deadline { attempt, limit }
             }
             (Ends::Stop, _, Some(attempt)) => {
@@ -73,7 +74,9 @@ impl Engine {
                 self.timers.set(id, again);
                 Event::StopOverdue { attempt }
             }
-            (Ends::StartTimeout | Ends::Timeout | Ends::Stop, _, _) => return Ok(()),
+            (Ends::StartTimeout | Ends::Timeout | Ends::Budget | Ends::Stop, _, _) => {
+                return Ok(());
+            }
         };
         self.apply(turn, id, &event)?;
         Ok(())

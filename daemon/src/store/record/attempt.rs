@@ -8,6 +8,7 @@ use super::{
     ending, ending_record,
     observed::{ObservedRecord, observed, observed_record},
     path_text,
+    spend::{SpendRecord, spend, spend_record},
 };
 use crate::task::{
     attempt::{Attempt, Changes, Exit, Phase, ProcessIdentity, Status, Workspace},
@@ -80,6 +81,12 @@ struct AttemptRecord {
     observed: Option<ObservedRecord>,
     #[prost(message, optional, tag = "71")]
     reported: Option<ObservedRecord>,
+    #[prost(string, tag = "120")]
+    account: String,
+    #[prost(message, optional, tag = "121")]
+    before: Option<SpendRecord>,
+    #[prost(uint64, tag = "122")]
+    ran: u64,
     #[prost(uint32, tag = "72")]
     news: u32,
     #[prost(message, optional, tag = "90")]
@@ -181,6 +188,9 @@ pub(in crate::store) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
         ending: attempt.ending.as_ref().map(ending_record),
         observed: observed_record(&attempt.observed),
         reported: observed_record(&attempt.reported),
+        account: attempt.account.clone(),
+        before: spend_record(attempt.before),
+        ran: attempt.ran,
         changes: attempt.changes.as_ref().map(changes_record),
         head: workspace.and_then(|w| w.head.clone()),
         found: workspace.and_then(|w| w.found.clone()),
@@ -244,6 +254,9 @@ pub(in crate::store) fn decode_attempt(
         ending: record.ending.map(ending).transpose()?,
         observed: observed(record.observed)?,
         reported: observed(record.reported)?,
+        account: record.account,
+        before: spend(record.before),
+        ran: record.ran,
         changes: record.changes.map(changes),
         news: record.news,
         boot_id,

@@ -37,7 +37,8 @@ codes!(AgentType, "agent type": Command = 1);
 codes!(WorkspaceMode, "workspace mode": Worktree = 1, InPlace = 2, None = 3);
 codes!(WorkspaceReuse, "workspace reuse": Keep = 0, Reset = 1, Fresh = 2);
 codes!(Phase, "phase": Claimed = 1, Registered = 2, Running = 3, Ended = 4);
-codes!(StopReason, "stop reason": Cancel = 1, Timeout = 2, StartTimeout = 3, Idle = 4);
+codes!(StopReason, "stop reason": Cancel = 1, Timeout = 2, StartTimeout = 3, Idle = 4,
+    Budget = 5);
 codes!(Outcome, "outcome":
     Succeeded = 1, Failed = 2, Cancelled = 3, Interrupted = 4, Aborted = 5);
 codes!(FailureReason, "failure reason":

@@ -1,9 +1,11 @@
 use super::*;
 use crate::task::{
     attempt::{Attempt, Changes, Exit, Phase, ProcessIdentity, Status, Workspace},
+    budget::Spend,
     dependency::{After, Condition},
     id::{AttemptId, Incarnation, Nonce},
     observed::{Claim, Fault, Limited, Observed},
+    quota::Account,
     retry::Policy,
     testing,
     usage::Usage,
@@ -34,6 +36,7 @@ fn full_task() -> Task {
             ..Limits::default()
         },
         retry: Policy::default(),
+        forgiven: Spend::default(),
         workspace_mode: WorkspaceMode::Worktree,
         workspace_reuse: WorkspaceReuse::Keep,
         not_before: None,
@@ -90,6 +93,9 @@ fn full_attempt() -> Attempt {
             message: "the runner died".to_owned(),
             at: Timestamp(6),
         }),
+        account: String::new(),
+        before: Spend::default(),
+        ran: 0,
         changes: None,
     }
 }
@@ -255,6 +261,56 @@ fn both_clocks_and_the_newer_limits_are_kept() {
         decode_attempt(attempt.id, &encode_attempt(&attempt)).unwrap(),
         attempt
     );
+}
+
+#[test]
+fn what_was_spent_and_may_be_is_kept() {
+    let spend = |n| Spend {
+        cost: n,
+        tokens: n + 1,
+        wall: n + 2,
+        attempts: 3,
+    };
+    let mut task = full_task();
+    task.spec.forgiven = spend(5);
+    task.spec.limits.max_cost = Some(1);
+    task.spec.limits.max_tokens = Some(2);
+    task.spec.limits.max_wall = Some(3);
+    task.spec.limits.max_lineage_attempts = Some(4);
+    task.state = State::Stopping {
+        reason: StopReason::Budget,
+        forced: false,
+    };
+    assert_eq!(decode_task(task.id, &encode_task(&task)).unwrap(), task);
+    let mut attempt = full_attempt();
+    attempt.account = "team-a".to_owned();
+    attempt.before = spend(9);
+    attempt.ran = 77;
+    assert_eq!(
+        decode_attempt(attempt.id, &encode_attempt(&attempt)).unwrap(),
+        attempt
+    );
+    for spent in [Spend::default(), spend(1 << 40)] {
+        assert_eq!(decode_spend(&encode_spend(spent)), Ok(spent));
+    }
+    let moment = |millis| Moment {
+        wall: Timestamp(5),
+        steady: Some(Steady {
+            boot: Boot::of("boot"),
+            millis,
+        }),
+    };
+    let account = Account {
+        strikes: 3,
+        struck_at: moment(1),
+        until: Timestamp(99),
+        since: moment(2),
+        reason: FailureReason::UsageLimit,
+        message: "later".to_owned(),
+        attempt: attempt.id,
+    };
+    assert_eq!(decode_account(&encode_account(&account)), Ok(account));
+    assert!(decode_account(&[]).is_err());
 }
 
 /// Rows that are on people's disks. If this fails, a field was renumbered or

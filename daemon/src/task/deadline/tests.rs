@@ -1,6 +1,7 @@
 use super::*;
 use crate::task::{
     attempt::{Attempt, Phase},
+    budget::Spend,
     event::Event,
     id::{AttemptId, Incarnation, Timestamp},
     moment::{Boot, Steady},
@@ -54,6 +55,9 @@ fn with_attempt(state: State) -> Task {
         news: 0,
         exit: None,
         ending: None,
+        account: "shell".to_owned(),
+        before: Spend::default(),
+        ran: 0,
         changes: None,
     });
     task
@@ -95,6 +99,19 @@ fn steps_of_the_wall_clock_and_a_suspend_change_no_wait() {
         let over = moment(NOON, "boot", 10_000 + 3_600_000);
         assert_eq!(only(&task, over), Some((0, left.1)));
     }
+}
+
+#[test]
+fn a_lineage_runs_for_what_is_left_of_its_time() {
+    let mut task = with_attempt(State::Running);
+    task.spec.limits.max_wall = Some(100_000);
+    task.attempt.as_mut().unwrap().before.wall = 55_000;
+    let now = moment(NOON, "boot", 30_000);
+    let both = [Some((40_000, Ends::Timeout)), Some((25_000, Ends::Budget))];
+    assert_eq!(waits(&task, now), both);
+    task.attempt.as_mut().unwrap().before.wall = 200_000;
+    assert_eq!(waits(&task, now)[1], Some((0, Ends::Budget)));
+    assert_eq!(Ends::Budget.stop_reason(), Some(StopReason::Budget));
 }
 
 /// After a reboot the wall clock has to do. Whatever it says, a wait ends.

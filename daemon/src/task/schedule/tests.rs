@@ -216,3 +216,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_parked_account_holds_the_tasks_of_all_its_agents_and_no_others() {
+    let mut schedule = Schedule::new(capacity(9));
+    let account = |agent: &str, account: &str| (agent.to_owned(), account.to_owned());
+    let both = [account("a", "team"), account("b", "team")];
+    schedule.set_accounts(both.into());
+    schedule.set_parked("team", true);
+    let of = |number, agent: &str| queued(number, |spec| spec.agent = agent.to_owned());
+    let tasks = [of(1, "a"), of(2, "b"), of(3, "c")];
+    assert_eq!(order(&mut schedule, &tasks), [3]);
+    // Another account from now on: it need not wait.
+    schedule.set_accounts([account("a", "team")].into());
+    assert_eq!(schedule.pick(), Some(id(2)));
+    schedule.set_parked("team", false);
+    assert_eq!(schedule.pick(), Some(id(1)));
+}

@@ -6,7 +6,7 @@ use crate::task::{
     id::Timestamp,
     moment::Moment,
     state::StopReason,
-    testing::{NONCE, cancel, claim, exited, named, registered, started, task},
+    testing::{NONCE, cancel, claim_after, exited, named, registered, started, task},
     transition::{Context, Decision, decide},
 };
 
@@ -91,17 +91,21 @@ proptest! {
     fn what_is_told_is_what_was_decided(
         ways in prop::collection::vec(any::<u8>(), 1..12),
         max_attempts in 1_u32..6,
+        max_lineage_attempts in 1_u32..9,
         random: u64,
     ) {
         let mut task = task(1);
         task.spec.limits.max_attempts = Some(max_attempts);
-        let mut attempts = Vec::new();
+        task.spec.limits.max_lineage_attempts = Some(max_lineage_attempts);
+        let mut attempts: Vec<Attempt> = Vec::new();
         let mut history = Vec::new();
         for way in ways {
             if !task.state.is_active() {
                 break;
             }
-            task = apply(&task, &claim(NONCE), random);
+            let spent = attempts.iter().map(Attempt::spend);
+            let spent = spent.fold(Spend::default(), Spend::plus);
+            task = apply(&task, &claim_after(NONCE, spent), random);
             let mut promised = None;
             for event in ending(way, named(1, task.attempts, NONCE)) {
                 promised = expected(&task);

@@ -9,7 +9,7 @@ use crate::task::{
     limits::{MAX_MESSAGE, clip, span},
     moment::Moment,
     observed::Observed,
-    reason::{Outcome, Verdict},
+    reason::{FailureReason, Outcome, Verdict},
     retry::{self, Retry},
     state::{Hold, State, StopReason, Task},
 };
@@ -55,6 +55,7 @@ pub(super) fn end(task: &Task, context: Context, ended: AttemptEnd) -> Decision 
         if let Some(observed) = ended.observed {
             a.observed.take(observed.bounded());
         }
+        a.ran = run_time(a.started_at, context.now, &ending);
         a.ending = Some(ending.clone());
     });
     next.started |= ended.started_at.is_some();
@@ -95,6 +96,19 @@ pub(super) fn end(task: &Task, context: Context, ended: AttemptEnd) -> Decision 
     }
 }
 
+/// How long an agent ran that ended in this way, milliseconds. Of two clocks
+/// the one that shows less: one may have been set, and of the other only the
+/// time is known at which the end was heard of.
+fn run_time(started_at: Option<Moment>, now: Moment, ending: &Ending) -> u64 {
+    // How long it ran before the machine went down, nobody knows.
+    let known = ending.reason != Some(FailureReason::HostRebooted);
+    let started_at = started_at.filter(|_| known);
+    started_at.map_or(0, |at| {
+        let heard_of = now.millis_since(at);
+        heard_of.min(ending.at.millis_since(at.wall))
+    })
+}
+
 /// What the end of an attempt means when a stop was asked for: the stop is why
 /// it ended, and the exit stays beside it. An agent that had ended by then has
 /// kept its limit, as far as anybody can know: what it reached stands.
@@ -130,6 +144,13 @@ fn after_stop(task: &Task, verdict: Verdict, by_itself: bool) -> Verdict {
             format!(
                 "stopped after {} without output, CPU time or a new process; {}",
                 span(task.spec.limits.idle_timeout().unwrap_or(0)),
+                verdict.message
+            ),
+        ),
+        StopReason::Budget => (
+            Outcome::Failed,
+            format!(
+                "stopped, for a budget of its lineage is used up; {}",
                 verdict.message
             ),
         ),

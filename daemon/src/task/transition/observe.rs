@@ -1,11 +1,11 @@
 //! What becomes known of an agent's run while it goes on.
 
-use super::{Decision, Ignored, apply, with_attempt};
+use super::{Decision, Ignored, apply, stop::stop, with_attempt};
 use crate::task::{
     attempt::Attempt,
     event::{Teller, What},
     observed::{MAX_NEWS, Observed},
-    state::Task,
+    state::{State, StopReason, Task},
     usage::Usage,
 };
 
@@ -13,9 +13,10 @@ use crate::task::{
 /// there are many.
 const WORTH: u64 = 16;
 
-/// Keeps what was said. It ends nothing: how the run ends, its exit says.
+/// Keeps what was said. How the run ends, its exit says; only a budget that is
+/// used up ends it.
 pub(super) fn observed(task: &Task, said: &Observed, by: Teller) -> Decision {
-    let next = with_attempt(task, |attempt| {
+    let mut next = with_attempt(task, |attempt| {
         let kept = match by {
             Teller::Runner => &mut attempt.observed,
             Teller::Agent => &mut attempt.reported,
@@ -24,6 +25,16 @@ pub(super) fn observed(task: &Task, said: &Observed, by: Teller) -> Decision {
     });
     if next.attempt == task.attempt {
         return Decision::Ignore(Ignored::NotNow);
+    }
+    let going = matches!(task.state, State::Starting | State::Running);
+    let total = next.live_attempt().filter(|_| going).map(Attempt::total);
+    let budgets = task.spec.limits.budgets();
+    if let Some(used_up) = total.and_then(|total| total.used_up(budgets)) {
+        let (reason, forced) = (StopReason::Budget, false);
+        next.state = State::Stopping { reason, forced };
+        let effect = stop(&next, reason, forced);
+        let why = format!("its lineage has used up {used_up}");
+        return apply(next, What::StopRequested, why, Some(effect));
     }
     let known = |task: &Task| task.live_attempt().map(Attempt::known).unwrap_or_default();
     let (before, after) = (known(task), known(&next));

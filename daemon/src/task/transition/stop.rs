@@ -3,6 +3,7 @@
 use super::{Context, Decision, Ignored, apply, reference};
 use crate::task::{
     attempt::Ending,
+    budget::UsedUp,
     effect::Effect,
     event::What,
     limits::span,
@@ -77,6 +78,13 @@ pub(super) fn deadline(task: &Task, limit: StopReason) -> Decision {
             ),
             None => (false, String::new()),
         },
+        StopReason::Budget => (
+            task.state == State::Running,
+            format!(
+                "its lineage has run for {} ms, its max_wall_time",
+                task.spec.limits.max_wall.unwrap_or(0)
+            ),
+        ),
         StopReason::Cancel => (false, String::new()),
     };
     if !fits {
@@ -116,6 +124,19 @@ pub(super) fn queue_expired(task: &Task, context: Context) -> Decision {
     next.state = State::Finished(Ending {
         outcome: Outcome::Failed,
         reason: Some(FailureReason::QueueExpired),
+        message: why.clone(),
+        at: context.now.wall,
+    });
+    apply(next, What::Finished, why, None)
+}
+
+/// A task whose lineage has used up a budget ends without another attempt.
+pub(super) fn nothing_left(task: &Task, context: Context, used_up: UsedUp) -> Decision {
+    let why = format!("nothing is left of {used_up}");
+    let mut next = task.clone();
+    next.state = State::Finished(Ending {
+        outcome: Outcome::Failed,
+        reason: Some(FailureReason::BudgetExceeded),
         message: why.clone(),
         at: context.now.wall,
     });

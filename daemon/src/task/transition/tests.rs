@@ -219,7 +219,9 @@ fn a_result_that_was_reached_before_the_stop_stands() {
     ] {
         let before = match limit {
             StopReason::StartTimeout => &to_running()[..2],
-            StopReason::Timeout | StopReason::Idle | StopReason::Cancel => &to_running(),
+            StopReason::Timeout | StopReason::Idle | StopReason::Cancel | StopReason::Budget => {
+                &to_running()
+            }
         };
         let stop = Event::Deadline { attempt: me, limit };
         let (stopping, _) = after(after(task(1), before).0, &[stop]);

@@ -1,5 +1,7 @@
 //! Tasks that wait: for a person, a time, or other tasks.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::{
     dispatcher::{

@@ -1,0 +1,110 @@
+//! What lineages have spent, what accounts have met, and what was tried when.
+
+use std::collections::BTreeMap;
+
+use redb::{Key, ReadOnlyTable, ReadableTable as _, TableDefinition, TableError, Value};
+
+use super::{CLOCK_SLACK, Reader};
+use crate::{
+    store::{
+        StoreError, record,
+        tables::{ACCOUNTS, EVENTS, LINEAGES},
+    },
+    task::{
+        budget::Spend,
+        event::What,
+        id::{AttemptId, TaskId, Timestamp},
+        quota::Account,
+    },
+};
+
+impl Reader {
+    /// What a lineage has spent.
+    ///
+    /// # Errors
+    /// If the store cannot be read or the row is damaged.
+    pub fn spent(&self, lineage: TaskId) -> Result<Spend, StoreError> {
+        let Some(lineages) = self.table(LINEAGES)? else {
+            return Ok(Spend::default());
+        };
+        let row = lineages.get(lineage.get())?;
+        let spent = row.map(|row| record::decode_spend(row.value()));
+        Ok(spent.transpose()?.unwrap_or_default())
+    }
+
+    /// The accounts that have met a limit since an attempt of them last ended
+    /// otherwise; whether they still wait, [`Account::left`] says.
+    ///
+    /// # Errors
+    /// If the store cannot be read or a row is damaged.
+    pub fn accounts(&self) -> Result<BTreeMap<String, Account>, StoreError> {
+        let mut found = BTreeMap::new();
+        let Some(accounts) = self.table(ACCOUNTS)? else {
+            return Ok(found);
+        };
+        for row in accounts.iter()? {
+            let (name, row) = row?;
+            found.insert(
+                name.value().to_owned(),
+                record::decode_account(row.value())?,
+            );
+        }
+        Ok(found)
+    }
+
+    /// What is known of one account; see [`Reader::accounts`].
+    ///
+    /// # Errors
+    /// If the store cannot be read or the row is damaged.
+    pub fn account(&self, name: &str) -> Result<Option<Account>, StoreError> {
+        let Some(accounts) = self.table(ACCOUNTS)? else {
+            return Ok(None);
+        };
+        let row = accounts.get(name)?;
+        Ok(row
+            .map(|row| record::decode_account(row.value()))
+            .transpose()?)
+    }
+
+    /// Tells of the claims of attempts since a time, newest first, until
+    /// `visit` gives false or an error.
+    ///
+    /// # Errors
+    /// If the store cannot be read or a row is damaged.
+    pub fn claims(
+        &self,
+        since: Timestamp,
+        mut visit: impl FnMut(AttemptId, Timestamp) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let events = self.transaction.open_table(EVENTS)?;
+        let oldest = since.0.saturating_sub(CLOCK_SLACK);
+        for row in events.iter()?.rev() {
+            let (revision, value) = row?;
+            let event = record::decode_event(revision.value(), value.value())?;
+            if event.at.0 < oldest {
+                break;
+            }
+            let id = AttemptId {
+                task: event.task,
+                number: event.attempt,
+            };
+            let wanted = event.what == What::Claimed && event.at >= since;
+            if wanted && !visit(id, event.at)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A table that a store of before does not have until it is written to.
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &self,
+        table: TableDefinition<'_, K, V>,
+    ) -> Result<Option<ReadOnlyTable<K, V>>, StoreError> {
+        match self.transaction.open_table(table) {
+            Ok(table) => Ok(Some(table)),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
