@@ -252,6 +252,7 @@ fn prepare(
     let plan = Plan {
         launch,
         prompt: payload.prompt,
+        fresh_prompt: None,
     };
     Ok((workspace, plan))
 }

@@ -4,6 +4,7 @@
 //! attempts/42.1/            0700
 //!   launch                  what to run; written by the daemon before the runner (0600)
 //!   prompt                  the agent's standard input (0600)
+//!   prompt.fresh            the same for its fallback, if it has one (0600)
 //!   runner.lock             locked for as long as the runner lives; says who it is
 //!   result                  how it ended; written by the runner, synced, renamed into place
 //!   runner.log              the runner's own messages
@@ -80,6 +81,12 @@ impl AttemptDir {
         self.0.join("prompt")
     }
 
+    /// The standard input of its [`Fallback`].
+    #[must_use]
+    pub fn fresh_prompt(&self) -> PathBuf {
+        self.0.join("prompt.fresh")
+    }
+
     /// The runner's own messages.
     #[must_use]
     pub fn runner_log(&self) -> PathBuf {
@@ -107,6 +114,16 @@ impl AttemptDir {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
         }
+    }
+
+    /// Writes the standard input of the fallback. Before the launch file: who
+    /// finds that finds all of it. As with [`AttemptDir::write_launch`], it is
+    /// not synced.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write_fresh_prompt(&self, prompt: &str) -> io::Result<()> {
+        write_private(&self.fresh_prompt(), prompt.as_bytes())
     }
 
     /// Writes what to run and, if it has one, the agent's standard input.
@@ -214,13 +231,15 @@ impl AttemptDir {
     }
 
     /// Removes what only a live attempt needs: the launch file (it holds the
-    /// environment), the prompt, the lock and the result. The transcript and
+    /// environment), the prompts, the lock and the result. The transcript and
     /// the runner's messages stay. What is not there is no error.
     ///
     /// # Errors
     /// If a file that is there cannot be removed.
     pub fn remove_spool(&self) -> io::Result<()> {
-        for path in [self.launch(), self.prompt(), self.result(), self.lock()] {
+        let prompts = [self.prompt(), self.fresh_prompt()];
+        let others = [self.launch(), self.result(), self.lock()];
+        for path in prompts.into_iter().chain(others) {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}

@@ -70,11 +70,14 @@ fn dir() -> (tempfile::TempDir, AttemptDir) {
 #[test]
 fn what_is_written_is_read_and_private() {
     let (_base, dir) = dir();
+    dir.write_fresh_prompt("do it afresh").unwrap();
     dir.write_launch(&launch(), "do it").unwrap();
     assert_eq!(dir.read_launch().unwrap(), launch());
     assert_eq!(fs::read_to_string(dir.prompt()).unwrap(), "do it");
     assert_eq!(dir.path().metadata().unwrap().mode() & 0o777, 0o700);
-    for file in [dir.launch(), dir.prompt()] {
+    let fresh = fs::read_to_string(dir.fresh_prompt()).unwrap();
+    assert_eq!(fresh, "do it afresh");
+    for file in [dir.launch(), dir.prompt(), dir.fresh_prompt()] {
         assert_eq!(
             fs::metadata(file).unwrap().permissions().mode() & 0o777,
             0o600
@@ -155,6 +158,7 @@ fn a_runner_takes_over_only_its_own_lock() {
 #[test]
 fn removing_the_spool_keeps_the_transcript() {
     let (_base, dir) = dir();
+    dir.write_fresh_prompt("x").unwrap();
     dir.write_launch(&launch(), "x").unwrap();
     dir.write_result(Nonce([3; 16]), &result()).unwrap();
     fs::create_dir(dir.transcript()).unwrap();

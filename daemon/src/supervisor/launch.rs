@@ -33,6 +33,8 @@ pub struct Plan {
     pub launch: Launch,
     /// The agent's standard input.
     pub prompt: String,
+    /// That of its fallback, if it has one.
+    pub fresh_prompt: Option<String>,
 }
 
 impl Supervisor {
@@ -77,6 +79,9 @@ impl Supervisor {
 fn spawn(dir: &AttemptDir, plan: &Plan) -> io::Result<Child> {
     dir.create()?;
     failpoint!("supervisor.spawn.created")?;
+    if let Some(prompt) = &plan.fresh_prompt {
+        dir.write_fresh_prompt(prompt)?;
+    }
     dir.write_launch(&plan.launch, &plan.prompt)?;
     failpoint!("supervisor.spawn.written")?;
     let lock = dir.lock_for_runner()?;
