@@ -15,6 +15,7 @@ use crate::{
         moment::Moment,
         observed::Observed,
         retry::Policy,
+        session::Given,
         spec::{TaskSpec, Trigger, WorkspaceMode},
     },
 };
@@ -37,6 +38,7 @@ fn task() -> Task {
         limits: Limits::default(),
         retry: Policy::default(),
         workspace_mode: WorkspaceMode::Worktree,
+        fresh: false,
         created_at: Timestamp(0),
         created_steady: None,
     };
@@ -54,6 +56,7 @@ fn attempt() -> Attempt {
         boot_id: String::new(),
         phase: Phase::Claimed,
         workspace: None,
+        given: Given::default(),
         runner: None,
         agent: None,
         claimed_at: Moment::of_wall(Timestamp(0)),
@@ -78,7 +81,16 @@ fn shell() -> Agent {
 
 fn invoke(agent: &Agent, payload: &Payload) -> Result<Invocation, InvocationError> {
     let socket = Path::new("/run/agentd.sock");
-    invocation(agent, &task(), &attempt(), payload, &workspace(), socket)
+    let told = Told::default();
+    invocation(
+        agent,
+        &task(),
+        &attempt(),
+        payload,
+        &workspace(),
+        socket,
+        &told,
+    )
 }
 
 fn payload(prompt: &str, command: &[&str]) -> Payload {

@@ -51,6 +51,9 @@ pub const SHELL: &str = "shell";
 /// The exit code with which an agent says that it declines.
 pub const ABORT_CODE: i32 = 79;
 
+/// What stands for the id in the path of a session's file.
+pub const SESSION: &str = "{session}";
+
 /// Cache of the store, bytes.
 pub const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -128,6 +131,16 @@ pub struct Agent {
     pub abort_code: i32,
     /// The number of the signal that asks it to end.
     pub polite_signal: i32,
+    /// It has conversations that can be taken up again.
+    pub session: Option<Sessions>,
+}
+
+/// What is known of an agent's conversations.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sessions {
+    /// The path of the file or directory that is there as long as a session
+    /// is, with [`SESSION`] in it.
+    pub file: Option<String>,
 }
 
 impl Agent {
@@ -148,6 +161,7 @@ impl Agent {
             path: None,
             abort_code: ABORT_CODE,
             polite_signal: Signal::SIGTERM as i32,
+            session: None,
         }
     }
 }
@@ -168,6 +182,7 @@ impl fmt::Debug for Agent {
             .field("path", &self.path)
             .field("abort_code", &self.abort_code)
             .field("polite_signal", &self.polite_signal)
+            .field("session", &self.session)
             .finish()
     }
 }

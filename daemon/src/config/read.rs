@@ -10,7 +10,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    Agent, Config, ConfigError, Environment, MIN_BEATS, Repo, SHELL,
+    Agent, Config, ConfigError, Environment, MIN_BEATS, Repo, SHELL, Sessions,
     document::{Problems, Section},
     env_file, value,
 };
@@ -54,7 +54,9 @@ pub(super) const AGENT: &[&str] = &[
     "path",
     "abort_code",
     "polite_signal",
+    "session",
 ];
+pub(super) const SESSIONS: &[&str] = &["file"];
 pub(super) const REPO: &[&str] = &["path", "base", "max_running"];
 
 const TYPES: &[AgentType] = &[AgentType::Command];
@@ -279,6 +281,14 @@ impl Reader {
             .word(section, "polite_signal", value::polite_signal)
         {
             agent.polite_signal = signal;
+        }
+        if let Some(section) = self.problems.section(section, "session") {
+            self.problems.unknown_keys(&section, SESSIONS);
+            let home = self.home.clone();
+            let file = self.problems.word(&section, "file", |text| {
+                value::session_file(text, home.as_deref())
+            });
+            agent.session = Some(Sessions { file });
         }
         agent
     }

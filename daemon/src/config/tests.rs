@@ -73,6 +73,13 @@ const BAD: &[(&str, &str)] = &[
          [repos.app]\npath = 'src/app'\nbase = '-x'\n[repos.none]\nbase = ''\n",
     ),
     (
+        "sessions",
+        "[agents.a]\ntype = 'command'\nsession = { file = '~/x.json', dir = '' }\n\
+         [agents.b]\ntype = 'command'\nsession = { file = 'x/{session}' }\n\
+         [agents.c]\ntype = 'command'\nsession.file = '/x/../{session}'\n\
+         [agents.d]\ntype = 'command'\nsession.file = '/{x}/{session}'\n",
+    ),
+    (
         "columns",
         "# ä\n[daemon]\n'ä' = 1 \nmax_running = 'ü' # x\n",
     ),
@@ -128,6 +135,8 @@ fn everything_can_be_set() {
         env_pass = ['API_KEY']
         polite_signal = 'SIGINT'
         abort_code = 3
+        [agents.tests.session]
+        file = '~/.x/{session}.json'
         [agents.shell]
         max_running = 1
         [repos.app]
@@ -146,6 +155,11 @@ fn everything_can_be_set() {
     assert_eq!(agent.limits.kill_grace, Some(60_000));
     assert_eq!(agent.path.as_deref(), Some("/home/ann/bin:/usr/bin"));
     assert_eq!((agent.abort_code, agent.polite_signal), (3, 2));
+    let file = agent
+        .session
+        .as_ref()
+        .and_then(|known| known.file.as_deref());
+    assert_eq!(file, Some("/home/ann/.x/{session}.json"));
     assert_eq!(config.agent(SHELL).unwrap().max_running, Some(1));
     let repo = config.repo_at(Path::new("/home/ann/src/app")).unwrap();
     assert_eq!((repo.name.as_str(), repo.max_running), ("app", Some(3)));
@@ -292,6 +306,10 @@ fn the_example_names_every_key() {
         (&document["daemon"], read::DAEMON),
         (&document["defaults"], read::LIMITS),
         (&document["agents"].get_ref()["tests"], &agent),
+        (
+            &document["agents"].get_ref()["tests"].get_ref()["session"],
+            read::SESSIONS,
+        ),
         (&document["repos"].get_ref()["app"], read::REPO),
     ] {
         for key in keys {

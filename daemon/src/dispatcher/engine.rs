@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 mod admission;
 mod deadlines;
 mod reports;
+mod sessions;
 mod space;
 
 use self::{deadlines::waits, space::Space};
@@ -214,6 +215,10 @@ impl Engine {
                 }
                 turn.reply(reply, changed);
             }
+            Message::ForgetSession { agent, id, reply } => {
+                let answer = Self::forget_session(turn, &agent, &id)?;
+                turn.reply(reply, answer);
+            }
             Message::Overview(reply) => {
                 let overview = self.overview(turn.batch.revision());
                 turn.reply(reply, overview);
@@ -309,10 +314,15 @@ impl Engine {
     }
 
     fn claim(&mut self, turn: &mut Turn, id: TaskId) -> Result<(), StoreError> {
+        let given = match self.tasks.get(&id) {
+            Some(task) => Self::session_for(turn, task)?,
+            None => return Ok(()),
+        };
         let event = Event::Claim {
             nonce: nonce(),
             epoch: self.parts.incarnation,
             boot_id: self.parts.boot_id.clone(),
+            given,
         };
         self.apply(turn, id, &event)?;
         Ok(())

@@ -1,9 +1,12 @@
 //! How others speak to the dispatcher.
 
+mod sessions;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use self::sessions::ForgetError;
 use super::overview::{Overview, Phase};
 use crate::{
     clock,
@@ -189,6 +192,11 @@ pub(super) enum Message {
         paused: bool,
         reply: Reply<bool>,
     },
+    ForgetSession {
+        agent: String,
+        id: String,
+        reply: Reply<Result<(), ForgetError>>,
+    },
     Overview(Reply<Overview>),
     Recover(Reply<u64>),
     Reload(Arc<Config>, Reply<()>),
@@ -203,6 +211,7 @@ impl fmt::Debug for Message {
             Self::Rerun(..) => "Rerun",
             Self::Cancel { .. } => "Cancel",
             Self::Pause { .. } => "Pause",
+            Self::ForgetSession { .. } => "ForgetSession",
             Self::Overview(_) => "Overview",
             Self::Recover(_) => "Recover",
             Self::Reload(..) => "Reload",

@@ -327,6 +327,9 @@ fn refuse(message: Message, overview: &Overview) -> bool {
         Message::Cancel { reply, .. } => drop(reply.send(Err(Unavailable::Store.into()))),
         Message::Overview(reply) => drop(reply.send(overview.clone())),
         // Their sides see that nobody answers, and why.
+        Message::ForgetSession { reply, .. } => {
+            drop(reply.send(Err(Unavailable::Store.into())));
+        }
         Message::Pause { .. } | Message::Recover(_) | Message::Reload(..) | Message::Report(_) => {}
         Message::ShutDown(_, reply) => {
             let occupied = overview

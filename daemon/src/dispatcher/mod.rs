@@ -24,6 +24,7 @@ mod handle;
 mod life;
 mod overview;
 mod recovery;
+mod session;
 mod timers;
 mod turn;
 
@@ -37,8 +38,8 @@ use tokio::{
 use self::life::{Life, Lives};
 pub use self::{
     handle::{
-        CancelError, CancelOrder, Cancelled, Handle, OnBusy, RerunOrder, ShutDown, Submission,
-        SubmitError, Submitted, Trouble, Unavailable,
+        CancelError, CancelOrder, Cancelled, ForgetError, Handle, OnBusy, RerunOrder, ShutDown,
+        Submission, SubmitError, Submitted, Trouble, Unavailable,
     },
     overview::{AgentOverview, Overview, Phase},
     recovery::RecoveryCounts,

@@ -91,6 +91,7 @@ pub(super) fn submission(
         limits: limits.or(agent.limits).or(config.limits),
         retry: agent.retry.or(config.retry),
         workspace_mode: mode,
+        fresh: false,
         created_at: clock::now(),
         created_steady: None,
     };

@@ -57,7 +57,7 @@ pub struct Listing {
 /// A snapshot. Keep it for one answer, not longer: pages that it can see are
 /// not used again while it lives.
 pub struct Reader {
-    transaction: ReadTransaction,
+    pub(super) transaction: ReadTransaction,
     tasks: ReadOnlyTable<u64, &'static [u8]>,
     attempts: ReadOnlyTable<(u64, u32), &'static [u8]>,
 }

@@ -9,12 +9,16 @@ mod attempt;
 mod code;
 mod observed;
 mod retry;
+mod session;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use prost::Message;
 
-pub(super) use self::attempt::{decode_attempt, encode_attempt};
+pub(super) use self::{
+    attempt::{decode_attempt, encode_attempt},
+    session::{decode_session, encode_session},
+};
 use self::{
     code::{Code, state_kind},
     retry::{PolicyRecord, policy, policy_record},
@@ -150,6 +154,8 @@ struct TaskRecord {
     retry: Option<PolicyRecord>,
     #[prost(uint32, tag = "71")]
     session_failures: u32,
+    #[prost(bool, tag = "100")]
+    fresh: bool,
 }
 
 /// Where the clock for waiting stood, beside the wall clock's time.
@@ -258,6 +264,7 @@ pub(super) fn encode_task(task: &Task) -> Vec<u8> {
         idle_timeout: spec.limits.idle_timeout,
         retry: policy_record(spec.retry),
         session_failures: task.session_failures,
+        fresh: spec.fresh,
         ..TaskRecord::default()
     };
     match &task.state {
@@ -331,6 +338,7 @@ pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError>
         },
         retry: policy(record.retry)?,
         workspace_mode: WorkspaceMode::from_code(record.workspace_mode)?,
+        fresh: record.fresh,
         created_at: Timestamp(record.created_at),
         created_steady: steady(record.created_steady),
     };

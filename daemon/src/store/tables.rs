@@ -13,6 +13,9 @@
 //! | `active_keys` | (key, task) | who has a key, who waits behind |
 //! | `requests` | request id → (task, digest) | a submit that is sent twice |
 //! | `paused` | agent, or empty for all | |
+//! | `sessions` | (agent, session) → row | `sessions show`, what the next attempt goes on with |
+//! | `key_sessions` | (key, revision, session) | the newest ones of a key |
+//! | `recent_sessions` | (revision, agent, session) | `sessions ls` |
 
 use redb::TableDefinition;
 
@@ -33,6 +36,12 @@ pub(super) const ACTIVE_KEYS: TableDefinition<'_, (&str, u64), ()> =
 pub(super) const REQUESTS: TableDefinition<'_, &str, (u64, [u8; 32])> =
     TableDefinition::new("requests");
 pub(super) const PAUSED: TableDefinition<'_, &str, ()> = TableDefinition::new("paused");
+pub(super) const SESSIONS: TableDefinition<'_, (&str, &str), &[u8]> =
+    TableDefinition::new("sessions");
+pub(super) const KEY_SESSIONS: TableDefinition<'_, (&str, u64, &str), ()> =
+    TableDefinition::new("key_sessions");
+pub(super) const RECENT_SESSIONS: TableDefinition<'_, (u64, &str, &str), ()> =
+    TableDefinition::new("recent_sessions");
 
 /// Names in [`COUNTERS`].
 pub(super) mod counter {

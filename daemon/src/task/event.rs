@@ -8,6 +8,7 @@ use super::{
     moment::Moment,
     observed::Observed,
     reason::{FailureReason, Verdict},
+    session::Given,
     state::StopReason,
 };
 
@@ -55,6 +56,8 @@ pub enum Event {
         epoch: Incarnation,
         /// The boot that it happens in.
         boot_id: String,
+        /// The session that was chosen for it.
+        given: Given,
     },
     /// The workspace is there.
     Prepared {
@@ -62,6 +65,8 @@ pub enum Event {
         attempt: AttemptRef,
         /// Where.
         workspace: Workspace,
+        /// What was found of the session that was chosen.
+        given: Given,
     },
     /// It could not be started, and nothing of it is left.
     StartFailed {

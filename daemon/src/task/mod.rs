@@ -45,6 +45,7 @@ pub mod recovery;
 pub mod retry;
 pub mod schedule;
 pub mod sequel;
+pub mod session;
 pub mod spec;
 pub mod state;
 pub mod transition;

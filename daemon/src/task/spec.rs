@@ -104,6 +104,8 @@ pub struct TaskSpec {
     pub retry: Policy,
     /// Where the agent works.
     pub workspace_mode: WorkspaceMode,
+    /// No session of before is resumed.
+    pub fresh: bool,
     /// When it was submitted.
     pub created_at: Timestamp,
     /// The same on the clock for waiting; set when it is stored.

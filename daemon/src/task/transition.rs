@@ -21,6 +21,7 @@ use super::{
     moment::Moment,
     observed::Observed,
     reason::{FailureReason, Outcome, Verdict},
+    session::Given,
     state::{Hold, State, Task},
 };
 
@@ -84,6 +85,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             nonce,
             epoch,
             boot_id,
+            given,
         } => {
             if task.state.is_occupied() {
                 return Decision::Ignore(Ignored::NotNow);
@@ -101,6 +103,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
                 phase: Phase::Claimed,
                 // A retry goes on where the attempt before it was.
                 workspace: task.attempt.as_ref().and_then(|a| a.workspace.clone()),
+                given: given.clone(),
                 runner: None,
                 agent: None,
                 claimed_at: context.now,
@@ -112,7 +115,9 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             };
             claim(task, attempt)
         }
-        Event::Prepared { workspace, .. } => prepared(task, workspace),
+        Event::Prepared {
+            workspace, given, ..
+        } => prepared(task, workspace, given),
         Event::StartFailed {
             reason, message, ..
         } => end(
@@ -252,16 +257,18 @@ fn claim(task: &Task, attempt: Attempt) -> Decision {
     apply(next, What::Claimed, String::new(), Some(effect))
 }
 
-fn prepared(task: &Task, workspace: &Workspace) -> Decision {
-    let known = task.attempt.as_ref().and_then(|a| a.workspace.as_ref());
-    if known == Some(workspace) {
+fn prepared(task: &Task, workspace: &Workspace, given: &Given) -> Decision {
+    let next = with_attempt(task, |a| {
+        a.workspace = Some(workspace.clone());
+        a.given = given.clone();
+    });
+    if next.attempt == task.attempt {
         return Decision::Ignore(Ignored::NotNow);
     }
     let why = match &workspace.branch {
         Some(branch) => format!("{} on branch {branch}", workspace.path.display()),
         None => workspace.path.display().to_string(),
     };
-    let next = with_attempt(task, |a| a.workspace = Some(workspace.clone()));
     apply(next, What::WorkspaceReady, why, None)
 }
 

@@ -15,6 +15,7 @@ use agentd::{
         moment::Moment,
         observed::Observed,
         schedule::{Capacity, Schedule},
+        session::Given,
         state::{State, Task},
         transition::{Change, Context, Decision, attempt_of, decide},
     },
@@ -141,6 +142,7 @@ impl<'a> Turn<'a> {
                 nonce: nonce(id),
                 epoch: Incarnation(1),
                 boot_id: boot_id(self.world.boot),
+                given: Given::default(),
             };
             if !self.apply(task, &claim) {
                 break;

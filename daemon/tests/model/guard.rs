@@ -9,6 +9,7 @@ use agentd::{
         id::AttemptId,
         reason::FailureReason,
         recovery::{Finding, Sighting, judge},
+        session::Given,
         state::Task,
     },
 };
@@ -36,7 +37,11 @@ impl Turn<'_> {
             path: "/w".into(),
             branch: None,
         };
-        self.report(&Event::Prepared { attempt, workspace });
+        self.report(&Event::Prepared {
+            attempt,
+            workspace,
+            given: Given::default(),
+        });
     }
 
     pub(crate) fn start_failed(&mut self, id: AttemptId) {

@@ -83,6 +83,7 @@ impl Setup {
                 ..Limits::default()
             },
             workspace_mode: WorkspaceMode::None,
+            fresh: false,
             created_at: Timestamp(1),
             created_steady: None,
         }

@@ -16,6 +16,7 @@ use crate::{
         limits::Limits,
         moment::{Boot, Steady},
         recovery::Finding,
+        session::Given,
         spec::Payload,
         state::{StateKind, StopReason},
         testing::{exited, id, process, spec},
@@ -232,7 +233,11 @@ fn a_start_is_counted_from_its_claim_whatever_comes_between() {
         path: "/w".into(),
         branch: None,
     };
-    let _none = world.tell(Event::Prepared { attempt, workspace });
+    let _none = world.tell(Event::Prepared {
+        attempt,
+        workspace,
+        given: Given::default(),
+    });
     assert_eq!(world.wakes_in(), Some(40_000));
     world.pass(20_000);
     let _go = world.registers(Stage::Waiting);

@@ -8,6 +8,7 @@ use super::{
     ending, ending_record,
     observed::{ObservedRecord, observed, observed_record},
     path_text,
+    session::{GivenRecord, given, given_record},
 };
 use crate::task::{
     attempt::{Attempt, Exit, Phase, ProcessIdentity, Status, Workspace},
@@ -80,6 +81,8 @@ struct AttemptRecord {
     observed: Option<ObservedRecord>,
     #[prost(message, optional, tag = "71")]
     reported: Option<ObservedRecord>,
+    #[prost(message, optional, tag = "100")]
+    given: Option<GivenRecord>,
 }
 
 pub(in crate::store) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
@@ -125,6 +128,7 @@ pub(in crate::store) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
         ending: attempt.ending.as_ref().map(ending_record),
         observed: observed_record(&attempt.observed),
         reported: observed_record(&attempt.reported),
+        given: given_record(&attempt.given),
     }
     .encode_to_vec()
 }
@@ -182,6 +186,7 @@ pub(in crate::store) fn decode_attempt(
         ending: record.ending.map(ending).transpose()?,
         observed: observed(record.observed)?,
         reported: observed(record.reported)?,
+        given: given(record.given)?,
         boot_id,
     })
 }
