@@ -5,6 +5,7 @@
 //! found once, and the examples to begin with, as part of `cargo test`.
 
 pub use crate::{
+    agents::stream::fuzz::check as stream,
     config::fuzz::{check as config, variables},
     process::fuzz::check as process,
     rpc::fuzz::request,
@@ -58,6 +59,7 @@ mod tests {
         runner_wire,
         spool,
         store,
+        stream,
         transcript_read,
         transcript_write,
         variables,

@@ -42,6 +42,9 @@ pub(super) fn plan(
         argv,
         stdin,
         prompt,
-        reads: Reads::Nothing,
+        reads: match agent.output.is_empty() {
+            true => Reads::Nothing,
+            false => Reads::Lines(agent.output.clone()),
+        },
     })
 }

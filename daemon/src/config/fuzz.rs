@@ -67,6 +67,11 @@ fn usable(agent: &Agent) {
         assert!(Path::new(dir).is_absolute(), "{dir:?}");
     }
     assert!((1..=255).contains(&agent.abort_code));
+    for text in agent.output.patterns.values() {
+        super::pattern(text).unwrap_or_else(|wrong| panic!("{text:?}: {wrong}"));
+    }
+    let mut pointers = agent.output.keys.values();
+    assert!(pointers.all(|pointer| pointer.starts_with('/')));
 }
 
 fn has_a_place(problem: &Problem, text: &str) {

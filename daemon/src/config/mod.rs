@@ -18,6 +18,7 @@ mod env_file;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
+mod output;
 mod read;
 mod value;
 
@@ -37,11 +38,13 @@ use self::read::Files;
 pub use self::{
     env_file::{EnvFileError, read as read_env_file},
     error::{ConfigError, Problem},
+    output::pattern,
     value::{is_name, is_variable, nearest},
 };
 use crate::task::{
     limits::{HEARTBEAT, Limits, MAX_QUEUED, SUSPECT_AFTER},
     retry::Policy,
+    signs::Rules,
     spec::AgentType,
 };
 
@@ -131,6 +134,8 @@ pub struct Agent {
     pub abort_code: i32,
     /// The number of the signal that asks it to end.
     pub polite_signal: i32,
+    /// What its output is read for.
+    pub output: Rules,
     /// It has conversations that can be taken up again.
     pub session: Option<Sessions>,
 }
@@ -161,6 +166,7 @@ impl Agent {
             path: None,
             abort_code: ABORT_CODE,
             polite_signal: Signal::SIGTERM as i32,
+            output: Rules::default(),
             session: None,
         }
     }
@@ -182,6 +188,7 @@ impl fmt::Debug for Agent {
             .field("path", &self.path)
             .field("abort_code", &self.abort_code)
             .field("polite_signal", &self.polite_signal)
+            .field("output", &self.output)
             .field("session", &self.session)
             .finish()
     }

@@ -12,7 +12,7 @@ use toml::de::DeTable;
 use super::{
     Agent, Config, ConfigError, Environment, MIN_BEATS, Repo, SHELL, Sessions,
     document::{Problems, Section},
-    env_file, value,
+    env_file, output, value,
 };
 use crate::task::{
     limits::{Limits, MAX_PIDS, MAX_PROMPT, MAX_QUEUED},
@@ -54,8 +54,11 @@ pub(super) const AGENT: &[&str] = &[
     "path",
     "abort_code",
     "polite_signal",
+    "output",
     "session",
 ];
+/// Besides these, it takes every sign.
+pub(super) const OUTPUT: &[&str] = &["keys", "adds_up"];
 pub(super) const SESSIONS: &[&str] = &["file"];
 pub(super) const REPO: &[&str] = &["path", "base", "max_running"];
 
@@ -281,6 +284,16 @@ impl Reader {
             .word(section, "polite_signal", value::polite_signal)
         {
             agent.polite_signal = signal;
+        }
+        if let Some(output) = self.problems.section(section, "output") {
+            agent.output = output::read(&mut self.problems, &output);
+            if agent.agent_type != AgentType::Command {
+                let wrong = format!(
+                    "the output of a {} agent is known",
+                    agent.agent_type.as_str()
+                );
+                self.problems.reject(section, "output", &wrong);
+            }
         }
         if let Some(section) = self.problems.section(section, "session") {
             self.problems.unknown_keys(&section, SESSIONS);

@@ -1,6 +1,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::task::signs::{Key, Sign};
 
 fn env() -> Environment {
     Environment {
@@ -66,6 +67,13 @@ const BAD: &[(&str, &str)] = &[
         "exit_and_signal",
         "[agents.a]\ntype = 'command'\nabort_code = 0\npolite_signal = 'SIGTRM'\n\
          [agents.b]\ntype = 'command'\nabort_code = 256\npolite_signal = 'SIGKILL'\n",
+    ),
+    (
+        "output",
+        "[agents.a.output]\nsession = '(x'\nprogres = 'x'\nlimited = '\\w{1000}'\n\
+         declined = '.*'\nauth_failed = 3\nadds_up = 'yes'\n\
+         keys = { session = 'session_id', cost = '/cost' }\n[agents.a]\ntype = 'command'\n\
+         [agents.b]\ntype = 'command'\noutput = 'jsonl'\n",
     ),
     (
         "paths",
@@ -135,6 +143,10 @@ fn everything_can_be_set() {
         env_pass = ['API_KEY']
         polite_signal = 'SIGINT'
         abort_code = 3
+        [agents.tests.output]
+        session = '^session (\\S+)'
+        adds_up = true
+        keys.input = '/usage/input'
         [agents.tests.session]
         file = '~/.x/{session}.json'
         [agents.shell]
@@ -155,6 +167,12 @@ fn everything_can_be_set() {
     assert_eq!(agent.limits.kill_grace, Some(60_000));
     assert_eq!(agent.path.as_deref(), Some("/home/ann/bin:/usr/bin"));
     assert_eq!((agent.abort_code, agent.polite_signal), (3, 2));
+    let rules = Rules {
+        patterns: [(Sign::Session, r"^session (\S+)".to_owned())].into(),
+        keys: [(Key::Input, "/usage/input".to_owned())].into(),
+        adds_up: true,
+    };
+    assert_eq!(agent.output, rules);
     let file = agent
         .session
         .as_ref()
@@ -302,6 +320,10 @@ fn the_example_names_every_key() {
     let document = toml::de::DeTable::parse(&text).unwrap();
     let document = document.get_ref();
     let agent = [read::AGENT, read::LIMITS].concat();
+    let output = &document["agents"].get_ref()["tests"].get_ref()["output"];
+    let signs = Sign::ALL.iter().map(|sign| sign.as_str());
+    let signs: Vec<&str> = signs.chain(read::OUTPUT.iter().copied()).collect();
+    let values: Vec<&str> = Key::ALL.iter().map(|key| key.as_str()).collect();
     for (section, keys) in [
         (&document["daemon"], read::DAEMON),
         (&document["defaults"], read::LIMITS),
@@ -311,6 +333,8 @@ fn the_example_names_every_key() {
             read::SESSIONS,
         ),
         (&document["repos"].get_ref()["app"], read::REPO),
+        (output, &signs),
+        (&output.get_ref()["keys"], &values),
     ] {
         for key in keys {
             assert!(section.get_ref().get(key).is_some(), "{key} is missing");

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::task::{
     attempt::{ProcessIdentity, RunResult},
     id::{AttemptId, Nonce},
+    signs::Rules,
 };
 
 /// The version that this program writes and the newest that it reads.
@@ -60,6 +61,8 @@ pub enum Reads {
     /// Not at all: it goes to the transcript only.
     #[default]
     Nothing,
+    /// By the rules that the operator wrote for it.
+    Lines(Rules),
 }
 
 /// What is run instead, in the same attempt, if the agent does not know the

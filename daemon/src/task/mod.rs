@@ -46,6 +46,7 @@ pub mod retry;
 pub mod schedule;
 pub mod sequel;
 pub mod session;
+pub mod signs;
 pub mod spec;
 pub mod state;
 pub mod transition;

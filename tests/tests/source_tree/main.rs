@@ -30,7 +30,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("failpoint", &[]),
     ("store", &["task"]),
     ("workspace", &["task", "spool", "transcript", "config"]),
-    ("agents", &["task", "spool", "transcript", "config"]),
+    (
+        "agents",
+        &["task", "spool", "transcript", "config", "clock"],
+    ),
     (
         "supervisor",
         &["task", "spool", "transcript", "config", "process"],

@@ -8,12 +8,15 @@
 //! end nothing, and never hold up the agent; a line that is too long is passed
 //! over as a whole (the transcript has it).
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod lines;
+mod ruled;
 
 use std::fmt;
 
-use self::lines::Lines;
-use crate::{spool::Reads, task::observed::Observed, transcript::Source};
+use self::{lines::Lines, ruled::Ruled};
+use crate::{clock, spool::Reads, task::observed::Observed, transcript::Source};
 
 /// What is known of a run by what was printed so far.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -109,5 +112,6 @@ impl Stream {
 fn parser(reads: &Reads) -> Box<dyn Parse> {
     match reads {
         Reads::Nothing => Box::new(Nothing),
+        Reads::Lines(rules) => Box::new(Ruled::new(rules, clock::now)),
     }
 }

@@ -1,0 +1,3 @@
+#![no_main]
+
+agentd_fuzz::target!(agentd::fuzz::stream);
