@@ -89,12 +89,13 @@ impl Kind {
     /// By the daemon's stable reason; `None` if only the gRPC code tells.
     fn of_reason(reason: &str) -> Option<Self> {
         Some(match reason {
-            reason::TASK_NOT_FOUND => Self::NotFound,
+            reason::TASK_NOT_FOUND | reason::SESSION_NOT_FOUND => Self::NotFound,
             reason::TASK_ACTIVE
             | reason::TASK_SUCCEEDED
             | reason::KEY_BUSY
             | reason::REQUEST_ID_REUSED
-            | reason::QUEUE_FULL => Self::Conflict,
+            | reason::QUEUE_FULL
+            | reason::SESSION_IN_USE => Self::Conflict,
             reason::ISSUE_CLOSED => Self::Gone,
             reason::STORE_UNAVAILABLE | reason::DAEMON_STOPPING => Self::Unreachable,
             reason::INVALID_FIELD => Self::Usage,

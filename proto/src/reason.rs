@@ -30,6 +30,10 @@ pub const DAEMON_STOPPING: &str = "DAEMON_STOPPING";
 pub const INVALID_FIELD: &str = "INVALID_FIELD";
 /// `PERMISSION_DENIED`: the peer's uid may not do this.
 pub const NOT_PERMITTED: &str = "NOT_PERMITTED";
+/// `NOT_FOUND`: no agent has a session of this id.
+pub const SESSION_NOT_FOUND: &str = "SESSION_NOT_FOUND";
+/// `FAILED_PRECONDITION`: an attempt works in the session.
+pub const SESSION_IN_USE: &str = "SESSION_IN_USE";
 
 /// Metadata key: what the person can do about it.
 pub const META_HINT: &str = "hint";

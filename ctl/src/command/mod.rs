@@ -11,6 +11,7 @@ pub(crate) mod recover;
 pub(crate) mod rerun;
 pub(crate) mod resources;
 pub(crate) mod run;
+pub(crate) mod sessions;
 pub(crate) mod show;
 pub(crate) mod shutdown;
 pub(crate) mod status;

@@ -43,6 +43,10 @@ pub(crate) struct Rerun {
     #[arg(long, value_name = "TEXT", conflicts_with = "prompt")]
     append_prompt: Option<String>,
 
+    /// Begin a new conversation instead of going on in the earlier one.
+    #[arg(long)]
+    fresh: bool,
+
     /// Also run tasks again that succeeded.
     #[arg(long, conflicts_with = "which")]
     force: bool,
@@ -64,6 +68,7 @@ impl Rerun {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         let changes = v1::RerunRequest {
             force: self.force,
+            fresh: self.fresh,
             on_busy: self.busy.on_busy().into(),
             model: self.model.unwrap_or_default(),
             prompt: self

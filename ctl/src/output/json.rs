@@ -31,6 +31,10 @@ pub(crate) const ATTEMPT: &str = "agentctl.attempt/v1";
 pub(crate) const EVENT: &str = "agentctl.event/v1";
 /// The story of a task.
 pub(crate) const EXPLANATION: &str = "agentctl.explanation/v1";
+/// One session.
+pub(crate) const SESSION: &str = "agentctl.session/v1";
+/// A list of sessions.
+pub(crate) const SESSIONS: &str = "agentctl.sessions/v1";
 /// The daemon.
 pub(crate) const STATUS: &str = "agentctl.status/v1";
 /// What became of running many tasks again.

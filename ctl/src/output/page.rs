@@ -122,6 +122,9 @@ impl Page {
         );
         self.field("user", &task.user);
         self.field("trigger", trigger_word(task.trigger()));
+        if task.fresh {
+            self.field("session", "a new one, as it was asked for");
+        }
         if task.rerun_of != 0 {
             self.field(
                 "rerun of",
@@ -190,6 +193,8 @@ impl Page {
                 self.field("memory", &format!("{} at most", bytes(exit.peak_memory)));
             }
         }
+        self.field("session", &session_text(attempt));
+        self.field("given", &attempt.session_why);
         self.field("workspace", &attempt.workspace);
         self.field("branch", &attempt.branch);
         if attempt.ended_at == 0 {
@@ -230,6 +235,32 @@ impl Page {
             self.field("uses", &uses);
             self.field("idle for", &time(vitals.idle));
         }
+    }
+}
+
+/// The session that an attempt works in, and how it came to it.
+fn session_text(attempt: &v1::Attempt) -> String {
+    let known = match attempt.session.as_str() {
+        "" => attempt.session_given.as_str(),
+        named => named,
+    };
+    match attempt.session_way.as_str() {
+        _ if !attempt.session_gone.is_empty() => match attempt.session.as_str() {
+            "" => format!("a new one: {} is gone", attempt.session_gone),
+            named => format!("{named} (new: {} is gone)", attempt.session_gone),
+        },
+        "gone" if attempt.session.is_empty() => {
+            format!("a new one: {} is gone", attempt.session_given)
+        }
+        "chosen" | "seen" | "unseen" if known == attempt.session_given => {
+            format!("{known} (resumed)")
+        }
+        "minted" if attempt.session.is_empty() => format!("{known} (new)"),
+        "chosen" | "seen" | "unseen" => {
+            format!("{known} (resumed from {})", attempt.session_given)
+        }
+        _ if attempt.session.is_empty() => String::new(),
+        _ => format!("{known} (new)"),
     }
 }
 

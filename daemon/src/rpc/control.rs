@@ -15,6 +15,7 @@ use super::{
     from_proto, logs,
     peer::{self, Names},
     query::{list, whole},
+    sessions,
     to_proto::{self, ShownHold},
     until::{Answers, until},
     wait,
@@ -396,6 +397,30 @@ impl v1::control_server::Control for ControlService {
                 .unwrap_or_default(),
             ..to_proto::status(&overview)
         }))
+    }
+
+    async fn session_list(
+        &self,
+        request: Request<v1::SessionListRequest>,
+    ) -> Result<Response<v1::SessionListResponse>, Status> {
+        let answer = sessions::list(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn session_show(
+        &self,
+        request: Request<v1::SessionRequest>,
+    ) -> Result<Response<v1::Session>, Status> {
+        let answer = sessions::show(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn session_forget(
+        &self,
+        request: Request<v1::SessionRequest>,
+    ) -> Result<Response<v1::Session>, Status> {
+        let answer = sessions::forget(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(answer))
     }
 
     async fn recover(

@@ -137,6 +137,7 @@ pub(super) fn rerun(
         agent_type: agent.agent_type,
         model: text("model", &request.model)?.or_else(|| of.spec.model.clone()),
         user,
+        fresh: request.fresh,
         created_at: clock::now(),
         created_steady: None,
         ..of.spec.clone()
@@ -152,6 +153,9 @@ pub(super) fn rerun(
     ] {
         hash.update(part.len().to_le_bytes());
         hash.update(part);
+    }
+    if request.fresh {
+        hash.update("fresh");
     }
     Ok(Submission {
         spec,

@@ -25,7 +25,7 @@ use super::{
 use crate::dispatcher::Handle;
 
 /// The calls that change nothing.
-const READS: [&str; 8] = [
+const READS: [&str; 10] = [
     "Get",
     "Explain",
     "List",
@@ -34,6 +34,8 @@ const READS: [&str; 8] = [
     "Watch",
     "Wait",
     "Status",
+    "SessionList",
+    "SessionShow",
 ];
 
 /// A service that agents may only read from.
@@ -114,7 +116,15 @@ mod tests {
     #[test]
     fn every_call_is_known() {
         let changes = [
-            "Submit", "Cancel", "Kill", "Rerun", "Pause", "Resume", "Recover", "Shutdown",
+            "Submit",
+            "Cancel",
+            "Kill",
+            "Rerun",
+            "Pause",
+            "Resume",
+            "Recover",
+            "Shutdown",
+            "SessionForget",
         ];
         let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
         let services = set.file.iter().flat_map(|file| &file.service);

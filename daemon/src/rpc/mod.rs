@@ -16,6 +16,7 @@ mod logs;
 mod peer;
 mod query;
 mod runner;
+mod sessions;
 mod to_proto;
 mod until;
 mod wait;

@@ -10,6 +10,7 @@ use crate::{
         attempt::{Attempt, Exit, Status},
         id::{TaskId, Timestamp},
         limits::Limits,
+        session::Session,
         spec::{Payload, Trigger, WorkspaceMode},
         state::{State, StateKind, Task},
         usage::Usage,
@@ -153,6 +154,7 @@ pub(super) fn task(task: &Task, hold: ShownHold) -> v1::Task {
         attempt: task.attempt.as_ref().map(attempt),
         prompt: String::new(),
         command: Vec::new(),
+        fresh: spec.fresh,
     }
 }
 
@@ -191,6 +193,32 @@ pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
         usage: known.usage.as_ref().map(usage),
         model: text(known.model.as_ref()),
         progress: text(known.progress.as_ref()),
+        session_given: text(attempt.given.session.as_ref()),
+        session_way: attempt.given.way.as_str().to_owned(),
+        session_why: attempt.given.why.clone(),
+        session_gone: text(known.session_gone.as_ref()),
+    }
+}
+
+pub(super) fn session(session: &Session) -> v1::Session {
+    let user = session.user;
+    v1::Session {
+        id: session.id.clone(),
+        agent: session.agent.clone(),
+        agent_type: session.agent_type.as_str().to_owned(),
+        model: text(session.model.as_ref()),
+        key: session.key.clone(),
+        workspace: session.workspace.to_string_lossy().into_owned(),
+        standing: session.standing.as_str().to_owned(),
+        why: session.why.clone(),
+        task: session.attempt.task.get(),
+        attempt: session.attempt.number,
+        user_task: user.map_or(0, |user| user.task.get()),
+        user_attempt: user.map_or(0, |user| user.number),
+        first_task: session.first.task.get(),
+        first_attempt: session.first.number,
+        made_at: session.made_at.0,
+        changed_at: session.changed_at.0,
     }
 }
 

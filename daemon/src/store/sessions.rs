@@ -174,6 +174,25 @@ impl Reader {
         Ok(row.transpose()?.map(|(session, _)| session))
     }
 
+    /// The sessions of this id, whichever agents have them.
+    ///
+    /// # Errors
+    /// If the store cannot be read or a row is damaged.
+    pub fn sessions_called(&self, id: &str) -> Result<Vec<Session>, StoreError> {
+        let sessions = self.transaction.open_table(SESSIONS)?;
+        let mut found = Vec::new();
+        let mut next = sessions.range::<(&str, &str)>(..)?.next().transpose()?;
+        while let Some((entry, _)) = next {
+            let agent = entry.value().0.to_owned();
+            found.extend(self.session(&agent, id)?);
+            // The first one of the next agent.
+            let behind = format!("{agent}\0");
+            let others = (behind.as_str(), "")..;
+            next = sessions.range(others)?.next().transpose()?;
+        }
+        Ok(found)
+    }
+
     /// At most `limit` sessions, the ones that were worked in last first.
     ///
     /// # Errors

@@ -152,7 +152,7 @@ pub struct Given {
     pub way: Way,
     /// Which session; none with [`Way::Fresh`].
     pub session: Option<String>,
-    /// Why, in one line.
+    /// Why, in one line; empty if there was none to go on with.
     pub why: String,
     /// Its directory, by more than the path.
     pub place: Option<Place>,
@@ -297,7 +297,8 @@ pub fn choose(question: Question<'_>) -> Given {
             }
         }
     }
-    Given::fresh(passed.unwrap_or_else(|| "there is no session to go on with".to_owned()))
+    // Where there is none, and for agents that have none, nothing is to be said.
+    Given::fresh(passed.unwrap_or_default())
 }
 
 /// Why a task cannot go on with a session; `None` if it can.

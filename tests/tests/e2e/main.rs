@@ -20,6 +20,7 @@ mod resources;
 mod restart;
 mod run;
 mod runner;
+mod session;
 mod submit;
 mod workspace;
 

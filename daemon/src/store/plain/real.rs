@@ -178,6 +178,9 @@ impl StateMachineTest for Real {
         for (session, _) in plain.sessions.values() {
             let found = reader.session(&session.agent, &session.id).unwrap();
             assert_eq!(found.as_ref(), Some(session));
+            let called = reader.sessions_called(&session.id).unwrap();
+            let all = plain.sessions.values().map(|(other, _)| other);
+            assert!(called.iter().eq(all.filter(|other| other.id == session.id)));
         }
         for agent in [None, Some("a1")] {
             let filter = SessionFilter {
