@@ -92,6 +92,7 @@ impl Kind {
             reason::TASK_NOT_FOUND | reason::SESSION_NOT_FOUND => Self::NotFound,
             reason::TASK_ACTIVE
             | reason::TASK_SUCCEEDED
+            | reason::ISSUE_UNKNOWN
             | reason::KEY_BUSY
             | reason::REQUEST_ID_REUSED
             | reason::QUEUE_FULL

@@ -58,6 +58,10 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
             "submitted" => {
                 since = event.at;
                 say(submitted(told));
+                // What could not be made sure of.
+                if let Some((_, note)) = event.why.split_once("; ") {
+                    say(note.to_owned());
+                }
             }
             "claimed" => claimed(told, event, between(since, event.at))
                 .into_iter()

@@ -17,7 +17,7 @@
 //! - [`supervisor`] is the daemon's side of its runners, [`runner`] the process
 //!   that supervises one attempt; [`spool`] are the files between the two.
 //! - [`workspace`] makes the place where an agent works, [`agents`] knows how to
-//!   call it, [`transcript`] keeps what it says.
+//!   call it, [`transcript`] keeps what it says, [`forge`] knows its issue.
 //! - [`rpc`] converts: nothing behind it knows the wire.
 
 // First: its macros are seen by what comes after.
@@ -29,6 +29,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dispatcher;
+pub mod forge;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;

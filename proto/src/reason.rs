@@ -12,6 +12,9 @@ pub const TASK_ACTIVE: &str = "TASK_ACTIVE";
 pub const TASK_SUCCEEDED: &str = "TASK_SUCCEEDED";
 /// `FAILED_PRECONDITION`: the task's issue has been closed.
 pub const ISSUE_CLOSED: &str = "ISSUE_CLOSED";
+/// `FAILED_PRECONDITION`: whether the issue is open cannot be found out, and the
+/// operator requires it.
+pub const ISSUE_UNKNOWN: &str = "ISSUE_UNKNOWN";
 /// `ALREADY_EXISTS`: another task of the key is active; metadata `task` names it.
 pub const KEY_BUSY: &str = "KEY_BUSY";
 /// `INVALID_ARGUMENT` on submit, `FAILED_PRECONDITION` on rerun: no such agent.

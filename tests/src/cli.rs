@@ -101,7 +101,7 @@ impl Output {
         let Ok(output) = receiver.recv_timeout(2 * DEADLINE) else {
             kill_pid(pid);
             let output = receiver.recv();
-            panic!("agentctl did not end: {output:?}");
+            panic!("the call did not end: {output:?}");
         };
         Self::of(output.expect("a child can be waited for"))
     }

@@ -11,6 +11,7 @@ mod borrowed;
 mod cli;
 mod daemon;
 mod gate;
+pub mod model;
 mod notices;
 mod process;
 mod program;
@@ -25,7 +26,7 @@ pub use self::{
     daemon::{TestDaemon, write_private},
     gate::Gate,
     process::{Marked, exists, group_of, kill_pid, peak_memory},
-    program::{fake_agent, like, program},
+    program::{command, fake_agent, like, program},
     repo::Repo,
     wait::{DEADLINE, wait_for, wait_until},
 };

@@ -46,11 +46,12 @@ pub fn fake_agent<'a>(args: impl IntoIterator<Item = &'a str>) -> Vec<String> {
 }
 
 /// A command with a clean environment.
+#[must_use]
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place where tests start programs"
 )]
-pub(crate) fn command(program: &Path, home: &Path) -> Command {
+pub fn command(program: &Path, home: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()

@@ -206,6 +206,11 @@ pub struct Repo {
     pub base: Option<String>,
     /// Attempts in this repository at the same time.
     pub max_running: Option<u32>,
+    /// A program that prints whether an issue is `open` or `closed`, and its
+    /// arguments; empty: nobody is asked. See [`crate::forge`].
+    pub issue_state: Vec<String>,
+    /// Nothing is run again of an issue whose state cannot be found out.
+    pub require_issue_state: bool,
 }
 
 /// The environment that decides where the file is and what `~` means; a value,

@@ -57,10 +57,16 @@ pub(super) const AGENT: &[&str] = &[
     "output",
     "session",
 ];
+pub(super) const REPO: &[&str] = &[
+    "path",
+    "base",
+    "max_running",
+    "issue_state",
+    "require_issue_state",
+];
 /// Besides these, it takes every sign.
 pub(super) const OUTPUT: &[&str] = &["keys", "adds_up"];
 pub(super) const SESSIONS: &[&str] = &["file"];
-pub(super) const REPO: &[&str] = &["path", "base", "max_running"];
 
 const TYPES: &[AgentType] = &[AgentType::Command];
 
@@ -260,7 +266,7 @@ impl Reader {
         } else if section.field("type").is_none() && name != SHELL {
             self.problems.missing(section, "type");
         }
-        agent.command = self.command(section);
+        agent.command = self.program(section, "command");
         agent.model = self.problems.text(section, "model");
         agent.max_running = self.problems.count(section, "max_running", 1..=MAX_RUNNING);
         agent.limits = self.limits(section);
@@ -327,20 +333,25 @@ impl Reader {
             path: path?,
             base,
             max_running,
+            issue_state: self.program(section, "issue_state"),
+            require_issue_state: self
+                .problems
+                .switch(section, "require_issue_state")
+                .unwrap_or(false),
         })
     }
 
-    fn command(&mut self, section: &Section<'_>) -> Vec<String> {
-        let words = self.problems.words(section, "command");
+    /// A program and its arguments; empty if none is named.
+    fn program(&mut self, section: &Section<'_>, key: &str) -> Vec<String> {
+        let words = self.problems.words(section, key);
         let Some(words) = words else {
             return Vec::new();
         };
         if words.first().is_none_or(String::is_empty) {
-            self.problems.reject(section, "command", "names no program");
+            self.problems.reject(section, key, "names no program");
         }
         if words.iter().map(String::len).sum::<usize>() > MAX_PROMPT {
-            self.problems
-                .reject(section, "command", "longer than 1 MiB");
+            self.problems.reject(section, key, "longer than 1 MiB");
         }
         words
     }

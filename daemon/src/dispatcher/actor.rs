@@ -11,6 +11,7 @@ use super::{life::LeftBehind, session, turn::Act};
 use crate::{
     agents::{self, Invocation},
     config::Config,
+    forge::{self, IssueState},
     spool::{Fallback, Launch},
     store::Store,
     supervisor::{Expected, Plan, Supervisor},
@@ -21,6 +22,7 @@ use crate::{
         limits::{Limits, TRANSCRIPT},
         reason::FailureReason,
         session::Given,
+        spec::Trigger,
         state::Task,
         transition::reference,
     },
@@ -199,6 +201,31 @@ struct Prepared {
     plan: Plan,
 }
 
+/// The issue of a rerun may have been closed while it waited. Blocks.
+fn still_wanted(task: &Task, config: &Config) -> Result<(), Failed> {
+    let (Trigger::Rerun, Some(path), Some(issue)) =
+        (task.spec.trigger, &task.spec.repo, &task.spec.issue)
+    else {
+        return Ok(());
+    };
+    let repo = config.repo_at(path);
+    let command = repo.map_or(&[][..], |repo| &repo.issue_state);
+    match forge::issues(command).state(path, issue) {
+        Ok(IssueState::Open) => Ok(()),
+        Ok(IssueState::Closed) => Err(Failed {
+            reason: FailureReason::IssueClosed,
+            message: format!("issue {issue} was closed before the task was started"),
+        }),
+        Err(error) if repo.is_some_and(|repo| repo.require_issue_state) => Err(Failed::spawn(
+            format!("cannot find out whether issue {issue} is open: {error}"),
+        )),
+        Err(error) => {
+            tracing::warn!(task = %task.id, %error, "cannot find out whether its issue is open");
+            Ok(())
+        }
+    }
+}
+
 /// Everything between the claim and the runner. Blocks.
 fn prepare(
     supervisor: &Supervisor,
@@ -219,6 +246,7 @@ fn prepare(
         .and_then(|reader| reader.payload(task.id))
         .map_err(Failed::spawn)?
         .unwrap_or_default();
+    still_wanted(task, config)?;
     let repo = spec.repo.as_deref();
     // A retry has the workspace of the attempt before it.
     let before = attempt.workspace.as_ref();

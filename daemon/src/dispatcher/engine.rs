@@ -17,7 +17,7 @@ mod space;
 
 use self::{deadlines::waits, space::Space};
 use super::{
-    handle::{Message, Now, Reply, RerunOrder, Submitted},
+    handle::{Message, Now, Reply, Submitted},
     overview::{AgentOverview, Overview, Phase},
     recovery::Recovery,
     timers::Timers,
@@ -186,12 +186,11 @@ impl Engine {
     fn take(&mut self, turn: &mut Turn, message: Message) -> Result<(), StoreError> {
         match message {
             Message::Submit(submission, reply) => {
-                let answer = self.submit(turn, *submission, None)?;
+                let answer = self.submit(turn, *submission)?;
                 turn.reply_submitted(reply, answer);
             }
             Message::Rerun(order, reply) => {
-                let RerunOrder { of, submission } = *order;
-                let answer = self.submit(turn, submission, Some(of))?;
+                let answer = self.rerun(turn, *order)?;
                 turn.reply_submitted(reply, answer);
             }
             Message::Cancel {

@@ -52,6 +52,8 @@ pub struct RerunOrder {
     pub of: TaskId,
     /// The new one.
     pub submission: Submission,
+    /// For the journal: what could not be made sure of.
+    pub note: Option<String>,
 }
 
 /// A task that is in the store.

@@ -11,10 +11,11 @@
 //! parent, and by a marker in its environment ([`Marker`]).
 //!
 //! This room decides nothing: it does not know why a process is to end. All of
-//! it blocks, for as long as reading `/proc` takes; only [`sweep_marked`] and
-//! [`Leaf::wait_empty`] wait.
+//! it blocks, for as long as reading `/proc` takes; only [`sweep_marked`],
+//! [`Leaf::wait_empty`] and [`run`] wait.
 
 mod cgroup;
+mod command;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod identity;
@@ -27,6 +28,7 @@ pub use rustix::process::Signal;
 
 pub use self::{
     cgroup::{Groups, Leaf, LeafLimits, is_leaf_of},
+    command::{Ended, run},
     identity::{Pinned, boot_id, identity, identity_of_child, is_alive},
     marker::{Marker, SweepOutcome, sweep_marked, with_marker},
     origin::{Origin, origin, start_ticks},

@@ -12,7 +12,7 @@ use super::{
     Shared,
     error::Failure,
     explain::explain,
-    from_proto, logs,
+    from_proto, issue, logs,
     peer::{self, Names},
     query::{list, whole},
     sessions,
@@ -286,12 +286,18 @@ impl v1::control_server::Control for ControlService {
             }
         }
         let payload = self.shared.read(move |reader| reader.payload(of)).await?;
-        let submission = self
+        let (submission, note) = self
             .blocking(move |config| {
-                from_proto::rerun(&request, &task, payload.unwrap_or_default(), user, config)
+                let payload = payload.unwrap_or_default();
+                let submission = from_proto::rerun(&request, &task, payload, user, config)?;
+                Ok((submission, issue::check(&task, config)?))
             })
             .await?;
-        let order = RerunOrder { of, submission };
+        let order = RerunOrder {
+            of,
+            submission,
+            note,
+        };
         let submitted = self.shared.dispatcher.rerun(order).await;
         let submitted = submitted.map_err(Failure::from)?;
         Ok(Response::new(self.submitted(submitted).await?))
@@ -403,24 +409,21 @@ impl v1::control_server::Control for ControlService {
         &self,
         request: Request<v1::SessionListRequest>,
     ) -> Result<Response<v1::SessionListResponse>, Status> {
-        let answer = sessions::list(&self.shared, request.into_inner()).await?;
-        Ok(Response::new(answer))
+        Ok(sessions::list(&self.shared, request).await?)
     }
 
     async fn session_show(
         &self,
         request: Request<v1::SessionRequest>,
     ) -> Result<Response<v1::Session>, Status> {
-        let answer = sessions::show(&self.shared, request.into_inner()).await?;
-        Ok(Response::new(answer))
+        Ok(sessions::show(&self.shared, request).await?)
     }
 
     async fn session_forget(
         &self,
         request: Request<v1::SessionRequest>,
     ) -> Result<Response<v1::Session>, Status> {
-        let answer = sessions::forget(&self.shared, request.into_inner()).await?;
-        Ok(Response::new(answer))
+        Ok(sessions::forget(&self.shared, request).await?)
     }
 
     async fn recover(

@@ -12,6 +12,7 @@ mod from_proto;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod guard;
+mod issue;
 mod logs;
 mod peer;
 mod query;

@@ -1,7 +1,7 @@
 //! The registry of sessions, as people ask for it.
 
 use agentd_proto::{reason, v1};
-use tonic::Code;
+use tonic::{Code, Request, Response};
 
 use super::{Shared, error::Failure, to_proto};
 use crate::{
@@ -22,8 +22,9 @@ const SHOWN: usize = 200;
 /// The newest matching sessions.
 pub(super) async fn list(
     shared: &Shared,
-    request: v1::SessionListRequest,
-) -> Result<v1::SessionListResponse, Failure> {
+    request: Request<v1::SessionListRequest>,
+) -> Result<Response<v1::SessionListResponse>, Failure> {
+    let request = request.into_inner();
     let standings = request.standings.iter().map(|word| {
         let found = Standing::ALL.into_iter().find(|s| s.as_str() == word);
         found.ok_or_else(|| {
@@ -42,26 +43,27 @@ pub(super) async fn list(
     let listing = shared
         .read(move |reader| reader.sessions(&filter, limit))
         .await?;
-    Ok(v1::SessionListResponse {
+    Ok(Response::new(v1::SessionListResponse {
         sessions: listing.sessions.iter().map(to_proto::session).collect(),
         more: listing.more,
         more_is_bound: listing.more >= COUNT_BOUND,
-    })
+    }))
 }
 
 /// One session.
 pub(super) async fn show(
     shared: &Shared,
-    request: v1::SessionRequest,
-) -> Result<v1::Session, Failure> {
-    Ok(to_proto::session(&find(shared, request).await?))
+    request: Request<v1::SessionRequest>,
+) -> Result<Response<v1::Session>, Failure> {
+    let session = find(shared, request).await?;
+    Ok(Response::new(to_proto::session(&session)))
 }
 
 /// Takes a session out of the registry.
 pub(super) async fn forget(
     shared: &Shared,
-    request: v1::SessionRequest,
-) -> Result<v1::Session, Failure> {
+    request: Request<v1::SessionRequest>,
+) -> Result<Response<v1::Session>, Failure> {
     let session = find(shared, request).await?;
     let (agent, id) = (session.agent.clone(), session.id.clone());
     let forgotten = shared.dispatcher.forget_session(agent, id).await;
@@ -78,12 +80,12 @@ pub(super) async fn forget(
         )),
         ForgetError::Unavailable(unavailable) => unavailable.into(),
     })?;
-    Ok(to_proto::session(&session))
+    Ok(Response::new(to_proto::session(&session)))
 }
 
 /// The session of this id; of this agent, or of the only one that has it.
-async fn find(shared: &Shared, request: v1::SessionRequest) -> Result<Session, Failure> {
-    let v1::SessionRequest { id, agent } = request;
+async fn find(shared: &Shared, request: Request<v1::SessionRequest>) -> Result<Session, Failure> {
+    let v1::SessionRequest { id, agent } = request.into_inner();
     if !is_session(&id) {
         return Err(Failure::field("id", "this cannot be the id of a session")
             .hint("agentctl sessions lists them"));

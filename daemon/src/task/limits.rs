@@ -118,6 +118,17 @@ impl Limits {
     }
 }
 
+/// So many milliseconds, as people say it: `30m`, `1h 30m`, `1s 500ms`.
+#[must_use]
+pub fn span(millis: u64) -> String {
+    let millis = i64::try_from(millis).unwrap_or(i64::MAX);
+    let span = jiff::SignedDuration::from_millis(millis);
+    let parts = jiff::fmt::friendly::SpanPrinter::new();
+    parts
+        .spacing(jiff::fmt::friendly::Spacing::BetweenUnits)
+        .duration_to_string(&span)
+}
+
 /// Shortens `text` to at most `max` bytes at a character's boundary.
 #[must_use]
 pub fn clip(text: &str, max: usize) -> String {
@@ -140,6 +151,21 @@ mod tests {
         assert_eq!(clip("abc", 3), "abc");
         assert_eq!(clip("äöüäöü", 8), "äö…");
         assert!(clip(&"ä".repeat(99), 20).len() <= 20);
+    }
+
+    #[test]
+    fn times_are_said_as_people_do() {
+        for (millis, said) in [
+            (0, "0s"),
+            (250, "250ms"),
+            (1_500, "1s 500ms"),
+            (1_800_000, "30m"),
+            (5_400_000, "1h 30m"),
+            (90_000_000, "25h"),
+        ] {
+            assert_eq!(span(millis), said);
+        }
+        assert!(!span(u64::MAX).is_empty());
     }
 
     #[test]

@@ -5,31 +5,17 @@ use std::{
     env,
     ffi::OsStr,
     fs::File,
-    io::{self, Read},
-    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    io,
+    os::unix::process::ExitStatusExt as _,
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{self, Receiver, RecvTimeoutError},
-    },
-    thread,
+    process::{Command, ExitStatus, Stdio},
     time::Duration,
 };
 
-use nix::{
-    errno::Errno,
-    sys::{
-        signal::{Signal, killpg},
-        wait::{Id, WaitPidFlag, waitid},
-    },
-    unistd::Pid,
-};
+use crate::process::{self, Ended};
 
 /// How long one command may take.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(120);
-/// What a stopped git has to take its lock files away, and then to end.
-const GRACE: Duration = Duration::from_secs(2);
 /// Output of one stream that is kept, bytes.
 const MAX_OUTPUT: usize = 8 * 1024 * 1024;
 
@@ -108,23 +94,18 @@ impl<'a> Git<'a> {
     pub(super) fn call(&self, args: &[&dyn AsRef<OsStr>]) -> Result<Vec<u8>, GitError> {
         let word = args.first().map(|word| word.as_ref().to_string_lossy());
         let command = word.unwrap_or_default().into_owned();
-        let mut child = self.spawn(args).map_err(GitError::Spawn)?;
-        let stdout = Capture::of(child.stdout.take()).map_err(GitError::Spawn);
-        let stderr = Capture::of(child.stderr.take()).map_err(GitError::Spawn);
-        let ended = watch(&child).map_err(GitError::Spawn);
-        let (Ok(stdout), Ok(stderr), Ok(ended)) = (stdout, stderr, ended) else {
-            stop(&child, Signal::SIGKILL);
-            reap_later(child);
-            let err = io::Error::from(Errno::EAGAIN);
-            return Err(GitError::Spawn(err));
-        };
-        let Some(status) = wait(child, &ended, self.limit).map_err(GitError::Spawn)? else {
+        let ended = process::run(self.command(args)?, self.limit, MAX_OUTPUT);
+        let Some(Ended {
+            status,
+            stdout: mut output,
+            stderr,
+        }) = ended.map_err(GitError::Spawn)?
+        else {
             let limit = self.limit;
             return Err(GitError::TimedOut { command, limit });
         };
-        let mut output = stdout.take();
         if !status.success() {
-            let words = words(&stderr.take(), status);
+            let words = words(&stderr, status);
             let code = status.code();
             return Err(GitError::Failed {
                 command,
@@ -150,9 +131,9 @@ impl<'a> Git<'a> {
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "the one place that starts git, within its limits"
+        reason = "the one place that makes a git command; it is run within limits"
     )]
-    fn spawn(&self, args: &[&dyn AsRef<OsStr>]) -> io::Result<Child> {
+    fn command(&self, args: &[&dyn AsRef<OsStr>]) -> Result<Command, GitError> {
         let mut command = Command::new("git");
         for (name, _) in env::vars_os() {
             let is_git = name.as_encoded_bytes().starts_with(b"GIT_");
@@ -161,7 +142,7 @@ impl<'a> Git<'a> {
             }
         }
         let stdin = match self.lock {
-            Some(lock) => Stdio::from(lock.try_clone()?),
+            Some(lock) => Stdio::from(lock.try_clone().map_err(GitError::Spawn)?),
             None => Stdio::null(),
         };
         command
@@ -172,106 +153,8 @@ impl<'a> Git<'a> {
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("LC_ALL", "C")
             .env_remove("LANGUAGE")
-            .stdin(stdin)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-    }
-}
-
-/// Says when the child has ended, and leaves it to be reaped: until then its
-/// pid cannot become another's.
-fn watch(child: &Child) -> io::Result<Receiver<()>> {
-    let pid = pid_of(child);
-    let (ended, receiver) = mpsc::sync_channel(1);
-    thread::Builder::new()
-        .name("git-wait".into())
-        .spawn(move || {
-            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
-            while waitid(Id::Pid(pid), flags) == Err(Errno::EINTR) {}
-            // Nobody listens any more if it was given up.
-            drop(ended);
-        })?;
-    Ok(receiver)
-}
-
-/// `None`: it was stopped at its limit.
-fn wait(mut child: Child, ended: &Receiver<()>, limit: Duration) -> io::Result<Option<ExitStatus>> {
-    // The sender is dropped, never used: a disconnect is the end.
-    let gone = |limit| ended.recv_timeout(limit) != Err(RecvTimeoutError::Timeout);
-    if gone(limit) {
-        return child.wait().map(Some);
-    }
-    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-        stop(&child, signal);
-        if gone(GRACE) {
-            break;
-        }
-    }
-    // Hooks and filters that ignored the polite signal.
-    stop(&child, Signal::SIGKILL);
-    reap_later(child);
-    Ok(None)
-}
-
-fn stop(child: &Child, signal: Signal) {
-    // It cannot fail for a child that is not reaped yet.
-    let _sent = killpg(pid_of(child), signal);
-}
-
-/// A process in an uninterruptible wait ends when the kernel lets it.
-fn reap_later(mut child: Child) {
-    let reaper = thread::Builder::new().name("git-reap".into());
-    // Without a thread it stays a zombie until the daemon ends.
-    let _started = reaper.spawn(move || child.wait());
-}
-
-fn pid_of(child: &Child) -> Pid {
-    Pid::from_raw(child.id().cast_signed())
-}
-
-/// A stream that is read to its end, and kept up to a limit.
-struct Capture {
-    kept: Arc<Mutex<Vec<u8>>>,
-    done: Receiver<()>,
-}
-
-impl Capture {
-    fn of(stream: Option<impl Read + Send + 'static>) -> io::Result<Self> {
-        let mut stream = stream.ok_or(Errno::EBADF)?;
-        let (ended, done) = mpsc::sync_channel::<()>(1);
-        let kept = Arc::new(Mutex::new(Vec::new()));
-        let shared = Arc::clone(&kept);
-        thread::Builder::new()
-            .name("git-read".into())
-            .spawn(move || {
-                let mut chunk = [0; 8192];
-                loop {
-                    match stream.read(&mut chunk) {
-                        Ok(0) => break,
-                        Ok(count) => {
-                            let mut kept = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                            // One chunk more than the limit shows that there was more.
-                            if kept.len() <= MAX_OUTPUT {
-                                kept.extend_from_slice(&chunk[..count]);
-                            }
-                        }
-                        Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-                        Err(_) => break,
-                    }
-                }
-                drop(ended);
-            })?;
-        Ok(Self { kept, done })
-    }
-
-    /// What has been read. A process that a hook left behind may hold the
-    /// stream open for ever: that is not waited for.
-    fn take(self) -> Vec<u8> {
-        let _end = self.done.recv_timeout(GRACE);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut kept)
+            .stdin(stdin);
+        Ok(command)
     }
 }
 

@@ -9,6 +9,7 @@ mod explain;
 mod faults;
 mod hostile;
 mod interface;
+mod issue;
 mod limits;
 mod list;
 mod output;

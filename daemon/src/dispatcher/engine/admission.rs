@@ -4,8 +4,8 @@ use super::Engine;
 use crate::{
     dispatcher::{
         handle::{
-            CancelError, CancelOrder, Cancelled, OnBusy, ShutDown, Submission, SubmitError,
-            Submitted, Unavailable,
+            CancelError, CancelOrder, Cancelled, OnBusy, RerunOrder, ShutDown, Submission,
+            SubmitError, Submitted, Unavailable,
         },
         overview::Phase,
         turn::Turn,
@@ -14,6 +14,7 @@ use crate::{
     task::{
         event::{Event, What},
         id::TaskId,
+        limits::{MAX_MESSAGE, clip},
         state::{State, StopReason, Task},
     },
 };
@@ -23,7 +24,33 @@ impl Engine {
         &mut self,
         turn: &mut Turn,
         submission: Submission,
+    ) -> Result<Result<Submitted, SubmitError>, StoreError> {
+        self.admit(turn, submission, None, String::new())
+    }
+
+    pub(super) fn rerun(
+        &mut self,
+        turn: &mut Turn,
+        order: RerunOrder,
+    ) -> Result<Result<Submitted, SubmitError>, StoreError> {
+        let RerunOrder {
+            of,
+            submission,
+            note,
+        } = order;
+        let why = match note {
+            Some(note) => format!("rerun of task {of}; {note}"),
+            None => format!("rerun of task {of}"),
+        };
+        self.admit(turn, submission, Some(of), why)
+    }
+
+    fn admit(
+        &mut self,
+        turn: &mut Turn,
+        submission: Submission,
         rerun_of: Option<TaskId>,
+        why: String,
     ) -> Result<Result<Submitted, SubmitError>, StoreError> {
         if let Some(request_id) = &submission.spec.request_id
             && let Some((id, digest)) = turn.batch.request(request_id)?
@@ -55,7 +82,7 @@ impl Engine {
         let entry = Entry {
             at: turn.wall,
             what: What::Submitted,
-            why: &rerun_of.map_or_else(String::new, |of| format!("rerun of task {of}")),
+            why: &clip(&why, MAX_MESSAGE),
         };
         let mut spec = submission.spec;
         spec.created_steady = turn.moment.steady;

@@ -6,7 +6,7 @@ use crate::task::{
     effect::Effect,
     event::What,
     id::Timestamp,
-    limits::{MAX_MESSAGE, clip},
+    limits::{MAX_MESSAGE, clip, span},
     moment::Moment,
     observed::Observed,
     reason::{Outcome, Verdict},
@@ -113,20 +113,23 @@ fn after_stop(task: &Task, verdict: Verdict, by_itself: bool) -> Verdict {
         StopReason::Timeout => (
             Outcome::Failed,
             format!(
-                "stopped after {} ms, its timeout; {}",
-                task.spec.limits.timeout.unwrap_or(0),
+                "stopped after {}, its timeout; {}",
+                span(task.spec.limits.timeout.unwrap_or(0)),
                 verdict.message
             ),
         ),
         StopReason::StartTimeout => (
             Outcome::Failed,
-            format!("not started within {} ms", task.spec.limits.start_timeout()),
+            format!(
+                "not started within {}",
+                span(task.spec.limits.start_timeout())
+            ),
         ),
         StopReason::Idle => (
             Outcome::Failed,
             format!(
-                "stopped after {} ms without output, CPU time or a new process; {}",
-                task.spec.limits.idle_timeout().unwrap_or(0),
+                "stopped after {} without output, CPU time or a new process; {}",
+                span(task.spec.limits.idle_timeout().unwrap_or(0)),
                 verdict.message
             ),
         ),

@@ -5,6 +5,7 @@ use crate::task::{
     attempt::Ending,
     effect::Effect,
     event::What,
+    limits::span,
     reason::{FailureReason, Outcome},
     state::{State, StopReason, Task},
 };
@@ -57,19 +58,22 @@ pub(super) fn deadline(task: &Task, limit: StopReason) -> Decision {
     let (fits, why) = match limit {
         StopReason::StartTimeout => (
             task.state == State::Starting,
-            format!("not started after {} ms", task.spec.limits.start_timeout()),
+            format!(
+                "not started after {}",
+                span(task.spec.limits.start_timeout())
+            ),
         ),
         StopReason::Timeout => (
             task.state == State::Running,
             format!(
-                "ran longer than {} ms",
-                task.spec.limits.timeout.unwrap_or(0)
+                "ran longer than {}",
+                span(task.spec.limits.timeout.unwrap_or(0))
             ),
         ),
         StopReason::Idle => match task.spec.limits.idle_timeout() {
             Some(limit) => (
                 task.state == State::Running,
-                format!("no output, CPU time or new process for {limit} ms"),
+                format!("no output, CPU time or new process for {}", span(limit)),
             ),
             None => (false, String::new()),
         },
@@ -100,7 +104,7 @@ pub(super) fn queue_expired(task: &Task, context: Context) -> Decision {
     else {
         return Decision::Ignore(Ignored::NotNow);
     };
-    let why = format!("not started within {limit} ms of its submission");
+    let why = format!("not started within {} of its submission", span(limit));
     let mut next = task.clone();
     next.state = State::Finished(Ending {
         outcome: Outcome::Failed,
