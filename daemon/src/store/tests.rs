@@ -39,6 +39,30 @@ fn finished(outcome: Outcome) -> State {
 }
 
 #[test]
+fn a_store_of_before_gets_the_tables_that_it_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let mut batch = store.begin().unwrap();
+    let task = insert(&mut batch, testing::spec("shell"));
+    batch.commit().unwrap();
+    drop(store);
+    let db = Database::open(dir.path().join("agentd.redb")).unwrap();
+    let transaction = db.begin_write().unwrap();
+    transaction.delete_table(tables::SESSIONS).unwrap();
+    transaction.delete_table(tables::KEY_SESSIONS).unwrap();
+    transaction.delete_table(tables::RECENT_SESSIONS).unwrap();
+    transaction.commit().unwrap();
+    drop(db);
+
+    let store = open(dir.path()).unwrap();
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.task(task.id).unwrap().as_ref(), Some(&task));
+    let listing = reader.sessions(&SessionFilter::default(), 9).unwrap();
+    assert_eq!(listing, SessionListing::default());
+    assert_eq!(reader.session("shell", "s").unwrap(), None);
+}
+
+#[test]
 fn what_was_committed_is_there_after_opening_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
