@@ -67,7 +67,11 @@ pub(super) fn told(
     let before = before.map(|(task, number)| reader.attempt(AttemptId { task, number }));
     Ok(Told {
         before: before.transpose()?.flatten(),
-        uncommitted: workspace::uncommitted(workspace),
+        // A private directory may lie inside of somebody's checkout.
+        uncommitted: match task.spec.repo {
+            Some(_) => workspace::uncommitted(workspace),
+            None => None,
+        },
     })
 }
 
