@@ -153,6 +153,16 @@ impl Client {
         self.ask_anew(q, async |mut c, q| c.kill(q).await).await
     }
 
+    pub(crate) async fn hold(&self, id: u64) -> Result<v1::HoldResponse, Error> {
+        let q = v1::HoldRequest { id };
+        self.ask(q, async |mut c, q| c.hold(q).await).await
+    }
+
+    pub(crate) async fn release(&self, id: u64) -> Result<v1::HoldResponse, Error> {
+        let q = v1::HoldRequest { id };
+        self.ask(q, async |mut c, q| c.release(q).await).await
+    }
+
     pub(crate) async fn pause(&self, agent: String) -> Result<v1::PauseResponse, Error> {
         let q = v1::PauseRequest { agent };
         self.ask(q, async |mut c, q| c.pause(q).await).await
@@ -189,6 +199,10 @@ impl Client {
         self.ask(q, async |mut c, q| c.recover(q).await).await
     }
 
+    pub(crate) async fn report(&self, q: v1::ReportRequest) -> Result<v1::ReportResponse, Error> {
+        self.ask(q, async |mut c, q| c.report(q).await).await
+    }
+
     /// Once, without a time limit: the answer may wait for the ends of tasks,
     /// and a daemon that is gone has done what was asked.
     pub(crate) async fn shutdown(
@@ -215,6 +229,40 @@ impl Client {
         q: v1::LogsRequest,
     ) -> Result<Streaming<v1::LogsResponse>, Status> {
         Ok(self.control.clone().logs(q).await?.into_inner())
+    }
+
+    pub(crate) async fn workspace_list(&self) -> Result<Streaming<v1::WorkspaceInfo>, Status> {
+        let q = v1::WorkspaceListRequest {};
+        Ok(self.control.clone().workspace_list(q).await?.into_inner())
+    }
+
+    pub(crate) async fn workspace_diff(
+        &self,
+        q: v1::WorkspaceDiffRequest,
+    ) -> Result<Streaming<v1::WorkspaceDiffResponse>, Status> {
+        Ok(self.control.clone().workspace_diff(q).await?.into_inner())
+    }
+
+    /// Once: a second time the directory is there. Git takes as long as it
+    /// takes.
+    pub(crate) async fn workspace_restore(
+        &self,
+        q: v1::WorkspaceRestoreRequest,
+    ) -> Result<v1::WorkspaceRestoreResponse, Status> {
+        Ok(self
+            .control
+            .clone()
+            .workspace_restore(q)
+            .await?
+            .into_inner())
+    }
+
+    /// Once: a second time the worktree is gone.
+    pub(crate) async fn workspace_remove(
+        &self,
+        q: v1::WorkspaceRemoveRequest,
+    ) -> Result<v1::WorkspaceRemoveResponse, Status> {
+        Ok(self.control.clone().workspace_remove(q).await?.into_inner())
     }
 
     pub(crate) async fn watch(&self, q: v1::WatchRequest) -> Result<Streaming<v1::Event>, Status> {

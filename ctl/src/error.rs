@@ -96,6 +96,9 @@ impl Kind {
             | reason::KEY_BUSY
             | reason::REQUEST_ID_REUSED
             | reason::QUEUE_FULL
+            | reason::WORKSPACE_FAILED
+            | reason::WORKSPACE_STAYS
+            | reason::ATTEMPT_ENDED
             | reason::SESSION_IN_USE => Self::Conflict,
             reason::ISSUE_CLOSED => Self::Gone,
             reason::STORE_UNAVAILABLE | reason::DAEMON_STOPPING => Self::Unreachable,

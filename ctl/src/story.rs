@@ -14,7 +14,7 @@ use serde::Serialize;
 
 pub(crate) use self::next::next;
 use crate::{
-    output::page::limits_text,
+    output::page::{after_text, limits_text},
     view::{state_word, trigger_word},
     when::{between, human},
 };
@@ -68,7 +68,8 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
                 .for_each(say),
             "workspace_ready" => {
                 if !goes_on_there(told, event.attempt) {
-                    say(format!("{}: {}", workspace(told), event.why));
+                    let reuse = reuse(told, event);
+                    say(format!("{}: {}{reuse}", workspace(told), event.why));
                 }
                 session(told, event.attempt).into_iter().for_each(say);
             }
@@ -78,16 +79,11 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
                 "the daemon began anew and found the runner alive: adopted ({})",
                 event.why
             )),
-            "session_pinned" => {
-                let gone = attempt(told, event.attempt).map_or("", |a| a.session_gone.as_str());
-                say(match gone {
-                    "" => format!("the agent works in session {}", event.why),
-                    gone => format!(
-                        "the agent did not know session {gone}, and works in session {} instead",
-                        event.why
-                    ),
-                });
-            }
+            "session_pinned" => say(format!("the agent works in session {}", event.why)),
+            "session_gone" => say(format!(
+                "the agent did not know session {}: it was started anew, without it",
+                event.why
+            )),
             "limited" => say(format!(
                 "the agent met a limit of its account: {}",
                 event.why
@@ -97,6 +93,15 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
             // Only its figures are new.
             "progress" if event.why.is_empty() => {}
             "progress" => say(format!("the agent says: {}", event.why)),
+            "held" => say(format!(
+                "{}: it is not started before it is released",
+                event.why
+            )),
+            "released" => {
+                since = event.at;
+                say(event.why.clone());
+            }
+            "dependency_met" => say(format!("it need not wait for that any more: {}", event.why)),
             "stop_requested" => say(format!("it is to be stopped: {}", event.why)),
             "retry" => {
                 since = event.at;
@@ -111,6 +116,7 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
                 lines.splice(1..1, left);
                 lines.into_iter().for_each(say);
             }
+            "workspace_left" => say(format!("what it left in its workspace: {}", event.why)),
             // Of a daemon that knows more than this program.
             other if event.why.is_empty() => say(other.to_owned()),
             other => say(format!("{other}: {}", event.why)),
@@ -150,6 +156,12 @@ fn submitted(told: &v1::ExplainResponse) -> String {
         if let Some(before) = told.ancestors.iter().find(|a| a.task == task.rerun_of) {
             text.push_str(&format!(" ({})", outcome(before)));
         }
+    }
+    if !task.after.is_empty() {
+        text.push_str(&format!(", to run after {}", after_text(&task.after)));
+    }
+    if task.not_before != 0 {
+        text.push_str(", for later");
     }
     if !task.key.is_empty() {
         text.push_str(&format!("; one task at a time of {}", task.key));
@@ -258,6 +270,20 @@ fn workspace(told: &v1::ExplainResponse) -> &'static str {
         Some(v1::WorkspaceMode::Worktree) => "works in a git worktree of its own",
         Some(v1::WorkspaceMode::InPlace) => "works in the repository's own checkout",
         Some(v1::WorkspaceMode::None | v1::WorkspaceMode::Unspecified) | None => "works in",
+    }
+}
+
+/// What was done to what was there. A retry goes on with it.
+fn reuse(told: &v1::ExplainResponse, event: &v1::Event) -> &'static str {
+    let reuse = told.task.as_ref().map(v1::Task::workspace_reuse);
+    match reuse.filter(|_| event.attempt == 1) {
+        Some(v1::WorkspaceReuse::Reset) => {
+            "; what was not committed there was recorded and taken away"
+        }
+        Some(v1::WorkspaceReuse::Fresh) => {
+            "; what was there was recorded, and the branch begun anew"
+        }
+        Some(v1::WorkspaceReuse::Keep | v1::WorkspaceReuse::Unspecified) | None => "",
     }
 }
 

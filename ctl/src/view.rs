@@ -81,6 +81,24 @@ pub(crate) fn workspace_word(mode: v1::WorkspaceMode) -> Option<&'static str> {
     }
 }
 
+/// The word for what becomes of what is in a worktree.
+pub(crate) fn reuse_word(reuse: v1::WorkspaceReuse) -> Option<&'static str> {
+    match reuse {
+        v1::WorkspaceReuse::Unspecified => None,
+        v1::WorkspaceReuse::Keep => Some("keep"),
+        v1::WorkspaceReuse::Reset => Some("reset"),
+        v1::WorkspaceReuse::Fresh => Some("fresh"),
+    }
+}
+
+/// The word for what has to become of a task that is waited for.
+pub(crate) fn condition_word(condition: v1::after::Condition) -> &'static str {
+    match condition {
+        v1::after::Condition::Unspecified => "ok",
+        v1::after::Condition::Any => "any",
+    }
+}
+
 /// `None` for what is empty.
 fn text(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
@@ -119,7 +137,13 @@ pub(crate) struct TaskView {
     lineage: Option<u64>,
     request_id: Option<String>,
     workspace_mode: Option<&'static str>,
+    /// What a rerun did with what was in its worktree.
+    workspace_reuse: Option<&'static str>,
     limits: LimitsView,
+    not_before: Option<String>,
+    /// The tasks that had to end first, and those that have not yet.
+    after: Vec<AfterView>,
+    waits_for: Vec<AfterView>,
     created_at: Option<String>,
     finished_at: Option<String>,
     attempt_count: u32,
@@ -134,6 +158,16 @@ struct HoldView {
     kind: String,
     until: Option<String>,
     task: Option<u64>,
+    /// How many other tasks have to end as well.
+    others: Option<u32>,
+    by: Option<String>,
+}
+
+/// A task that another one waits for.
+#[derive(Debug, Serialize)]
+struct AfterView {
+    task: u64,
+    condition: &'static str,
 }
 
 /// What bounds a task; `null` is the default of agent or daemon.
@@ -173,8 +207,6 @@ pub(crate) struct AttemptView {
     failure_reason: Option<String>,
     message: Option<String>,
     exit: Option<ExitView>,
-    /// What the agent says that it works in.
-    session: Option<String>,
     /// What it was given to begin with, and why.
     session_given: Option<String>,
     session_way: Option<String>,
@@ -183,6 +215,10 @@ pub(crate) struct AttemptView {
     session_gone: Option<String>,
     workspace: Option<String>,
     branch: Option<String>,
+    /// The commit that it found checked out.
+    head_before: Option<String>,
+    /// `null` until its end was looked at, and without a repository.
+    changes: Option<ChangesView>,
     runner_pid: Option<u32>,
     agent_pid: Option<u32>,
     claimed_at: Option<String>,
@@ -191,6 +227,14 @@ pub(crate) struct AttemptView {
     /// From the start to the end; `null` before it.
     duration_ms: Option<u64>,
     epoch: u64,
+    /// The session that the agent named.
+    session: Option<String>,
+    /// The model that answers, as the agent says.
+    model: Option<String>,
+    /// What the agent says that it is doing.
+    progress: Option<String>,
+    /// What it says that it has used; `null` if it says nothing.
+    usage: Option<UsageView>,
     /// The runner's last sign of life; `null` unless it is under way.
     last_heartbeat_at: Option<String>,
     /// It has given none for longer than it should; `null` unless it is under
@@ -200,6 +244,35 @@ pub(crate) struct AttemptView {
     probe: Option<String>,
     /// Of its last heartbeat.
     figures: Option<FiguresView>,
+}
+
+/// What an attempt did to its workspace, and what it left there.
+#[derive(Debug, Serialize)]
+struct ChangesView {
+    /// Everything was left as it had been found.
+    none: bool,
+    head: Option<String>,
+    commits: u32,
+    files: u32,
+    uncommitted: u32,
+    /// `null` without a remote.
+    unpushed: Option<u32>,
+    conflicts: u32,
+    /// The ref that holds what is uncommitted.
+    recorded: Option<String>,
+    left_out: Option<String>,
+}
+
+/// What an agent says that it has used.
+#[derive(Debug, Serialize)]
+struct UsageView {
+    input_tokens: u64,
+    output_tokens: u64,
+    /// Tokens that came from its provider's cache.
+    cached_tokens: u64,
+    turns: u64,
+    /// Millionths of a US dollar; `null` if it does not say.
+    cost_micro_usd: Option<u64>,
 }
 
 /// What the agent's processes used at the last heartbeat.
@@ -244,6 +317,7 @@ impl From<v1::Task> for TaskView {
             state: state_word(task.state()),
             trigger: trigger_word(task.trigger()),
             workspace_mode: workspace_word(task.workspace_mode()),
+            workspace_reuse: reuse_word(task.workspace_reuse()),
             hold: task.hold.map(HoldView::from),
             stop_reason: text(task.stop_reason),
             failure_reason: text(task.failure_reason),
@@ -263,6 +337,9 @@ impl From<v1::Task> for TaskView {
             lineage: nonzero(task.lineage),
             request_id: text(task.request_id),
             limits: LimitsView::from(task.limits.unwrap_or_default()),
+            not_before: rfc3339(task.not_before),
+            after: task.after.into_iter().map(AfterView::from).collect(),
+            waits_for: task.waits_for.into_iter().map(AfterView::from).collect(),
             created_at: rfc3339(task.created_at),
             finished_at: rfc3339(task.finished_at),
             attempt_count: task.attempts,
@@ -292,6 +369,17 @@ impl From<v1::Hold> for HoldView {
             kind: hold.kind,
             until: rfc3339(hold.until),
             task: nonzero(hold.task),
+            others: nonzero(hold.others),
+            by: text(hold.by),
+        }
+    }
+}
+
+impl From<v1::After> for AfterView {
+    fn from(after: v1::After) -> Self {
+        Self {
+            task: after.task,
+            condition: condition_word(after.condition()),
         }
     }
 }
@@ -323,13 +411,14 @@ impl From<v1::Attempt> for AttemptView {
             failure_reason: text(attempt.failure_reason),
             message: text(attempt.message),
             exit: attempt.exit.map(ExitView::from),
-            session: text(attempt.session),
             session_given: text(attempt.session_given),
             session_way: text(attempt.session_way),
             session_why: text(attempt.session_why),
             session_gone: text(attempt.session_gone),
             workspace: text(attempt.workspace),
             branch: text(attempt.branch),
+            head_before: text(attempt.head_before),
+            changes: attempt.changes.map(ChangesView::from),
             runner_pid: nonzero(attempt.runner_pid),
             agent_pid: nonzero(attempt.agent_pid),
             claimed_at: rfc3339(attempt.claimed_at),
@@ -338,10 +427,42 @@ impl From<v1::Attempt> for AttemptView {
             duration_ms: between(attempt.started_at, attempt.ended_at)
                 .and_then(|took| u64::try_from(took.as_millis()).ok()),
             epoch: attempt.epoch,
+            session: text(attempt.session),
+            model: text(attempt.model),
+            progress: text(attempt.progress),
+            usage: attempt.usage.map(UsageView::from),
             last_heartbeat_at: vitals.as_ref().and_then(|v| rfc3339(v.last_heartbeat_at)),
             suspect: vitals.as_ref().map(|v| v.suspect),
             probe: vitals.as_ref().and_then(|v| text(v.probe.clone())),
             figures: vitals.filter(|v| v.processes > 0).map(FiguresView::from),
+        }
+    }
+}
+
+impl From<v1::Changes> for ChangesView {
+    fn from(changes: v1::Changes) -> Self {
+        Self {
+            none: changes.none,
+            head: text(changes.head),
+            commits: changes.commits,
+            files: changes.files,
+            uncommitted: changes.uncommitted,
+            unpushed: changes.unpushed,
+            conflicts: changes.conflicts,
+            recorded: text(changes.recorded),
+            left_out: text(changes.left_out),
+        }
+    }
+}
+
+impl From<v1::Usage> for UsageView {
+    fn from(usage: v1::Usage) -> Self {
+        Self {
+            input_tokens: usage.input,
+            output_tokens: usage.output,
+            cached_tokens: usage.cached,
+            turns: usage.turns,
+            cost_micro_usd: usage.cost,
         }
     }
 }

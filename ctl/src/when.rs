@@ -91,6 +91,14 @@ pub(crate) enum When {
 }
 
 impl When {
+    /// The same where a duration means one from now on.
+    pub(crate) fn ahead(self, now: Timestamp, zone: &TimeZone) -> i64 {
+        match self {
+            Self::Ago(span) => now.as_millisecond().saturating_add_unsigned(span.0),
+            Self::At(_) | Self::Local(_) => self.as_millis(now, zone),
+        }
+    }
+
     /// Milliseconds since the Unix epoch.
     pub(crate) fn as_millis(self, now: Timestamp, zone: &TimeZone) -> i64 {
         match self {
@@ -122,6 +130,60 @@ impl FromStr for When {
             Err(ParseTimeError::Unit) => Err(ParseTimeError::Unit),
             Err(_) => Err(ParseTimeError::Time),
         }
+    }
+}
+
+/// A point in time that is to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// A point in time with a zone.
+    At(Timestamp),
+    /// A date and time of day of this machine's time zone.
+    Local(civil::DateTime),
+    /// The next time that this machine's clock shows it.
+    Daily(civil::Time),
+}
+
+impl Due {
+    /// When it is next; `None` if that is more than can be counted. A time that
+    /// the clock leaves out is the one just after, of two it is the first.
+    pub(crate) fn next(self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        let local = |at| zone.to_ambiguous_timestamp(at).compatible().ok();
+        match self {
+            Self::At(at) => Some(at),
+            Self::Local(at) => local(at),
+            Self::Daily(time) => {
+                let today = now.to_zoned(zone.clone()).date();
+                let next = local(today.to_datetime(time)).filter(|at| *at > now);
+                next.or_else(|| local(today.tomorrow().ok()?.to_datetime(time)))
+            }
+        }
+    }
+}
+
+impl FromStr for Due {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(at) = text.parse() {
+            return Ok(Self::At(at));
+        }
+        // A bare date is not a time: midnight is rarely what is meant by it.
+        let has_time = text.contains(':');
+        let wrong = || {
+            "not a time (write for example 04:00, 2026-03-01 04:00 or 2026-03-01T04:00:00Z; \
+             for a while from now there is --delay)"
+                .to_owned()
+        };
+        if let Some(time) = text
+            .parse()
+            .ok()
+            .filter(|_| has_time && !text.contains('-'))
+        {
+            return Ok(Self::Daily(time));
+        }
+        let at = text.parse().ok().filter(|_| has_time);
+        at.map(Self::Local).ok_or_else(wrong)
     }
 }
 
@@ -219,9 +281,42 @@ mod tests {
             let at: Timestamp = at.parse().unwrap();
             assert_eq!(when.as_millis(now, &zone), at.as_millisecond(), "{text}");
         }
+        let when: When = "2h".parse().unwrap();
+        let later: Timestamp = "2026-03-01T14:00:00Z".parse().unwrap();
+        assert_eq!(when.ahead(now, &zone), later.as_millisecond());
         assert_eq!("yesterdayish".parse::<When>(), Err(ParseTimeError::Time));
         assert_eq!("".parse::<When>(), Err(ParseTimeError::Time));
         assert_eq!("5".parse::<When>(), Err(ParseTimeError::Unit));
+    }
+
+    #[test]
+    fn a_time_to_come_is_the_next_one() {
+        let now: Timestamp = "2026-03-28T12:00:00Z".parse().unwrap();
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        for (text, at) in [
+            ("2026-04-01T08:00:00Z", "2026-04-01T08:00:00Z"),
+            ("2026-04-01 08:00", "2026-04-01T06:00:00Z"),
+            ("13:30", "2026-03-28T12:30:00Z"),
+            ("13:00", "2026-03-29T11:00:00Z"),
+            ("04:00", "2026-03-29T02:00:00Z"),
+            // The clock goes from 02:00 to 03:00 in that night.
+            ("02:30", "2026-03-29T01:30:00Z"),
+        ] {
+            let due: Due = text.parse().unwrap();
+            let at: Timestamp = at.parse().unwrap();
+            assert_eq!(due.next(now, &zone), Some(at), "{text}");
+        }
+        for bad in [
+            "",
+            "4",
+            "25:00",
+            "tomorrow",
+            "2026-04-01",
+            "2h",
+            "2026-13-01 04:00",
+        ] {
+            assert!(bad.parse::<Due>().is_err(), "{bad}");
+        }
     }
 
     #[test]

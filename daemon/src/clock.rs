@@ -3,10 +3,13 @@
 //!
 //! Nothing else asks the system for the time; who decides is given a reading.
 
+mod watch;
+
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
+pub use self::watch::ClockWatch;
 use crate::task::{
     id::Timestamp,
     moment::{Boot, Moment, Steady},

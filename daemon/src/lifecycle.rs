@@ -26,7 +26,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock,
+    clock::{self, ClockWatch},
     config::Config,
     dispatcher::{self, Handle, Parts, ShutDown},
     process::{self, Groups},
@@ -170,6 +170,9 @@ async fn supervise(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut watched = dispatcher.clone();
+    let mut clock = ClockWatch::new()
+        .inspect_err(|error| tracing::warn!(%error, "cannot see when the clock is set"))
+        .ok();
     tell_how_it_is(&watched);
     tokio::pin!(serving, loop_ended);
     let ended = loop {
@@ -177,6 +180,7 @@ async fn supervise(
             _ = terminate.recv() => { dispatcher.shut_down(ShutDown::Leave).await.ok(); }
             _ = interrupt.recv() => { dispatcher.shut_down(ShutDown::Leave).await.ok(); }
             _ = hang_up.recv() => reload(&dispatcher, named_config.as_deref()).await,
+            () = jumped(&mut clock) => { dispatcher.clock_set().await.ok(); }
             Ok(()) = watched.changed() => tell_how_it_is(&watched),
             joined = &mut loop_ended => {
                 break joined;
@@ -199,6 +203,20 @@ async fn supervise(
         }
         Ok(Ok(Err(error))) => Err(error).context("the store failed"),
         Ok(Err(_)) | Err(_) => bail!("the dispatcher panicked"),
+    }
+}
+
+/// Waits until the wall clock was set, or the machine has slept.
+async fn jumped(clock: &mut Option<ClockWatch>) {
+    let Some(watch) = clock else {
+        return std::future::pending().await;
+    };
+    match watch.jumped().await {
+        Ok(()) => tracing::info!("the clock was set, or the machine has slept"),
+        Err(error) => {
+            tracing::warn!(%error, "cannot see any more when the clock is set");
+            *clock = None;
+        }
     }
 }
 

@@ -10,6 +10,11 @@ pub const TASK_NOT_FOUND: &str = "TASK_NOT_FOUND";
 pub const TASK_ACTIVE: &str = "TASK_ACTIVE";
 /// `FAILED_PRECONDITION`: the task succeeded and `force` was not set.
 pub const TASK_SUCCEEDED: &str = "TASK_SUCCEEDED";
+/// `FAILED_PRECONDITION`: only a queued task can be held.
+pub const TASK_NOT_QUEUED: &str = "TASK_NOT_QUEUED";
+/// `FAILED_PRECONDITION`: a task that would have to succeed first has not;
+/// metadata `task` names it.
+pub const DEPENDENCY_FAILED: &str = "DEPENDENCY_FAILED";
 /// `FAILED_PRECONDITION`: the task's issue has been closed.
 pub const ISSUE_CLOSED: &str = "ISSUE_CLOSED";
 /// `FAILED_PRECONDITION`: whether the issue is open cannot be found out, and the
@@ -29,6 +34,8 @@ pub const QUEUE_FULL: &str = "QUEUE_FULL";
 pub const STORE_UNAVAILABLE: &str = "STORE_UNAVAILABLE";
 /// `UNAVAILABLE`: the daemon is about to exit.
 pub const DAEMON_STOPPING: &str = "DAEMON_STOPPING";
+/// `FAILED_PRECONDITION`: the attempt that something is reported of has ended.
+pub const ATTEMPT_ENDED: &str = "ATTEMPT_ENDED";
 /// `INVALID_ARGUMENT`: metadata `field` names the field.
 pub const INVALID_FIELD: &str = "INVALID_FIELD";
 /// `PERMISSION_DENIED`: the peer's uid may not do this.
@@ -37,6 +44,10 @@ pub const NOT_PERMITTED: &str = "NOT_PERMITTED";
 pub const SESSION_NOT_FOUND: &str = "SESSION_NOT_FOUND";
 /// `FAILED_PRECONDITION`: an attempt works in the session.
 pub const SESSION_IN_USE: &str = "SESSION_IN_USE";
+/// `FAILED_PRECONDITION`: git or the disk refused, or nothing is recorded.
+pub const WORKSPACE_FAILED: &str = "WORKSPACE_FAILED";
+/// `FAILED_PRECONDITION`: the worktree is needed, or something in it is.
+pub const WORKSPACE_STAYS: &str = "WORKSPACE_STAYS";
 
 /// Metadata key: what the person can do about it.
 pub const META_HINT: &str = "hint";

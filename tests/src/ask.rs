@@ -4,7 +4,11 @@ use agentd_proto::v1::control_client::ControlClient;
 use serde_json::Value;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::{cli::Output, daemon::TestDaemon, wait::wait_until};
+use crate::{
+    cli::Output,
+    daemon::TestDaemon,
+    wait::{wait_for, wait_until},
+};
 
 impl TestDaemon {
     /// Makes one call.
@@ -50,6 +54,19 @@ impl TestDaemon {
         let waited = self.ctl(&["wait", &task.to_string(), "--timeout", "60s"]);
         assert!(waited.code == 0 || waited.code == 1, "{waited:?}");
         self.show(task)
+    }
+
+    /// Waits until it is known what the newest attempt of an ended task has left
+    /// in its workspace; the task.
+    ///
+    /// # Panics
+    /// If it does not come to be.
+    #[track_caller]
+    pub fn settled(&self, task: u64) -> Value {
+        self.wait(task);
+        wait_for(&format!("what task {task} left is known"), || {
+            Some(self.show(task)).filter(|shown| !shown["attempt"]["changes"].is_null())
+        })
     }
 
     /// Waits until the task is in a state.

@@ -4,10 +4,13 @@
 pub(crate) mod bulk;
 pub(crate) mod explain;
 pub(crate) mod filter;
+pub(crate) mod hold;
+pub(crate) mod later;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod pause;
 pub(crate) mod recover;
+pub(crate) mod report;
 pub(crate) mod rerun;
 pub(crate) mod resources;
 pub(crate) mod run;
@@ -21,6 +24,7 @@ pub(crate) mod task;
 pub(crate) mod version;
 pub(crate) mod wait;
 pub(crate) mod watch;
+pub(crate) mod workspace;
 
 use agentd_proto::v1::{self, State};
 

@@ -1,13 +1,15 @@
 //! `agentctl rerun`.
 
 use agentd_proto::v1;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{
     Tally,
     bulk::BulkArgs,
     filter::{FilterArgs, UnsuccessfulArgs},
-    given, random_request_id,
+    given,
+    later::LaterArgs,
+    random_request_id,
     submit::no_task,
     task::{BusyArgs, check_prompt},
 };
@@ -21,7 +23,8 @@ use crate::{
 /// Run ended tasks again, each as a new task.
 ///
 /// Takes over agent, repository, issue, prompt, labels and limits, and prints
-/// the new ids. --failed and --unsuccessful run every task again that matches,
+/// the new ids. What the first task waited for (--after, --not-before) does not
+/// count again. --failed and --unsuccessful run every task again that matches,
 /// unless another one has taken its place since; to give such a command a
 /// second time does no harm.
 #[derive(Debug, Args)]
@@ -47,12 +50,21 @@ pub(crate) struct Rerun {
     #[arg(long)]
     fresh: bool,
 
+    /// What becomes of what is in the task's worktree: go on with it, take
+    /// away what is not committed, or also begin its branch anew. What is
+    /// taken away is recorded: agentctl workspace restore [default: keep].
+    #[arg(long, value_enum, value_name = "HOW")]
+    workspace: Option<Reuse>,
+
     /// Also run tasks again that succeeded.
     #[arg(long, conflicts_with = "which")]
     force: bool,
 
     #[command(flatten)]
     busy: BusyArgs,
+
+    #[command(flatten)]
+    later: LaterArgs,
 
     #[command(flatten, next_help_heading = "Instead of ids")]
     unsuccessful: UnsuccessfulArgs,
@@ -64,12 +76,40 @@ pub(crate) struct Rerun {
     bulk: BulkArgs,
 }
 
+/// What becomes of what is in a worktree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Reuse {
+    /// Go on with it.
+    Keep,
+    /// Take away what is not committed; ignored files stay.
+    Reset,
+    /// Also put the branch back to where a new one would begin.
+    Fresh,
+}
+
+impl From<Reuse> for v1::WorkspaceReuse {
+    fn from(reuse: Reuse) -> Self {
+        match reuse {
+            Reuse::Keep => Self::Keep,
+            Reuse::Reset => Self::Reset,
+            Reuse::Fresh => Self::Fresh,
+        }
+    }
+}
+
 impl Rerun {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
+        let (not_before, delay) = self.later.times(cx.out.now, &cx.out.zone())?;
         let changes = v1::RerunRequest {
+            not_before,
+            delay,
             force: self.force,
             fresh: self.fresh,
             on_busy: self.busy.on_busy().into(),
+            workspace_reuse: self
+                .workspace
+                .map_or(v1::WorkspaceReuse::Unspecified, Into::into)
+                .into(),
             model: self.model.unwrap_or_default(),
             prompt: self
                 .prompt

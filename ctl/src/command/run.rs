@@ -40,7 +40,9 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
-        let request = self.task.into_request(io::stdin())?;
+        let request = self
+            .task
+            .into_request(io::stdin(), (cx.out.now, &cx.out.zone()))?;
         let client = cx.client_or_start().await?;
         let (submitted, _) = submit(&client, request).await?;
         cx.out.note(&queued(&submitted, cx.out.now));

@@ -28,7 +28,9 @@ pub(crate) struct Submit {
 
 impl Submit {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
-        let request = self.task.into_request(io::stdin())?;
+        let request = self
+            .task
+            .into_request(io::stdin(), (cx.out.now, &cx.out.zone()))?;
         let client = cx.client_or_start().await?;
         let (task, existing) = submit(&client, request).await?;
         cx.out.line(&task.id.to_string())?;

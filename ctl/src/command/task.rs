@@ -9,8 +9,14 @@ use std::{
 
 use agentd_proto::v1;
 use clap::{Args, ValueEnum};
+use jiff::{Timestamp, tz::TimeZone};
 
-use super::{given, random_request_id, resources::ResourceArgs};
+use super::{
+    given,
+    later::{LaterArgs, parse_after},
+    random_request_id,
+    resources::ResourceArgs,
+};
 use crate::{
     error::{Error, Kind},
     output::{page::quoted, table::cut},
@@ -110,6 +116,14 @@ pub(crate) struct TaskArgs {
     #[command(flatten)]
     busy: BusyArgs,
 
+    #[command(flatten)]
+    later: LaterArgs,
+
+    /// Wait until this task has succeeded; with :any until it has ended. May be
+    /// given several times.
+    #[arg(long, value_name = "ID[:ok|:any]", value_parser = parse_after)]
+    after: Vec<v1::After>,
+
     /// The same id with the same contents makes one task, however often it is
     /// sent [default: a random one].
     #[arg(long, value_name = "ID", value_parser = given)]
@@ -155,7 +169,12 @@ impl TaskArgs {
     ///
     /// # Errors
     /// Wrong usage, or a file that cannot be read.
-    pub(crate) fn into_request(self, stdin: impl Read) -> Result<v1::SubmitRequest, Error> {
+    pub(crate) fn into_request(
+        self,
+        stdin: impl Read,
+        (now, zone): (Timestamp, &TimeZone),
+    ) -> Result<v1::SubmitRequest, Error> {
+        let (not_before, delay) = self.later.times(now, zone)?;
         let prompt = self.read_prompt(stdin)?;
         let repo = self.repo.as_deref().map(canonical_repo).transpose()?;
         let mode = match self.workspace {
@@ -205,6 +224,9 @@ impl TaskArgs {
             }),
             workspace_mode: mode.into(),
             on_busy: self.busy.on_busy().into(),
+            not_before,
+            delay,
+            after: self.after,
         })
     }
 
@@ -332,7 +354,7 @@ fn parse_idle(text: &str) -> Result<Idle, String> {
 }
 
 /// A duration that is not zero: in the interface that means the default.
-fn parse_limit(text: &str) -> Result<Span, String> {
+pub(crate) fn parse_limit(text: &str) -> Result<Span, String> {
     let span: Span = text
         .parse()
         .map_err(|e: crate::when::ParseTimeError| e.to_string())?;

@@ -39,6 +39,8 @@ pub(crate) const SESSIONS: &str = "agentctl.sessions/v1";
 pub(crate) const STATUS: &str = "agentctl.status/v1";
 /// What became of running many tasks again.
 pub(crate) const RERUNS: &str = "agentctl.reruns/v1";
+/// The worktrees there are.
+pub(crate) const WORKSPACES: &str = "agentctl.workspaces/v1";
 /// The versions.
 pub(crate) const VERSION: &str = "agentctl.version/v1";
 

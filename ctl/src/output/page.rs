@@ -11,7 +11,7 @@ use super::{
     tasks::hold_text,
 };
 use crate::{
-    view::{state_word, trigger_word, workspace_word},
+    view::{condition_word, state_word, trigger_word, workspace_word},
     when::{between, human, local, short},
 };
 
@@ -97,6 +97,13 @@ impl Page {
         self.styled("state", state_word(state), of_state(state));
         if let Some(hold) = &task.hold {
             self.field("hold", &hold_text(hold, self.now));
+        }
+        self.field("after", &after_text(&task.after));
+        if task.not_before != 0 {
+            self.field(
+                "not before",
+                &local(task.not_before, &self.zone).unwrap_or_default(),
+            );
         }
         self.field("stopped by", &task.stop_reason);
         self.field("reason", &task.failure_reason);
@@ -197,6 +204,14 @@ impl Page {
         self.field("given", &attempt.session_why);
         self.field("workspace", &attempt.workspace);
         self.field("branch", &attempt.branch);
+        if let Some(changes) = &attempt.changes {
+            self.changes(changes);
+        }
+        self.field("model", &attempt.model);
+        self.field("progress", &attempt.progress);
+        if let Some(usage) = &attempt.usage {
+            self.field("usage", &usage_text(usage));
+        }
         if attempt.ended_at == 0 {
             let pids = [("runner", attempt.runner_pid), ("agent", attempt.agent_pid)]
                 .into_iter()
@@ -212,6 +227,27 @@ impl Page {
         self.time("ended", attempt.ended_at);
         let took = between(attempt.started_at, attempt.ended_at);
         self.field("took", &took.map(human).unwrap_or_default());
+    }
+
+    /// What the attempt did to its workspace, and what it left there.
+    fn changes(&mut self, changes: &v1::Changes) {
+        self.field("changes", &changes_text(changes));
+        let mut left = Vec::new();
+        for (number, what) in [
+            (changes.uncommitted, "not committed"),
+            (changes.conflicts, "with a conflict"),
+        ] {
+            if number > 0 {
+                left.push(format!("{} {what}", counted(number, "file", "files")));
+            }
+        }
+        if let Some(unpushed) = changes.unpushed.filter(|&number| number > 0) {
+            let commits = counted(unpushed, "commit", "commits");
+            left.push(format!("{commits} not pushed"));
+        }
+        self.field("left", &left.join(", "));
+        self.field("recorded", &changes.recorded);
+        self.field("not recorded", &changes.left_out);
     }
 
     /// What the runner of an attempt that is under way said last.
@@ -262,6 +298,20 @@ fn session_text(attempt: &v1::Attempt) -> String {
         _ if attempt.session.is_empty() => String::new(),
         _ => format!("{known} (new)"),
     }
+}
+
+/// `1 commit, 3 files`; `no changes`.
+fn changes_text(changes: &v1::Changes) -> String {
+    if changes.none {
+        return "no changes".to_owned();
+    }
+    let commits = counted(changes.commits, "commit", "commits");
+    let files = counted(changes.files, "file", "files");
+    format!("{commits}, {files}")
+}
+
+fn counted(number: u32, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Limits in words, those that are set.
@@ -324,6 +374,22 @@ fn exit_text(exit: &v1::Exit) -> String {
     format!("{how}{core}{memory}")
 }
 
+/// `12000 tokens in, 800 out, 90000 cached, 3 turns, $0.0125`.
+fn usage_text(usage: &v1::Usage) -> String {
+    let mut text = format!("{} tokens in, {} out", usage.input, usage.output);
+    let more = [(usage.cached, "cached"), (usage.turns, "turns")];
+    for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {
+        text.push_str(&format!(", {count} {what}"));
+    }
+    if let Some(micros) = usage.cost {
+        let part = format!("{:06}", micros % 1_000_000);
+        // Cents at least.
+        let part = format!("{:0<2}", part.trim_end_matches('0'));
+        text.push_str(&format!(", ${}.{part}", micros / 1_000_000));
+    }
+    text
+}
+
 fn cpu_text(exit: &v1::Exit) -> String {
     let text = |millis| human(std::time::Duration::from_millis(millis));
     if exit.user_cpu == 0 && exit.system_cpu == 0 {
@@ -367,6 +433,15 @@ pub(crate) fn quoted(command: &[String]) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// `7, 9:any`.
+pub(crate) fn after_text(list: &[v1::After]) -> String {
+    let one = |after: &v1::After| match after.condition() {
+        v1::after::Condition::Unspecified => after.task.to_string(),
+        other @ v1::after::Condition::Any => format!("{}:{}", after.task, condition_word(other)),
+    };
+    list.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,6 +456,23 @@ mod tests {
             (u64::MAX, "16777215.9 TiB"),
         ] {
             assert_eq!(bytes(count), text);
+        }
+    }
+
+    #[test]
+    fn what_was_used() {
+        let mut usage = v1::Usage {
+            input: 12_000,
+            output: 800,
+            ..v1::Usage::default()
+        };
+        assert_eq!(usage_text(&usage), "12000 tokens in, 800 out");
+        usage.turns = 3;
+        usage.cached = 5;
+        for (micros, cost) in [(12_500, "$0.0125"), (3_000_000, "$3.00"), (1, "$0.000001")] {
+            usage.cost = Some(micros);
+            let text = format!("12000 tokens in, 800 out, 5 cached, 3 turns, {cost}");
+            assert_eq!(usage_text(&usage), text);
         }
     }
 

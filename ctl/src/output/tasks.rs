@@ -269,8 +269,15 @@ fn note(task: &v1::Task, now: Timestamp) -> String {
 pub(crate) fn hold_text(hold: &v1::Hold, now: Timestamp) -> String {
     let kind = match hold.kind.as_str() {
         "" | "none" => "slot",
+        "dependency" => "task",
         kind => kind,
     };
+    if !hold.by.is_empty() {
+        return format!("{kind} by {}", hold.by);
+    }
+    if hold.task != 0 && hold.others != 0 {
+        return format!("{kind} {} and {} more", hold.task, hold.others);
+    }
     if hold.task != 0 {
         return format!("{kind} {}", hold.task);
     }

@@ -93,6 +93,16 @@ fn attempt(task: u64, number: u32, code: Option<i32>, signal: Option<i32>) -> v1
             peak_memory: 300 << 20,
             oom_killed: false,
         }),
+        session: "0199-ab".to_owned(),
+        model: "large".to_owned(),
+        progress: "runs the tests".to_owned(),
+        usage: Some(v1::Usage {
+            input: 12_000,
+            output: 800,
+            cached: 90_000,
+            cost: Some(12_500),
+            turns: 3,
+        }),
         ..v1::Attempt::default()
     }
 }
@@ -103,6 +113,7 @@ fn queued(id: u64, kind: &str, until: i64, behind: u64) -> v1::Task {
             kind: kind.to_owned(),
             until,
             task: behind,
+            ..v1::Hold::default()
         }),
         ..task(id, State::Queued, "write the release notes")
     }

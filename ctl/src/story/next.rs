@@ -139,6 +139,20 @@ fn held(told: &v1::ExplainResponse, task: &v1::Task, clock: Clock<'_>) -> String
             "pauses after a failed attempt until {}, then takes the next free slot",
             clock.at(hold.until).trim_start_matches("at ")
         ),
+        "held" => format!(
+            "is held by {}: agentctl release {} lets it go",
+            hold.by, task.id
+        ),
+        "scheduled" => format!(
+            "is for later: waits until {}, then takes the next free slot; agentctl release {} \
+             starts it now",
+            clock.at(hold.until).trim_start_matches("at "),
+            task.id
+        ),
+        "dependency" => {
+            let all: Vec<_> = task.waits_for.iter().map(must).collect();
+            format!("waits for {}", all.join(" and for "))
+        }
         "key_busy" => {
             let holder = told.key_holder.as_ref().filter(|k| k.task == hold.task);
             let how = holder.map_or_else(String::new, |k| format!(" ({})", outcome(k)));
@@ -174,4 +188,13 @@ fn held(told: &v1::ExplainResponse, task: &v1::Task, clock: Clock<'_>) -> String
         },
         other => format!("is held: {other}"),
     }
+}
+
+/// `task 7 to succeed`.
+fn must(after: &v1::After) -> String {
+    let how = match after.condition() {
+        v1::after::Condition::Unspecified => "succeed",
+        v1::after::Condition::Any => "end",
+    };
+    format!("task {} to {how}", after.task)
 }

@@ -170,8 +170,46 @@ fn held(kind: &str, until: i64, behind: u64) -> Tale {
             kind: kind.to_owned(),
             until,
             task: behind,
+            ..v1::Hold::default()
         });
     })
+}
+
+/// It waits for task 40 to succeed and for task 41 to end.
+fn waiting() -> Tale {
+    let any = v1::After {
+        task: 41,
+        condition: v1::after::Condition::Any.into(),
+    };
+    let ok = v1::After {
+        task: 40,
+        ..v1::After::default()
+    };
+    held("dependency", 0, 40).task(|task| {
+        task.after = vec![ok, any];
+        task.waits_for = task.after.clone();
+    })
+}
+
+#[test]
+fn held_by_a_person_and_released() {
+    let tale = Tale::new(State::Starting)
+        .event("held", "held by ann", 0, State::Queued)
+        .event("released", "released by bob", 0, State::Queued)
+        .claimed(1);
+    insta::assert_snapshot!(tale.text());
+}
+
+#[test]
+fn what_it_waited_for_has_failed() {
+    let mut tale = waiting().event("dependency_met", "task 41 was cancelled", 0, State::Queued);
+    let task = tale.told.task.as_mut().unwrap();
+    task.set_state(State::Failed);
+    task.hold = None;
+    task.waits_for.clear();
+    let why = "task 40, which had to succeed first, failed";
+    let tale = tale.finished("dependency_failed", why, State::Failed);
+    insta::assert_snapshot!(tale.text());
 }
 
 #[test]
@@ -196,6 +234,9 @@ fn what_holds_a_task_and_what_lifts_that() {
         held("daemon_draining", 0, 0),
         full,
         held("backoff", NOW + 35 * SECOND, 0),
+        held("held", 0, 0).task(|task| task.hold.as_mut().unwrap().by = "ann".to_owned()),
+        held("scheduled", NOW + 90 * SECOND, 0),
+        waiting(),
         ttl,
         recovering,
     ]
@@ -356,6 +397,23 @@ fn timed_out() {
         .event("stop_requested", "ran longer than 1h", 1, State::Stopping)
         .sequel("timeout", refused("infrastructure", "no attempts left", 3))
         .finished("timeout", why, State::Failed);
+    insta::assert_snapshot!(tale.text());
+}
+
+#[test]
+fn an_agent_that_says_how_it_goes() {
+    let running = State::Running;
+    let tale = Tale::new(State::Aborted)
+        .runs(1)
+        .event("session_gone", "s-0", 1, running)
+        .event("started", "agent pid 702", 1, running)
+        .event("session_pinned", "s-1", 1, running)
+        .event("progress", "looks around", 1, running)
+        .event("progress", "", 1, running)
+        .event("limited", "usage_limit: back at noon", 1, running)
+        .event("fault", "auth_failed: log in", 1, running)
+        .event("declined", "not for me", 1, running)
+        .finished("", "declined: not for me; exit code 0", State::Aborted);
     insta::assert_snapshot!(tale.text());
 }
 

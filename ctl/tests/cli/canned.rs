@@ -217,6 +217,8 @@ impl Control for Canned {
     type ListStreamStream = Items<v1::Task>;
     type LogsStream = Items<v1::LogsResponse>;
     type WatchStream = Items<v1::Event>;
+    type WorkspaceListStream = Items<v1::WorkspaceInfo>;
+    type WorkspaceDiffStream = Items<v1::WorkspaceDiffResponse>;
 
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Reply<v1::SubmitResponse> {
         let script = self.ask(Asked::Submit(request.into_inner()));
@@ -304,11 +306,51 @@ impl Control for Canned {
         }
     }
 
+    async fn workspace_list(
+        &self,
+        _: Request<v1::WorkspaceListRequest>,
+    ) -> Reply<Self::WorkspaceListStream> {
+        not_here()
+    }
+
+    async fn workspace_diff(
+        &self,
+        _: Request<v1::WorkspaceDiffRequest>,
+    ) -> Reply<Self::WorkspaceDiffStream> {
+        not_here()
+    }
+
+    async fn workspace_restore(
+        &self,
+        _: Request<v1::WorkspaceRestoreRequest>,
+    ) -> Reply<v1::WorkspaceRestoreResponse> {
+        not_here()
+    }
+
+    async fn workspace_remove(
+        &self,
+        _: Request<v1::WorkspaceRemoveRequest>,
+    ) -> Reply<v1::WorkspaceRemoveResponse> {
+        not_here()
+    }
+
+    async fn report(&self, _: Request<v1::ReportRequest>) -> Reply<v1::ReportResponse> {
+        not_here()
+    }
+
     async fn pause(&self, _: Request<v1::PauseRequest>) -> Reply<v1::PauseResponse> {
         not_here()
     }
 
     async fn resume(&self, _: Request<v1::PauseRequest>) -> Reply<v1::PauseResponse> {
+        not_here()
+    }
+
+    async fn hold(&self, _: Request<v1::HoldRequest>) -> Reply<v1::HoldResponse> {
+        not_here()
+    }
+
+    async fn release(&self, _: Request<v1::HoldRequest>) -> Reply<v1::HoldResponse> {
         not_here()
     }
 

@@ -11,7 +11,11 @@ use nix::unistd::{User, geteuid};
 
 use crate::{
     config::{Agent, EnvFileError, read_env_file},
-    task::{attempt::Workspace, state::Task},
+    task::{
+        attempt::{Attempt, Workspace},
+        state::Task,
+        token::{TOKEN, Token},
+    },
 };
 
 /// Where programs are looked for if nobody says so.
@@ -42,18 +46,21 @@ pub enum EnvironmentError {
     },
 }
 
-/// What an agent is told about its task. The runner adds `AGENTD_ATTEMPT`,
-/// which marks the processes of an attempt.
+/// What an agent is told about its task, and the token by which it may speak of
+/// its attempt. The runner adds `AGENTD_ATTEMPT`, which marks the processes of
+/// an attempt and names it.
 ///
 /// # Errors
 /// A path that is not UTF-8, and an issue with a NUL character.
 pub(super) fn facts(
     task: &Task,
+    attempt: &Attempt,
     workspace: &Workspace,
     socket: &Path,
 ) -> Result<BTreeMap<String, String>, EnvironmentError> {
     let id = task.id.to_string();
-    let mut facts = BTreeMap::from([("AGENTD_TASK".to_owned(), id)]);
+    let token = Token::of(attempt.nonce).to_hex();
+    let mut facts = BTreeMap::from([("AGENTD_TASK".to_owned(), id), (TOKEN.to_owned(), token)]);
     let texts = [
         ("AGENTD_ISSUE", task.spec.issue.as_ref()),
         ("AGENTD_BRANCH", workspace.branch.as_ref()),

@@ -134,7 +134,7 @@ pub fn invocation(
     if plan.argv.iter().any(|word| word.contains('\0')) {
         return Err(InvocationError::Nul);
     }
-    let facts = environment::facts(task, workspace, socket);
+    let facts = environment::facts(task, attempt, workspace, socket);
     let facts = facts.map(|mut facts| {
         let session = attempt.given.resumes().map(str::to_owned);
         let more = [("AGENTD_SESSION", session), ("AGENTD_NOTE", note)];

@@ -16,7 +16,8 @@ use crate::{
         observed::Observed,
         retry::Policy,
         session::Given,
-        spec::{TaskSpec, Trigger, WorkspaceMode},
+        spec::{TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
+        token::Token,
     },
 };
 
@@ -39,6 +40,9 @@ fn task() -> Task {
         retry: Policy::default(),
         workspace_mode: WorkspaceMode::Worktree,
         fresh: false,
+        workspace_reuse: WorkspaceReuse::Keep,
+        not_before: None,
+        after: Vec::new(),
         created_at: Timestamp(0),
         created_steady: None,
     };
@@ -63,16 +67,18 @@ fn attempt() -> Attempt {
         started_at: None,
         observed: Observed::default(),
         reported: Observed::default(),
+        news: 0,
         exit: None,
         ending: None,
+        changes: None,
     }
 }
 
 fn workspace() -> Workspace {
-    Workspace {
-        path: "/state/worktrees/app-1/shell-42".into(),
-        branch: Some("agent/shell-42".to_owned()),
-    }
+    Workspace::at(
+        "/state/worktrees/app-1/shell-42".into(),
+        Some("agent/shell-42".to_owned()),
+    )
 }
 
 fn shell() -> Agent {
@@ -159,6 +165,7 @@ fn an_agent_is_told_about_its_task() {
             "AGENTD_REPO=/home/ann/app",
             "AGENTD_SOCKET=/run/agentd.sock",
             "AGENTD_TASK=1",
+            &format!("AGENTD_TOKEN={}", Token::of(attempt().nonce).to_hex()),
             "AGENTD_WORKSPACE=/state/worktrees/app-1/shell-42",
         ]
     );
@@ -169,9 +176,17 @@ fn an_agent_is_told_about_its_task() {
         branch: None,
         ..workspace()
     };
-    let facts = facts(&task, &workspace, Path::new("/s")).unwrap();
+    let facts = facts(&task, &attempt(), &workspace, Path::new("/s")).unwrap();
     let names: Vec<_> = facts.keys().collect();
-    assert_eq!(names, ["AGENTD_SOCKET", "AGENTD_TASK", "AGENTD_WORKSPACE"]);
+    assert_eq!(
+        names,
+        [
+            "AGENTD_SOCKET",
+            "AGENTD_TASK",
+            "AGENTD_TOKEN",
+            "AGENTD_WORKSPACE"
+        ]
+    );
 }
 
 /// A daemon's environment.
@@ -281,7 +296,7 @@ fn a_value_that_is_not_text_is_named() {
     assert_eq!(err.to_string(), "the value of ODD is not UTF-8");
     let mut task = task();
     task.spec.issue = Some("a\0b".to_owned());
-    let err = facts(&task, &workspace(), Path::new("/s")).unwrap_err();
+    let err = facts(&task, &attempt(), &workspace(), Path::new("/s")).unwrap_err();
     assert_eq!(
         err.to_string(),
         "the value of AGENTD_ISSUE holds a NUL character"

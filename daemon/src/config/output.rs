@@ -26,9 +26,11 @@ pub fn pattern(text: &str) -> Result<Regex, String> {
         .size_limit(MAX_PROGRAM)
         .dfa_size_limit(MAX_PROGRAM)
         .build();
-    let pattern = built.map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => "a regular expression that takes too much memory".into(),
-        error => not_one(&error.to_string()),
+    let pattern = built.map_err(|error| {
+        if let regex::Error::CompiledTooBig(_) = error {
+            return "a regular expression that takes too much memory".to_owned();
+        }
+        not_one(&error.to_string())
     })?;
     if pattern.is_match("") {
         return Err("a regular expression that matches every line, or an empty one".to_owned());

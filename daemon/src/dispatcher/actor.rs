@@ -7,7 +7,12 @@ use std::{path::PathBuf, sync::Arc};
 
 use tokio::runtime;
 
-use super::{life::LeftBehind, session, turn::Act};
+use super::{
+    close::{Closing, Gates},
+    life::LeftBehind,
+    session,
+    turn::Act,
+};
 use crate::{
     agents::{self, Invocation},
     config::Config,
@@ -22,7 +27,7 @@ use crate::{
         limits::{Limits, TRANSCRIPT},
         reason::FailureReason,
         session::Given,
-        spec::Trigger,
+        spec::{Trigger, WorkspaceReuse},
         state::Task,
         transition::reference,
     },
@@ -35,6 +40,8 @@ pub(super) struct Actor {
     config: Arc<Config>,
     store: Arc<Store>,
     runtime: runtime::Handle,
+    /// Repositories in which workspaces of ended attempts are looked at.
+    gates: Gates,
 }
 
 /// A start that failed before there was a runner.
@@ -64,6 +71,7 @@ impl Actor {
             config,
             store,
             runtime,
+            gates: Gates::default(),
         }
     }
 
@@ -76,10 +84,11 @@ impl Actor {
 
     /// Deals with the files that an earlier incarnation left: those of ended
     /// attempts are put away, and what the store does not know is fenced off.
-    pub(super) fn tidy(&self, left: LeftBehind) {
-        let _inside = self.runtime.enter();
-        for attempt in left.ended {
-            self.supervisor.conclude(attempt);
+    pub(super) fn tidy(&mut self, left: LeftBehind) {
+        let runtime = self.runtime.clone();
+        let _inside = runtime.enter();
+        for ended in left.ended {
+            ended.close(&self.supervisor, &mut self.gates);
         }
         for attempt in left.unknown {
             self.supervisor.fence(attempt);
@@ -93,7 +102,8 @@ impl Actor {
     }
 
     pub(super) fn act(&mut self, act: Act) {
-        let _inside = self.runtime.enter();
+        let runtime = self.runtime.clone();
+        let _inside = runtime.enter();
         crashpoint!("dispatcher.act");
         match act {
             Act::Reply(reply) => reply(),
@@ -107,6 +117,7 @@ impl Actor {
                 self.supervisor.connected(attempt, runner, outbox, started);
             }
             Act::Dismiss { outbox, has_result } => outbox.dismiss(has_result),
+            Act::Conclude(attempt) => self.supervisor.conclude(attempt),
             Act::Acknowledge(attempt) => self.supervisor.acknowledge(attempt),
             Act::Adopt(attempt) => {
                 let started = attempt.phase != Phase::Claimed;
@@ -118,7 +129,7 @@ impl Actor {
         }
     }
 
-    fn carry_out(&self, effect: Effect, task: Task) {
+    fn carry_out(&mut self, effect: Effect, task: Task) {
         match effect {
             Effect::Launch(attempt) => self.launch(attempt, task),
             Effect::Go(attempt) => {
@@ -136,18 +147,27 @@ impl Actor {
             Effect::EndRunner(attempt) => self.supervisor.end_runner(attempt),
             Effect::Conclude(attempt) => {
                 self.supervisor.expect_no_more(attempt);
-                self.supervisor.conclude(attempt);
+                self.supervisor.acknowledge(attempt);
+                let ended = task.attempt.filter(|ended| reference(ended) == attempt);
+                match ended {
+                    Some(ended) => {
+                        Closing::of(&ended, task.spec.repo).close(&self.supervisor, &mut self.gates)
+                    }
+                    None => self.supervisor.conclude(attempt),
+                }
             }
         }
     }
 
     /// Makes the workspace, then has the runner spawned.
-    fn launch(&self, attempt: AttemptRef, task: Task) {
+    fn launch(&mut self, attempt: AttemptRef, task: Task) {
         let wanted = self.supervisor.begin(attempt);
+        let before = self.gates.of(task.spec.repo.as_deref());
         let supervisor = self.supervisor.clone();
         let config = Arc::clone(&self.config);
         let store = Arc::clone(&self.store);
         self.supervisor.track(async move {
+            before.passed(&wanted).await;
             let prepare = {
                 let supervisor = supervisor.clone();
                 tokio::task::spawn_blocking(move || prepare(&supervisor, &config, &store, &task))
@@ -262,6 +282,12 @@ fn prepare(
             .and_then(|repo| config.repo_at(repo))
             .and_then(|repo| repo.base.clone()),
         state_dir: supervisor.state_dir().to_owned(),
+        attempt: attempt.id,
+        // A retry goes on with what the attempt before it has left.
+        reuse: match before {
+            Some(_) => WorkspaceReuse::Keep,
+            None => spec.workspace_reuse,
+        },
     };
     let workspace = workspace::prepare(&request).map_err(|error| Failed {
         reason: error.reason,

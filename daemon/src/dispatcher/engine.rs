@@ -11,11 +11,14 @@ use tokio::sync::mpsc;
 
 mod admission;
 mod deadlines;
+mod dependencies;
+mod holding;
 mod reports;
+mod said;
 mod sessions;
 mod space;
 
-use self::{deadlines::waits, space::Space};
+use self::{deadlines::waits, dependencies::Dependents, space::Space};
 use super::{
     handle::{Message, Now, Reply, Submitted},
     overview::{AgentOverview, Overview, Phase},
@@ -57,6 +60,9 @@ pub(super) struct Engine {
     tasks: HashMap<TaskId, Task>,
     schedule: Schedule,
     timers: Timers,
+    dependents: Dependents,
+    /// When the last turn was.
+    turned_at: Instant,
     recovery: Recovery,
     phase: Phase,
     /// Too little of it was free at the last look.
@@ -77,14 +83,17 @@ impl Engine {
         }
         let mut tasks = HashMap::new();
         let mut timers = Timers::default();
+        let mut dependents = Dependents::default();
         for task in reader.active()? {
             schedule.update(&task, now.moment);
+            dependents.add(&task);
             // What an attempt has done meanwhile counts before its limits do.
             if task.live_attempt().is_none() {
                 timers.set(task.id, waits(&task, now.instant, now.moment));
             }
             tasks.insert(task.id, task);
         }
+        dependents.load(&tasks, reader)?;
         let live = tasks.values().filter_map(Task::live_attempt);
         let recovery = Recovery::new(live.map(|attempt| attempt.id), now.instant);
         let over = recovery.is_over();
@@ -93,6 +102,8 @@ impl Engine {
             tasks,
             schedule,
             timers,
+            dependents,
+            turned_at: now.instant,
             recovery,
             phase: if over {
                 Phase::Ready
@@ -119,7 +130,8 @@ impl Engine {
         let all = timer.into_iter().chain(recovery);
         let space = self.space.as_ref().map(|space| space.again);
         let space = space.filter(|_| self.phase == Phase::Ready);
-        all.chain(self.drain_until).chain(space).min()
+        let settle = self.dependents.due(self.turned_at);
+        all.chain(self.drain_until).chain(space).chain(settle).min()
     }
 
     /// The loop is to end.
@@ -141,6 +153,7 @@ impl Engine {
             wall: now.moment.wall,
             moment: now.moment,
         };
+        self.turned_at = now.instant;
         for message in messages {
             self.take(&mut turn, message)?;
         }
@@ -148,6 +161,7 @@ impl Engine {
         while let Some((id, ends)) = self.timers.pop_due(now.instant) {
             self.time_is_up(&mut turn, id, ends)?;
         }
+        self.settle(&mut turn)?;
         let wants_space = self.space.is_some() || self.schedule.pick().is_some();
         if self.phase == Phase::Ready && wants_space && self.has_space(now.instant) {
             while let Some(id) = self.schedule.pick() {
@@ -202,6 +216,15 @@ impl Engine {
                 let answer = self.cancel(turn, id, by, order)?;
                 turn.reply(reply, answer);
             }
+            Message::Hold { id, by, reply } => {
+                let answer = self.hold(turn, id, by)?;
+                turn.reply(reply, answer);
+            }
+            Message::Release { id, by, reply } => {
+                let answer = self.release(turn, id, by)?;
+                turn.reply(reply, answer);
+            }
+            Message::ClockSet => self.follow_the_wall(turn),
             Message::Pause {
                 agent,
                 paused,
@@ -237,6 +260,10 @@ impl Engine {
                 self.shut_down(turn, how)?;
             }
             Message::Report(report) => self.hear(turn, report)?,
+            Message::Say(statement, reply) => {
+                let answer = self.said(turn, *statement)?;
+                turn.reply(reply, answer);
+            }
         }
         Ok(())
     }
@@ -283,6 +310,7 @@ impl Engine {
         };
         turn.batch.put(before, &mut next, &entry)?;
         log(&next, what, &why, turn.moment);
+        self.dependents.changed(before, &next);
         self.schedule.update(&next, turn.moment);
         self.timers
             .set(next.id, waits(&next, turn.now, turn.moment));
@@ -390,7 +418,12 @@ fn log(task: &Task, what: What, why: &str, now: Moment) {
         | What::SessionPinned
         | What::Limited
         | What::Fault
-        | What::Declined => {
+        | What::Declined
+        | What::WorkspaceLeft
+        | What::SessionGone
+        | What::Held
+        | What::Released
+        | What::DependencyMet => {
             tracing::info!(task = %task.id, attempt, agent, state, "{}", what.as_str());
         }
     }

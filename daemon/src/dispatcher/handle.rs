@@ -7,7 +7,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::sessions::ForgetError;
-use super::overview::{Overview, Phase};
+use super::{
+    overview::{Overview, Phase},
+    said::{Heard, Statement, StatementError},
+};
 use crate::{
     clock,
     config::Config,
@@ -17,7 +20,7 @@ use crate::{
         id::{Incarnation, Revision, TaskId},
         moment::{Boot, Moment},
         spec::{Payload, TaskSpec},
-        state::Task,
+        state::{StateKind, Task},
     },
 };
 
@@ -43,6 +46,8 @@ pub struct Submission {
     pub digest: [u8; 32],
     /// If its key has an active task.
     pub on_busy: OnBusy,
+    /// Not before so many milliseconds have passed, by the clock for waiting.
+    pub delay: Option<u64>,
 }
 
 /// A finished task that is to run again.
@@ -94,6 +99,15 @@ pub enum Cancelled {
     Done,
     /// The task had ended.
     AlreadyFinal,
+}
+
+/// A hold or a release that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// It is durable.
+    Done,
+    /// It was so already.
+    Already,
 }
 
 /// Why the dispatcher does not answer. What was asked for is not known to have
@@ -155,6 +169,17 @@ pub enum SubmitError {
     /// As many tasks wait as may.
     #[error("{0} tasks are active already")]
     QueueFull(usize),
+    /// A task that it is to wait for does not exist.
+    #[error("there is no task {0}")]
+    NoSuchTask(TaskId),
+    /// A task that would have to succeed first has ended otherwise.
+    #[error("task {task} has {}, and was to succeed first", .state.as_str())]
+    DependencyFailed {
+        /// That one.
+        task: TaskId,
+        /// How it ended.
+        state: StateKind,
+    },
     /// The task that is to run again has not ended.
     #[error("task {0} has not ended")]
     Active(TaskId),
@@ -169,6 +194,25 @@ pub enum CancelError {
     /// No task has this number.
     #[error("there is no task {0}")]
     NotFound(TaskId),
+    /// Not now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// A hold or a release that was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HoldError {
+    /// No task has this number.
+    #[error("there is no task {0}")]
+    NotFound(TaskId),
+    /// Only what waits can be held.
+    #[error("task {task} is not queued")]
+    NotQueued {
+        /// That one.
+        task: TaskId,
+        /// What it is.
+        state: StateKind,
+    },
     /// Not now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -189,6 +233,18 @@ pub(super) enum Message {
         order: CancelOrder,
         reply: Reply<Result<Cancelled, CancelError>>,
     },
+    Hold {
+        id: TaskId,
+        by: String,
+        reply: Reply<Result<Held, HoldError>>,
+    },
+    Release {
+        id: TaskId,
+        by: String,
+        reply: Reply<Result<Held, HoldError>>,
+    },
+    /// The wall clock was set, or the machine has slept.
+    ClockSet,
     Pause {
         agent: Option<String>,
         paused: bool,
@@ -204,6 +260,7 @@ pub(super) enum Message {
     Reload(Arc<Config>, Reply<()>),
     ShutDown(ShutDown, Reply<u64>),
     Report(Report),
+    Say(Box<Statement>, Reply<Result<Heard, StatementError>>),
 }
 
 impl fmt::Debug for Message {
@@ -212,6 +269,9 @@ impl fmt::Debug for Message {
             Self::Submit(..) => "Submit",
             Self::Rerun(..) => "Rerun",
             Self::Cancel { .. } => "Cancel",
+            Self::Hold { .. } => "Hold",
+            Self::Release { .. } => "Release",
+            Self::ClockSet => "ClockSet",
             Self::Pause { .. } => "Pause",
             Self::ForgetSession { .. } => "ForgetSession",
             Self::Overview(_) => "Overview",
@@ -219,6 +279,7 @@ impl fmt::Debug for Message {
             Self::Reload(..) => "Reload",
             Self::ShutDown(..) => "ShutDown",
             Self::Report(_) => "Report",
+            Self::Say(..) => "Say",
         })
     }
 }
@@ -329,6 +390,31 @@ impl Handle {
         .await?
     }
 
+    /// Keeps a queued task from being started until it is released.
+    ///
+    /// # Errors
+    /// If there is no such task, or it is not queued.
+    pub async fn hold(&self, id: TaskId, by: String) -> Result<Held, HoldError> {
+        self.ask(|reply| Message::Hold { id, by, reply }).await?
+    }
+
+    /// Ends whatever a person or a clock keeps a queued task for.
+    ///
+    /// # Errors
+    /// If there is no such task.
+    pub async fn release(&self, id: TaskId, by: String) -> Result<Held, HoldError> {
+        self.ask(|reply| Message::Release { id, by, reply }).await?
+    }
+
+    /// Says that the wall clock was set, or that the machine has slept.
+    ///
+    /// # Errors
+    /// If the daemon is stopping.
+    pub async fn clock_set(&self) -> Result<(), Unavailable> {
+        let sent = self.messages.send(Message::ClockSet).await;
+        sent.map_err(|_| Unavailable::Stopping)
+    }
+
     /// Stops or resumes dispatch of an agent, or of all. Returns whether that
     /// changed anything.
     ///
@@ -433,7 +519,10 @@ impl Handle {
         self.now.borrow().supervisor.vitals(attempt)
     }
 
-    async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, Unavailable> {
+    pub(super) async fn ask<T>(
+        &self,
+        message: impl FnOnce(Reply<T>) -> Message,
+    ) -> Result<T, Unavailable> {
         let (reply, answer) = oneshot::channel();
         self.messages
             .send(message(reply))

@@ -21,6 +21,7 @@ use tokio::{
 use super::{
     Parts,
     actor::Actor,
+    close::Closing,
     engine::{Engine, Engines},
     handle::{Message, Now, Trouble, Unavailable},
     overview::{Overview, Phase},
@@ -32,10 +33,8 @@ use crate::{
     supervisor::{Report, Supervisor},
     task::{
         attempt::Phase as AttemptPhase,
-        event::AttemptRef,
         id::{AttemptId, Revision},
         moment::Boot,
-        transition::reference,
     },
 };
 
@@ -51,7 +50,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct LeftBehind {
     /// They have ended; the daemon died before their files were put away.
-    pub(super) ended: Vec<AttemptRef>,
+    pub(super) ended: Vec<Closing>,
     /// The store knows nothing of them.
     pub(super) unknown: Vec<AttemptId>,
 }
@@ -65,7 +64,9 @@ fn left_behind(supervisor: &Supervisor, reader: &Reader) -> Result<LeftBehind, S
     for id in present {
         match reader.attempt(id)? {
             Some(attempt) if attempt.phase == AttemptPhase::Ended => {
-                left.ended.push(reference(&attempt));
+                let task = reader.task(id.task)?;
+                let repo = task.and_then(|task| task.spec.repo);
+                left.ended.push(Closing::of(&attempt, repo));
             }
             Some(_) => {}
             None => left.unknown.push(id),
@@ -325,12 +326,21 @@ fn refuse(message: Message, overview: &Overview) -> bool {
             drop(reply.send(Err(Unavailable::Store.into())));
         }
         Message::Cancel { reply, .. } => drop(reply.send(Err(Unavailable::Store.into()))),
+        Message::Say(_, reply) => drop(reply.send(Err(Unavailable::Store.into()))),
+        Message::Hold { reply, .. } | Message::Release { reply, .. } => {
+            reply.send(Err(Unavailable::Store.into())).ok();
+        }
         Message::Overview(reply) => drop(reply.send(overview.clone())),
         // Their sides see that nobody answers, and why.
         Message::ForgetSession { reply, .. } => {
             drop(reply.send(Err(Unavailable::Store.into())));
         }
-        Message::Pause { .. } | Message::Recover(_) | Message::Reload(..) | Message::Report(_) => {}
+        Message::Pause { .. }
+        | Message::Recover(_)
+        | Message::Reload(..)
+        | Message::Report(_)
+        // The next life reads the clocks anew.
+        | Message::ClockSet => {}
         Message::ShutDown(_, reply) => {
             let occupied = overview
                 .agents

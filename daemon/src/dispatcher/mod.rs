@@ -19,11 +19,13 @@
 //! incarnation reads the store anew.
 
 mod actor;
+mod close;
 mod engine;
 mod handle;
 mod life;
 mod overview;
 mod recovery;
+mod said;
 mod session;
 mod timers;
 mod turn;
@@ -38,11 +40,12 @@ use tokio::{
 use self::life::{Life, Lives};
 pub use self::{
     handle::{
-        CancelError, CancelOrder, Cancelled, ForgetError, Handle, OnBusy, RerunOrder, ShutDown,
-        Submission, SubmitError, Submitted, Trouble, Unavailable,
+        CancelError, CancelOrder, Cancelled, ForgetError, Handle, Held, HoldError, OnBusy,
+        RerunOrder, ShutDown, Submission, SubmitError, Submitted, Trouble, Unavailable,
     },
     overview::{AgentOverview, Overview, Phase},
     recovery::RecoveryCounts,
+    said::{Heard, Statement, StatementError},
 };
 use crate::{
     config::Config,

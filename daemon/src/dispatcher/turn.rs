@@ -35,6 +35,9 @@ pub(super) enum Act {
     Dismiss { outbox: Outbox, has_result: bool },
     /// A runner does not know yet that its result is stored.
     Acknowledge(AttemptRef),
+    /// What an ended attempt left is stored: its runner may go, and its files
+    /// can be put away.
+    Conclude(AttemptRef),
     /// A runner of an earlier incarnation is to be looked after.
     Adopt(Box<Attempt>),
     /// A dead runner's tree is to be ended.

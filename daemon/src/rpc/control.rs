@@ -20,10 +20,10 @@ use super::{
     until::{Answers, until},
     wait,
     watch::{self, CHUNK},
+    workspace,
 };
 use crate::{
-    config::Config,
-    dispatcher::{CancelOrder, Cancelled, RerunOrder, Submitted, Trouble},
+    dispatcher::{CancelOrder, Cancelled, Heard, Held, HoldError, RerunOrder, Submitted, Trouble},
     store::COUNT_BOUND,
     task::{
         id::{Revision, TaskId},
@@ -58,23 +58,6 @@ impl ControlService {
         self.names.of(peer::of(request))
     }
 
-    /// Runs something that asks the file system or git.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        act: impl FnOnce(&Config) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let config = self.shared.dispatcher.config();
-        let acting = tokio::task::spawn_blocking(move || act(&config));
-        acting.await.unwrap_or_else(|error| {
-            let message = error.to_string();
-            Err(Failure::new(
-                Code::Internal,
-                reason::STORE_UNAVAILABLE,
-                message,
-            ))
-        })
-    }
-
     async fn load(&self, id: TaskId) -> Result<(Task, ShownHold), Failure> {
         self.shared.load(id).await
     }
@@ -83,7 +66,8 @@ impl ControlService {
         let Submitted { task, existing } = submitted;
         // A new one is as it was committed; what has become of an older one
         // the store knows.
-        let (task, hold) = if existing {
+        let waits = !task.waits_for.is_empty() || task.spec.not_before.is_some();
+        let (task, hold) = if existing || waits {
             self.load(task.id).await?
         } else {
             (task, ShownHold::None)
@@ -115,6 +99,19 @@ impl ControlService {
         }))
     }
 
+    async fn held(
+        &self,
+        id: TaskId,
+        held: Result<Held, HoldError>,
+    ) -> Result<Response<v1::HoldResponse>, Status> {
+        let changed = held.map_err(Failure::from)? == Held::Done;
+        let (task, hold) = self.load(id).await?;
+        Ok(Response::new(v1::HoldResponse {
+            task: Some(to_proto::task(&task, hold)),
+            changed,
+        }))
+    }
+
     async fn set_paused(
         &self,
         request: Request<v1::PauseRequest>,
@@ -135,20 +132,13 @@ impl ControlService {
     }
 }
 
-pub(super) fn page_token(token: &str) -> Result<Option<TaskId>, Failure> {
-    if token.is_empty() {
-        return Ok(None);
-    }
-    let id = token.parse().ok().and_then(TaskId::new);
-    id.map(Some)
-        .ok_or_else(|| Failure::field("page_token", "not from an earlier answer"))
-}
-
 #[tonic::async_trait]
 impl v1::control_server::Control for ControlService {
     type ListStreamStream = Answers<v1::Task>;
     type LogsStream = Answers<v1::LogsResponse>;
     type WatchStream = Answers<v1::Event>;
+    type WorkspaceListStream = Answers<v1::WorkspaceInfo>;
+    type WorkspaceDiffStream = Answers<v1::WorkspaceDiffResponse>;
 
     async fn submit(
         &self,
@@ -157,6 +147,7 @@ impl v1::control_server::Control for ControlService {
         let user = self.user(&request);
         let request = request.into_inner();
         let submission = self
+            .shared
             .blocking(move |config| from_proto::submission(request, user, config))
             .await?;
         let submitted = self.shared.dispatcher.submit(submission).await;
@@ -210,7 +201,7 @@ impl v1::control_server::Control for ControlService {
     ) -> Result<Response<v1::ListResponse>, Status> {
         let request = request.into_inner();
         let filter = from_proto::filter(request.filter.unwrap_or_default())?;
-        let before = page_token(&request.page_token)?;
+        let before = from_proto::page_token(&request.page_token)?;
         let limit = match usize::try_from(request.page_size).unwrap_or(usize::MAX) {
             0 => PAGE.0,
             size => size.min(PAGE.1),
@@ -239,7 +230,7 @@ impl v1::control_server::Control for ControlService {
     ) -> Result<Response<Self::ListStreamStream>, Status> {
         let request = request.into_inner();
         let filter = from_proto::filter(request.filter.unwrap_or_default())?;
-        let before = page_token(&request.page_token)?;
+        let before = from_proto::page_token(&request.page_token)?;
         let (sender, receiver) = mpsc::channel(CHUNK);
         let shared = Arc::clone(&self.shared);
         self.tracker
@@ -260,6 +251,26 @@ impl v1::control_server::Control for ControlService {
         request: Request<v1::CancelRequest>,
     ) -> Result<Response<v1::CancelResponse>, Status> {
         self.end(request, true).await
+    }
+
+    async fn hold(
+        &self,
+        request: Request<v1::HoldRequest>,
+    ) -> Result<Response<v1::HoldResponse>, Status> {
+        let user = self.user(&request);
+        let id = from_proto::task_id(request.into_inner().id)?;
+        let held = self.shared.dispatcher.hold(id, user).await;
+        self.held(id, held).await
+    }
+
+    async fn release(
+        &self,
+        request: Request<v1::HoldRequest>,
+    ) -> Result<Response<v1::HoldResponse>, Status> {
+        let user = self.user(&request);
+        let id = from_proto::task_id(request.into_inner().id)?;
+        let released = self.shared.dispatcher.release(id, user).await;
+        self.held(id, released).await
     }
 
     async fn rerun(
@@ -287,6 +298,7 @@ impl v1::control_server::Control for ControlService {
         }
         let payload = self.shared.read(move |reader| reader.payload(of)).await?;
         let (submission, note) = self
+            .shared
             .blocking(move |config| {
                 let payload = payload.unwrap_or_default();
                 let submission = from_proto::rerun(&request, &task, payload, user, config)?;
@@ -436,6 +448,38 @@ impl v1::control_server::Control for ControlService {
         }))
     }
 
+    async fn workspace_list(
+        &self,
+        _request: Request<v1::WorkspaceListRequest>,
+    ) -> Result<Response<Self::WorkspaceListStream>, Status> {
+        let found = workspace::list(Arc::clone(&self.shared), &self.tracker);
+        Ok(Response::new(until(self.shared.stop.clone(), found)))
+    }
+
+    async fn workspace_diff(
+        &self,
+        request: Request<v1::WorkspaceDiffRequest>,
+    ) -> Result<Response<Self::WorkspaceDiffStream>, Status> {
+        let pieces = workspace::diff(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(until(self.shared.stop.clone(), pieces)))
+    }
+
+    async fn workspace_restore(
+        &self,
+        request: Request<v1::WorkspaceRestoreRequest>,
+    ) -> Result<Response<v1::WorkspaceRestoreResponse>, Status> {
+        let answer = workspace::restore(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn workspace_remove(
+        &self,
+        request: Request<v1::WorkspaceRemoveRequest>,
+    ) -> Result<Response<v1::WorkspaceRemoveResponse>, Status> {
+        let answer = workspace::remove(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
     async fn shutdown(
         &self,
         request: Request<v1::ShutdownRequest>,
@@ -444,6 +488,18 @@ impl v1::control_server::Control for ControlService {
         let running = self.shared.dispatcher.shut_down(how).await;
         Ok(Response::new(v1::ShutdownResponse {
             running: running.map_err(Failure::from)?,
+        }))
+    }
+
+    async fn report(
+        &self,
+        request: Request<v1::ReportRequest>,
+    ) -> Result<Response<v1::ReportResponse>, Status> {
+        let statement = from_proto::statement(request.into_inner())?;
+        let heard = self.shared.dispatcher.say(statement).await;
+        let heard = heard.map_err(Failure::from)?;
+        Ok(Response::new(v1::ReportResponse {
+            dropped: heard == Heard::Enough,
         }))
     }
 }

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
-    dispatcher::{CancelError, SubmitError, Unavailable},
+    dispatcher::{CancelError, HoldError, StatementError, SubmitError, Unavailable},
     store::StoreError,
     task::id::TaskId,
 };
@@ -153,8 +153,37 @@ impl From<SubmitError> for Failure {
                 Self::new(Code::ResourceExhausted, reason::QUEUE_FULL, message)
                     .hint("agentctl ls --active shows what waits; daemon.max_queued is the limit")
             }
+            SubmitError::NoSuchTask(task) => Self::not_found(task),
+            SubmitError::DependencyFailed { task, .. } => {
+                Self::new(Code::FailedPrecondition, reason::DEPENDENCY_FAILED, message)
+                    .task(task)
+                    .hint(format!(
+                        "rerun task {task} and wait for that one, or --after {task}:any"
+                    ))
+            }
             SubmitError::Active(task) => Self::active(task, "active"),
             SubmitError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<HoldError> for Failure {
+    fn from(error: HoldError) -> Self {
+        match error {
+            HoldError::NotFound(id) => Self::not_found(id),
+            HoldError::NotQueued { task, state } => {
+                let (message, hint) = if state.is_active() {
+                    let message = format!("task {task} is {} already", state.as_str());
+                    (message, format!("agentctl cancel {task} stops it"))
+                } else {
+                    let message = format!("task {task} has ended ({})", state.as_str());
+                    (message, format!("agentctl rerun {task} runs it again"))
+                };
+                Self::new(Code::FailedPrecondition, reason::TASK_NOT_QUEUED, message)
+                    .task(task)
+                    .hint(hint)
+            }
+            HoldError::Unavailable(unavailable) => unavailable.into(),
         }
     }
 }
@@ -164,6 +193,23 @@ impl From<CancelError> for Failure {
         match error {
             CancelError::NotFound(id) => Self::not_found(id),
             CancelError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<StatementError> for Failure {
+    fn from(error: StatementError) -> Self {
+        let message = error.to_string();
+        match error {
+            StatementError::Token(_) => {
+                Self::new(Code::PermissionDenied, reason::NOT_PERMITTED, message)
+                    .hint("an agent reports of its own attempt only, with its own AGENTD_TOKEN")
+            }
+            StatementError::Ended(attempt) => {
+                Self::new(Code::FailedPrecondition, reason::ATTEMPT_ENDED, message)
+                    .hint(format!("agentctl show {attempt} shows how"))
+            }
+            StatementError::Unavailable(unavailable) => unavailable.into(),
         }
     }
 }

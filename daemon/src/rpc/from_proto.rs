@@ -2,6 +2,8 @@
 
 mod observed;
 mod runner;
+mod wait;
+mod workspace;
 
 use std::{
     collections::BTreeMap,
@@ -14,8 +16,9 @@ use agentd_proto::{reason, v1};
 use sha2::{Digest as _, Sha256};
 use tonic::Code;
 
+use self::workspace::{workspace_mode, workspace_reuse};
 pub(super) use self::{
-    observed::observed,
+    observed::{observed, statement},
     runner::{Registration, beat, exited, registration, started},
 };
 use super::error::Failure;
@@ -30,10 +33,10 @@ use crate::{
             CPU, Limits, MAX_LABEL, MAX_LABELS, MAX_PIDS, MAX_PROMPT, MAX_REQUEST_ID, MAX_TEXT,
             MIN_MEMORY, clip,
         },
-        spec::{Payload, TaskSpec, Trigger, WorkspaceMode},
+        spec::{Payload, TaskSpec, Trigger, WorkspaceReuse},
         state::{StateKind, Task},
     },
-    workspace,
+    workspace::locate_repo,
 };
 
 /// The agent of tasks that bring a command or name none.
@@ -66,6 +69,7 @@ pub(super) fn submission(
         None => None,
     };
     let mode = workspace_mode(request.workspace_mode, repo.as_deref())?;
+    let (not_before, delay) = wait::later(request.not_before, request.delay)?;
     let payload = Payload {
         prompt: request.prompt,
         command: request.command,
@@ -92,6 +96,9 @@ pub(super) fn submission(
         retry: agent.retry.or(config.retry),
         workspace_mode: mode,
         fresh: false,
+        workspace_reuse: WorkspaceReuse::Keep,
+        not_before,
+        after: wait::after(&request.after)?,
         created_at: clock::now(),
         created_steady: None,
     };
@@ -100,6 +107,7 @@ pub(super) fn submission(
         payload,
         digest,
         on_busy: on_busy(request.on_busy)?,
+        delay,
     })
 }
 
@@ -129,6 +137,7 @@ pub(super) fn rerun(
         prompt.push_str(&request.append_prompt);
     }
     payload_fits(agent, &prompt, &payload.command)?;
+    let (not_before, delay) = wait::later(request.not_before, request.delay)?;
     let spec = TaskSpec {
         trigger: Trigger::Rerun,
         rerun_of: Some(of.id),
@@ -138,6 +147,10 @@ pub(super) fn rerun(
         model: text("model", &request.model)?.or_else(|| of.spec.model.clone()),
         user,
         fresh: request.fresh,
+        workspace_reuse: workspace_reuse(request.workspace_reuse, of)?,
+        not_before,
+        // A person asks for it now.
+        after: Vec::new(),
         created_at: clock::now(),
         created_steady: None,
         ..of.spec.clone()
@@ -157,6 +170,15 @@ pub(super) fn rerun(
     if request.fresh {
         hash.update("fresh");
     }
+    // Not if it is the default: the same request of an older client is the same.
+    if spec.workspace_reuse != WorkspaceReuse::Keep {
+        hash.update(spec.workspace_reuse.as_str());
+    }
+    // What was asked for before these existed has the same digest still.
+    if not_before.is_some() || delay.is_some() {
+        hash.update(request.not_before.to_le_bytes());
+        hash.update(request.delay.to_le_bytes());
+    }
     Ok(Submission {
         spec,
         payload: Payload {
@@ -165,6 +187,7 @@ pub(super) fn rerun(
         },
         digest: hash.finalize().into(),
         on_busy: on_busy(request.on_busy)?,
+        delay,
     })
 }
 
@@ -345,32 +368,11 @@ fn locate(path: &str, code: Code) -> Result<PathBuf, Failure> {
     if !path.is_absolute() {
         return Err(failed(format!("{}: not an absolute path", path.display())));
     }
-    let found = workspace::locate_repo(path).map_err(|error| failed(error.to_string()))?;
+    let found = locate_repo(path).map_err(|error| failed(error.to_string()))?;
     if found.to_str().is_none() {
         return Err(failed(format!("{}: not UTF-8", found.display())));
     }
     Ok(found)
-}
-
-/// With a repository the default is a worktree; "none" makes no workspace and
-/// so runs in the repository itself.
-fn workspace_mode(given: i32, repo: Option<&Path>) -> Result<WorkspaceMode, Failure> {
-    let given = v1::WorkspaceMode::try_from(given)
-        .map_err(|_| Failure::field("workspace_mode", "unknown workspace mode"))?;
-    match (given, repo) {
-        (v1::WorkspaceMode::Unspecified | v1::WorkspaceMode::Worktree, Some(_)) => {
-            Ok(WorkspaceMode::Worktree)
-        }
-        (v1::WorkspaceMode::InPlace | v1::WorkspaceMode::None, Some(_)) => {
-            Ok(WorkspaceMode::InPlace)
-        }
-        (v1::WorkspaceMode::Unspecified | v1::WorkspaceMode::None, None) => Ok(WorkspaceMode::None),
-        (v1::WorkspaceMode::Worktree | v1::WorkspaceMode::InPlace, None) => Err(Failure::field(
-            "repo",
-            "this workspace mode needs a repository",
-        )
-        .hint("name one with --repo")),
-    }
 }
 
 fn on_busy(given: i32) -> Result<OnBusy, Failure> {
@@ -399,6 +401,16 @@ fn made_title(payload: &Payload, agent: &config::Agent) -> String {
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
     clip(&title, MADE_TITLE)
+}
+
+/// Where the next page begins.
+pub(super) fn page_token(token: &str) -> Result<Option<TaskId>, Failure> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let id = token.parse().ok().and_then(TaskId::new);
+    id.map(Some)
+        .ok_or_else(|| Failure::field("page_token", "not from an earlier answer"))
 }
 
 pub(super) fn task_id(id: u64) -> Result<TaskId, Failure> {

@@ -6,7 +6,7 @@ use agentd_proto::v1;
 use prost::Message as _;
 use tonic::Status;
 
-use super::{control::page_token, error::Failure, from_proto, to_proto};
+use super::{error::Failure, from_proto, from_proto::page_token, to_proto};
 use crate::{
     config::Config,
     dispatcher::Submission,
@@ -40,6 +40,11 @@ pub fn request(data: &[u8]) {
         };
         within_limits(&submission);
         rerun(data, submission, &config);
+    }
+    if let Ok(report) = v1::ReportRequest::decode(data)
+        && let Some(statement) = answer(from_proto::statement(report))
+    {
+        assert_eq!(statement.observed.clone().bounded(), statement.observed);
     }
     if let Ok(list) = v1::ListRequest::decode(data) {
         if let Some(Some(before)) = answer(page_token(&list.page_token)) {

@@ -1,5 +1,5 @@
 //! Keeps agents from what is not theirs: the processes of an attempt may look,
-//! and change nothing.
+//! and change nothing but what they report of themselves.
 //!
 //! An agent runs with its user's rights, so this is no wall against one that
 //! breaks in; it is one against an agent that thinks it is helping. It stands
@@ -25,7 +25,7 @@ use super::{
 use crate::dispatcher::Handle;
 
 /// The calls that change nothing.
-const READS: [&str; 10] = [
+const READS: [&str; 12] = [
     "Get",
     "Explain",
     "List",
@@ -36,7 +36,13 @@ const READS: [&str; 10] = [
     "Status",
     "SessionList",
     "SessionShow",
+    "WorkspaceList",
+    "WorkspaceDiff",
 ];
+
+/// The calls by which an agent changes what is its own; each asks for the
+/// token of an attempt.
+const OWN: [&str; 1] = ["Report"];
 
 /// A service that agents may only read from.
 #[derive(Debug, Clone)]
@@ -77,7 +83,7 @@ where
         // The one that was asked whether it is ready has to answer.
         let mut inner = std::mem::replace(&mut self.inner, other);
         let open = self.dispatcher.config().agents_may_control;
-        if open || only_reads(request.uri().path()) {
+        if open || is_free(request.uri().path()) {
             return Box::pin(inner.call(request));
         }
         let caller = request.extensions().get::<Connection>();
@@ -99,9 +105,10 @@ fn refusal(failure: Failure) -> http::Response<Body> {
     tonic::Status::from(failure).into_http()
 }
 
-fn only_reads(path: &str) -> bool {
+/// Agents may make this call, too.
+fn is_free(path: &str) -> bool {
     let method = path.rsplit('/').next().unwrap_or_default();
-    READS.contains(&method)
+    READS.contains(&method) || OWN.contains(&method)
 }
 
 #[cfg(test)]
@@ -125,6 +132,10 @@ mod tests {
             "Recover",
             "Shutdown",
             "SessionForget",
+            "WorkspaceRestore",
+            "WorkspaceRemove",
+            "Hold",
+            "Release",
         ];
         let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
         let services = set.file.iter().flat_map(|file| &file.service);
@@ -133,12 +144,15 @@ mod tests {
             .flat_map(|service| &service.method)
             .map(|method| method.name())
             .collect();
-        let mut known: Vec<&str> = READS.iter().chain(&changes).copied().collect();
+        let mut known: Vec<&str> = READS.iter().chain(&OWN).chain(&changes).copied().collect();
         calls.sort_unstable();
         known.sort_unstable();
         assert_eq!(calls, known);
-        assert!(only_reads("/agentd.v1.Control/Get"));
-        assert!(!only_reads("/agentd.v1.Control/Submit"));
-        assert!(!only_reads(""));
+        assert!(is_free("/agentd.v1.Control/Get"));
+        assert!(is_free("/agentd.v1.Control/Report"));
+        for change in changes {
+            assert!(!is_free(&format!("/agentd.v1.Control/{change}")));
+        }
+        assert!(!is_free("") && !is_free("/agentd.v1.Control/ReportX"));
     }
 }

@@ -22,6 +22,7 @@ mod to_proto;
 mod until;
 mod wait;
 mod watch;
+mod workspace;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -43,6 +44,7 @@ use self::{
     to_proto::ShownHold,
 };
 use crate::{
+    config::Config,
     dispatcher::{Handle, Phase, Trouble},
     spool::StateDir,
     store::{Reader, Store, StoreError},
@@ -90,6 +92,23 @@ impl Shared {
             task.map(|task| shown(reader, task, around)).transpose()
         });
         found.await?.ok_or_else(|| Failure::not_found(id))
+    }
+
+    /// Runs something that asks the file system or git.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Config) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let config = self.dispatcher.config();
+        let acting = tokio::task::spawn_blocking(move || act(&config));
+        acting.await.unwrap_or_else(|error| {
+            let message = error.to_string();
+            Err(Failure::new(
+                tonic::Code::Internal,
+                agentd_proto::reason::STORE_UNAVAILABLE,
+                message,
+            ))
+        })
     }
 
     /// Reads from a snapshot, off the async threads.

@@ -9,7 +9,7 @@ use crate::{
     store::{Filter, Reader, StoreError},
     task::{
         attempt::Attempt,
-        deadline::backoff_left,
+        deadline::hold_left,
         id::TaskId,
         moment::Moment,
         state::{Hold, State, Task},
@@ -40,10 +40,18 @@ pub(super) fn shown(
     around: Around,
 ) -> Result<(Task, ShownHold), StoreError> {
     let now = around.now;
-    let left = |until| backoff_left(&task, until, now);
+    let left = hold_left(&task, now);
     let hold = match &task.state {
-        State::Queued(Hold::Backoff { until }) if left(*until) > 0 => {
-            ShownHold::Backoff(now.wall.plus_millis(left(*until)))
+        State::Queued(Hold::Held { by }) => ShownHold::Held(by.clone()),
+        State::Queued(_) if !task.waits_for.is_empty() => {
+            let others = u32::try_from(task.waits_for.len() - 1).unwrap_or(u32::MAX);
+            ShownHold::Dependency(task.waits_for[0].task, others)
+        }
+        State::Queued(Hold::Backoff { .. }) if left > 0 => {
+            ShownHold::Backoff(now.wall.plus_millis(left))
+        }
+        State::Queued(Hold::Scheduled { .. }) if left > 0 => {
+            ShownHold::Scheduled(now.wall.plus_millis(left))
         }
         State::Queued(_) => {
             let paused = reader.paused()?;

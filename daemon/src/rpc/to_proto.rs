@@ -7,11 +7,12 @@ use crate::{
     store::JournalEntry,
     supervisor::{ToRunner, Vitals},
     task::{
-        attempt::{Attempt, Exit, Status},
+        attempt::{Attempt, Changes, Exit, Status},
+        dependency::{After, Condition},
         id::{TaskId, Timestamp},
         limits::Limits,
         session::Session,
-        spec::{Payload, Trigger, WorkspaceMode},
+        spec::{Payload, Trigger, WorkspaceMode, WorkspaceReuse},
         state::{State, StateKind, Task},
         usage::Usage,
     },
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// Why a queued task is not running now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ShownHold {
     /// It waits for a slot.
     None,
@@ -35,10 +36,17 @@ pub(super) enum ShownHold {
     DiskFull,
     /// Another task has its key.
     KeyBusy(TaskId),
+    /// A person holds it.
+    Held(String),
+    /// It was submitted for later.
+    Scheduled(Timestamp),
+    /// It waits for this task, and for so many others.
+    Dependency(TaskId, u32),
 }
 
 impl From<ShownHold> for v1::Hold {
     fn from(hold: ShownHold) -> Self {
+        let mut shown = Self::default();
         let (kind, until, task) = match hold {
             ShownHold::None => ("none", 0, 0),
             ShownHold::Backoff(until) => ("backoff", until.0, 0),
@@ -47,11 +55,21 @@ impl From<ShownHold> for v1::Hold {
             ShownHold::Draining => ("daemon_draining", 0, 0),
             ShownHold::DiskFull => ("disk_full", 0, 0),
             ShownHold::KeyBusy(task) => ("key_busy", 0, task.get()),
+            ShownHold::Held(by) => {
+                shown.by = by;
+                ("held", 0, 0)
+            }
+            ShownHold::Scheduled(until) => ("scheduled", until.0, 0),
+            ShownHold::Dependency(task, others) => {
+                shown.others = others;
+                ("dependency", 0, task.get())
+            }
         };
         Self {
             kind: kind.to_owned(),
             until,
             task,
+            ..shown
         }
     }
 }
@@ -84,6 +102,14 @@ fn workspace_mode(mode: WorkspaceMode) -> v1::WorkspaceMode {
         WorkspaceMode::Worktree => v1::WorkspaceMode::Worktree,
         WorkspaceMode::InPlace => v1::WorkspaceMode::InPlace,
         WorkspaceMode::None => v1::WorkspaceMode::None,
+    }
+}
+
+fn workspace_reuse(reuse: WorkspaceReuse) -> v1::WorkspaceReuse {
+    match reuse {
+        WorkspaceReuse::Keep => v1::WorkspaceReuse::Keep,
+        WorkspaceReuse::Reset => v1::WorkspaceReuse::Reset,
+        WorkspaceReuse::Fresh => v1::WorkspaceReuse::Fresh,
     }
 }
 
@@ -155,6 +181,21 @@ pub(super) fn task(task: &Task, hold: ShownHold) -> v1::Task {
         prompt: String::new(),
         command: Vec::new(),
         fresh: spec.fresh,
+        workspace_reuse: workspace_reuse(spec.workspace_reuse).into(),
+        not_before: time(spec.not_before.map(|at| at.wall)),
+        after: spec.after.iter().map(after).collect(),
+        waits_for: task.waits_for.iter().map(after).collect(),
+    }
+}
+
+fn after(after: &After) -> v1::After {
+    let condition = match after.condition {
+        Condition::Success => v1::after::Condition::Unspecified,
+        Condition::End => v1::after::Condition::Any,
+    };
+    v1::After {
+        task: after.task.get(),
+        condition: condition.into(),
     }
 }
 
@@ -197,6 +238,11 @@ pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
         session_way: attempt.given.way.as_str().to_owned(),
         session_why: attempt.given.why.clone(),
         session_gone: text(known.session_gone.as_ref()),
+        changes: attempt
+            .changes
+            .as_ref()
+            .map(|left| changes(left, attempt.changed_nothing())),
+        head_before: text(workspace.and_then(|w| w.head.as_ref())),
     }
 }
 
@@ -219,6 +265,20 @@ pub(super) fn session(session: &Session) -> v1::Session {
         first_attempt: session.first.number,
         made_at: session.made_at.0,
         changed_at: session.changed_at.0,
+    }
+}
+
+fn changes(changes: &Changes, none: bool) -> v1::Changes {
+    v1::Changes {
+        head: text(changes.head.as_ref()),
+        commits: changes.commits,
+        files: changes.files,
+        uncommitted: changes.uncommitted,
+        unpushed: changes.unpushed,
+        conflicts: changes.conflicts,
+        recorded: text(changes.recorded.as_ref()),
+        left_out: changes.left_out.clone(),
+        none,
     }
 }
 

@@ -44,7 +44,9 @@ pub(super) async fn wait(
             done.all(|done| done)
         };
         if enough || timed_out {
-            let rows = tasks.iter().map(|(task, hold)| to_proto::task(task, *hold));
+            let rows = tasks
+                .iter()
+                .map(|(task, hold)| to_proto::task(task, hold.clone()));
             return Ok(v1::WaitResponse {
                 tasks: rows.collect(),
                 timed_out: !enough,

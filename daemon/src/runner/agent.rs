@@ -1,11 +1,12 @@
 //! The agent's process: how it is started and waited for.
 
 use std::{
+    collections::BTreeMap,
     ffi::CStr,
     fs::File,
     io,
     os::{fd::OwnedFd, unix::process::CommandExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -26,7 +27,7 @@ use tokio::net::unix::pipe::Receiver;
 use super::log;
 use crate::{
     process::{self, Leaf, LeafLimits, Marker},
-    spool::{AttemptDir, Launch, Stdin},
+    spool::Launch,
     task::attempt::{Exit, ProcessIdentity, Status},
 };
 
@@ -83,12 +84,20 @@ fn words(error: &io::Error) -> String {
     }
 }
 
+/// What is run for an attempt. Holds its environment: never logged.
+pub(super) struct Program<'a> {
+    pub(super) argv: &'a [String],
+    pub(super) env: &'a BTreeMap<String, String>,
+    /// Its standard input; `None`: nothing.
+    pub(super) stdin: Option<PathBuf>,
+}
+
 /// Starts the agent in a session of its own, in its control group if it is to
 /// have one; it is killed by the kernel when this thread ends. That is the
 /// thread of the loop, which lives for as long as the process.
 ///
 /// If it fails, nothing of the agent is left.
-pub(super) fn spawn(dir: &AttemptDir, launch: &Launch) -> Result<Agent, SpawnError> {
+pub(super) fn spawn(launch: &Launch, program: &Program<'_>) -> Result<Agent, SpawnError> {
     debug_assert_eq!(rustix::thread::gettid(), rustix::process::getpid());
     let mut notes = Vec::new();
     let mut leaf = launch.cgroup.clone().and_then(|path| {
@@ -99,7 +108,7 @@ pub(super) fn spawn(dir: &AttemptDir, launch: &Launch) -> Result<Agent, SpawnErr
         made.inspect_err(failed).ok()
     });
     limit(leaf.as_ref(), launch, &mut notes);
-    let spawned = spawn_in(dir, launch, leaf.as_ref());
+    let spawned = spawn_in(launch, program, leaf.as_ref());
     let (child, stdout, stderr) = spawned.inspect_err(|_| remove(leaf.as_ref()))?;
     // What was open for the child is closed by now, so it does not fail for
     // want of a descriptor.
@@ -191,20 +200,20 @@ fn undo(child: u32, leaf: Option<&Leaf>) {
 
 /// The child and our ends of its outputs.
 fn spawn_in(
-    dir: &AttemptDir,
     launch: &Launch,
+    what: &Program<'_>,
     leaf: Option<&Leaf>,
 ) -> Result<(u32, Receiver, Receiver), SpawnError> {
     let internal = |error: io::Error| SpawnError::new("cannot make a pipe", &error);
-    let stdin = match launch.stdin {
-        Stdin::Prompt => File::open(dir.prompt())
+    let stdin = match &what.stdin {
+        Some(prompt) => File::open(prompt)
             .map(Stdio::from)
             .map_err(|error| SpawnError::new("cannot open the prompt", &error))?,
-        Stdin::Empty => Stdio::null(),
+        None => Stdio::null(),
     };
     let (stdout, agents_stdout) = output_pipe().map_err(internal)?;
     let (stderr, agents_stderr) = output_pipe().map_err(internal)?;
-    let Some((program, arguments)) = launch.argv.split_first() else {
+    let Some((program, arguments)) = what.argv.split_first() else {
         let error = io::ErrorKind::InvalidInput.into();
         return Err(SpawnError::new("no program is named", &error));
     };
@@ -214,7 +223,7 @@ fn spawn_in(
         .args(arguments)
         .current_dir(&launch.cwd)
         .env_clear()
-        .envs(&launch.env)
+        .envs(what.env)
         .env(
             Marker::VARIABLE,
             Marker::new(launch.attempt, launch.nonce).value(),

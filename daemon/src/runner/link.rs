@@ -48,7 +48,8 @@ pub(super) struct Link {
 /// How things are.
 #[derive(Debug, Clone, Default)]
 struct News {
-    started: Option<Started>,
+    /// The newest, and its number.
+    started: Option<(u64, Started)>,
     /// The newest, and its number.
     heartbeat: Option<(u64, Heartbeat)>,
     /// The newest, and its number.
@@ -80,7 +81,10 @@ impl Link {
     }
 
     pub(super) fn started(&self, started: Started) {
-        self.news.send_modify(|news| news.started = Some(started));
+        self.news.send_modify(|news| {
+            let number = news.started.as_ref().map_or(0, |(number, _)| *number);
+            news.started = Some((number + 1, started));
+        });
     }
 
     pub(super) fn heartbeat(&self, beat: Heartbeat) {
@@ -210,7 +214,7 @@ async fn talk(
 /// What was told on a connection.
 #[derive(Debug, Default)]
 struct Teller {
-    told_start: bool,
+    told_start: u64,
     told_heartbeat: u64,
     told_observed: u64,
     told_result: Option<Instant>,
@@ -218,13 +222,16 @@ struct Teller {
 
 impl Teller {
     fn register(&mut self, who: &Registrant, news: &News) -> v1::RunnerMessage {
-        self.told_start = news.started.is_some();
+        let started = news.started.as_ref();
+        self.told_start = started.map_or(0, |(number, _)| *number);
         self.told_result = news.result.as_ref().map(|_| Instant::now());
-        wire::register(who, news.started.as_ref(), news.result.as_ref())
+        let started = started.map(|(_, started)| started);
+        wire::register(who, started, news.result.as_ref())
     }
 
     fn pending(&self, news: &News, now: Instant) -> bool {
-        let start = news.started.is_some() && !self.told_start;
+        let start = news.started.as_ref();
+        let start = start.is_some_and(|(n, _)| *n > self.told_start);
         let beat = news.heartbeat.is_some_and(|(n, _)| n > self.told_heartbeat);
         let observed = news.observed.as_ref();
         let observed = observed.is_some_and(|(n, _)| *n > self.told_observed);
@@ -234,8 +241,10 @@ impl Teller {
 
     /// The next thing to tell, the weightiest first.
     fn next(&mut self, news: &News, now: Instant) -> Option<v1::RunnerMessage> {
-        if let Some(started) = news.started.as_ref().filter(|_| !self.told_start) {
-            self.told_start = true;
+        if let Some((number, started)) = &news.started
+            && *number > self.told_start
+        {
+            self.told_start = *number;
             return Some(wire::started(started));
         }
         if let Some(result) = &news.result {
@@ -250,6 +259,7 @@ impl Teller {
             && *number > self.told_observed
         {
             self.told_observed = *number;
+            crashpoint!("runner.observed.tell");
             return Some(wire::observed(observed));
         }
         let (number, beat) = news.heartbeat?;

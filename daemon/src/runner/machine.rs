@@ -24,6 +24,12 @@
 //!   subreaper; if that cannot be had within [`KILL_LIMIT`], what is left over
 //!   is counted. A fenced runner leaves without a result.
 //! - **Reporting**: the result is being told until it is acknowledged.
+//!
+//! Once, **Ending** and **Killing** lead back to **Starting**: an agent that did
+//! not know the session which it was to resume, and has failed of that by itself,
+//! is followed by another one without it, if nothing is left of its tree and
+//! nobody has asked for its end. If that cannot be started, the first one's end
+//! is the attempt's.
 
 use std::time::{Duration, Instant};
 
@@ -80,6 +86,8 @@ pub enum Event {
         main: Option<Status>,
         /// No child is left.
         empty: bool,
+        /// The agent did not know its session, and there is another way to run.
+        stale: bool,
     },
 }
 
@@ -118,6 +126,8 @@ pub enum Leave {
 pub enum Action {
     /// Start the agent; what comes of it is the next event.
     Spawn,
+    /// The same without the session that the first one did not know.
+    SpawnAfresh,
     /// A line for the transcript.
     Note(String),
     /// The polite signal to the agent's process group.
@@ -137,7 +147,10 @@ enum State {
     Waiting {
         until: Instant,
     },
-    Starting,
+    Starting {
+        /// How the first one ended.
+        first: Option<Status>,
+    },
     Running,
     Ending {
         main: Option<Status>,
@@ -161,6 +174,10 @@ pub struct Machine {
     kill_grace: Duration,
     /// The main process ended before anything was done to end it.
     by_itself: bool,
+    /// Somebody wants its end.
+    unwanted: bool,
+    /// It was started without its session.
+    afresh: bool,
 }
 
 impl Machine {
@@ -170,6 +187,8 @@ impl Machine {
             state: State::Waiting { until },
             kill_grace,
             by_itself: false,
+            unwanted: false,
+            afresh: false,
         }
     }
 
@@ -180,7 +199,7 @@ impl Machine {
             State::Killing {
                 next_sweep, until, ..
             } => Some(*next_sweep.min(until)),
-            State::Starting | State::Running | State::Reporting | State::Left => None,
+            State::Starting { .. } | State::Running | State::Reporting | State::Left => None,
         }
     }
 
@@ -191,10 +210,7 @@ impl Machine {
 
     /// Whether there is, or may be, something that runs.
     pub fn has_tree(&self) -> bool {
-        match &self.state {
-            State::Starting | State::Running | State::Ending { .. } | State::Killing { .. } => true,
-            State::Waiting { .. } | State::Reporting | State::Left => false,
-        }
+        matches!(self.state, State::Starting { .. }) || self.ends_when_empty()
     }
 
     /// Decides. Events that do not fit the state are those of a late or
@@ -209,15 +225,20 @@ impl Machine {
             Event::Order(Order::Ack) => self.acknowledged(),
             Event::Deadline => self.deadline_is_over(now),
             Event::Started => {
-                debug_assert_eq!(self.state, State::Starting);
+                debug_assert!(matches!(self.state, State::Starting { .. }));
                 self.state = State::Running;
                 Vec::new()
             }
-            Event::NotStarted { message, missing } => {
-                debug_assert_eq!(self.state, State::Starting);
-                self.conclude(End::SpawnFailed { message, missing })
+            Event::NotStarted { message, missing } => self.not_started(message, missing),
+            Event::Reaped { main, empty, stale } => {
+                let mut actions = self.reaped(main, now);
+                match empty && self.ends_when_empty() {
+                    true if stale && self.may_start_afresh() => actions = self.start_afresh(),
+                    true => actions = self.gone(),
+                    false => {}
+                }
+                actions
             }
-            Event::Reaped { main, empty } => self.reaped(main, empty, now),
         }
     }
 
@@ -225,8 +246,46 @@ impl Machine {
         if !matches!(self.state, State::Waiting { .. }) {
             return Vec::new();
         }
-        self.state = State::Starting;
+        self.state = State::Starting { first: None };
         vec![Action::Spawn]
+    }
+
+    fn not_started(&mut self, message: String, missing: bool) -> Vec<Action> {
+        let State::Starting { first: Some(first) } = self.state else {
+            return self.conclude(End::SpawnFailed { message, missing });
+        };
+        // The end of the one that ran.
+        self.by_itself = true;
+        let mut actions = vec![Action::Note(format!("not started anew: {message}"))];
+        actions.extend(self.conclude(End::Exited(first)));
+        actions
+    }
+
+    /// Whether the main process has failed by itself, the first time, and nobody
+    /// wants anything else. A signal may have come from a person.
+    fn may_start_afresh(&self) -> bool {
+        let failed = matches!(self.main(), Some(Status::Code(code)) if code != 0);
+        failed && self.by_itself && !self.unwanted && !self.afresh
+    }
+
+    /// How the main process ended, while its tree is being ended.
+    fn main(&self) -> Option<Status> {
+        match self.state {
+            State::Ending { main, .. } | State::Killing { main, .. } => main,
+            State::Waiting { .. }
+            | State::Starting { .. }
+            | State::Running
+            | State::Reporting
+            | State::Left => None,
+        }
+    }
+
+    fn start_afresh(&mut self) -> Vec<Action> {
+        self.state = State::Starting { first: self.main() };
+        self.by_itself = false;
+        self.afresh = true;
+        let note = "the agent does not know its session: it is started anew without it";
+        vec![Action::Note(note.to_owned()), Action::SpawnAfresh]
     }
 
     fn acknowledged(&mut self) -> Vec<Action> {
@@ -238,6 +297,7 @@ impl Machine {
 
     fn stop(&mut self, reason: &str, grace: Duration, now: Instant) -> Vec<Action> {
         let note = |what: &str| Action::Note(format!("{what}: {reason}"));
+        self.unwanted |= self.has_tree();
         match &mut self.state {
             State::Waiting { .. } => {
                 let mut actions = vec![note("stopped before the start")];
@@ -267,15 +327,18 @@ impl Machine {
                 *until = (*until).min(now + grace);
                 Vec::new()
             }
-            State::Starting | State::Killing { .. } | State::Reporting | State::Left => Vec::new(),
+            State::Starting { .. } | State::Killing { .. } | State::Reporting | State::Left => {
+                Vec::new()
+            }
         }
     }
 
     fn fence(&mut self, why: &str, now: Instant) -> Vec<Action> {
         let note = Action::Note(format!("fenced off: {why}"));
+        self.unwanted |= self.has_tree();
         match &mut self.state {
             State::Waiting { .. } | State::Reporting => self.leave(Leave::Fenced),
-            State::Starting | State::Running => {
+            State::Starting { .. } | State::Running => {
                 let mut actions = vec![note];
                 actions.extend(self.kill(None, true, now));
                 actions
@@ -306,46 +369,50 @@ impl Machine {
                 *next_sweep = now + SWEEP_EVERY;
                 vec![Action::Sweep]
             }
-            State::Starting | State::Running | State::Reporting | State::Left => Vec::new(),
+            State::Starting { .. } | State::Running | State::Reporting | State::Left => Vec::new(),
         }
     }
 
-    fn reaped(&mut self, ended: Option<Status>, empty: bool, now: Instant) -> Vec<Action> {
+    /// The main process may have ended.
+    fn reaped(&mut self, ended: Option<Status>, now: Instant) -> Vec<Action> {
         let kill_grace = self.kill_grace;
-        let mut actions = Vec::new();
         match &mut self.state {
             State::Running if ended.is_some() => {
                 let until = now + kill_grace;
                 self.state = State::Ending { main: ended, until };
                 self.by_itself = true;
-                actions.push(Action::Terminate);
+                vec![Action::Terminate]
             }
             State::Ending { main, until } if ended.is_some() => {
                 *main = ended;
                 *until = (*until).min(now + kill_grace);
-                actions.push(Action::Terminate);
+                vec![Action::Terminate]
             }
-            State::Killing { main, .. } => *main = main.or(ended),
-            State::Running | State::Ending { .. } => {}
-            State::Waiting { .. } | State::Starting | State::Reporting | State::Left => {
-                return actions;
+            State::Killing { main, .. } => {
+                *main = main.or(ended);
+                Vec::new()
             }
+            State::Running
+            | State::Ending { .. }
+            | State::Waiting { .. }
+            | State::Starting { .. }
+            | State::Reporting
+            | State::Left => Vec::new(),
         }
-        if empty { self.gone() } else { actions }
+    }
+
+    /// Whether a tree that is empty has come to its end.
+    fn ends_when_empty(&self) -> bool {
+        matches!(
+            self.state,
+            State::Running | State::Ending { .. } | State::Killing { .. }
+        )
     }
 
     /// Nothing is left of the tree, or nothing more can be done about it.
     fn gone(&mut self) -> Vec<Action> {
-        let (main, fenced) = match self.state {
-            State::Ending { main, .. } => (main, false),
-            State::Killing { main, fenced, .. } => (main, fenced),
-            State::Waiting { .. }
-            | State::Starting
-            | State::Running
-            | State::Reporting
-            | State::Left => (None, false),
-        };
-        if fenced {
+        let main = self.main();
+        if matches!(self.state, State::Killing { fenced: true, .. }) {
             return self.leave(Leave::Fenced);
         }
         // Without a status it is the main process that survived the kill.

@@ -86,6 +86,29 @@ impl Output {
     /// Takes what is left in the pipes, without waiting, and ends the
     /// transcript.
     pub(super) fn finish(&mut self) {
+        self.take_rest();
+        self.writer.finish(clock::now());
+        self.flush_at = None;
+        self.buffer = Vec::new();
+    }
+
+    /// The run that did not know this session is over, another one follows.
+    pub(super) fn begin_afresh(&mut self, session: &str) {
+        self.take_rest();
+        self.flush();
+        self.stream.begin_afresh(session);
+    }
+
+    /// Of a run whose tree is gone: whether it did not know its session, and so
+    /// has done nothing.
+    pub(super) fn is_stale(&mut self) -> bool {
+        self.take_rest();
+        let seen = self.stream.seen();
+        seen.stale && seen.observed.declined.is_none()
+    }
+
+    /// Takes what is left in the pipes, without waiting. Nothing more comes.
+    fn take_rest(&mut self) {
         for source in [Source::Output, Source::Errors] {
             let pipe = match source {
                 Source::Output => self.stdout.take(),
@@ -109,9 +132,6 @@ impl Output {
             }
         }
         self.stream.finish();
-        self.writer.finish(clock::now());
-        self.flush_at = None;
-        self.buffer = Vec::new();
     }
 
     /// What is known of the run by what it printed.

@@ -1,5 +1,7 @@
 //! The loop: waits for one thing, lets the state machine decide, does it.
 
+mod start;
+
 use std::{
     collections::VecDeque,
     future::pending,
@@ -55,6 +57,15 @@ enum Input {
     Output(Source),
     /// Something is due.
     Time,
+}
+
+/// What may follow an agent that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Another one without its session, if it did not know that.
+    Afresh,
+    /// Nothing: its end is asked for.
+    Nothing,
 }
 
 /// What came of an action.
@@ -168,14 +179,14 @@ impl Supervisor {
             Input::Order(order) => {
                 // An agent that has ended by now has not ended of a stop.
                 if matches!(order, Order::Stop { .. })
-                    && let Some(event) = self.reap()
+                    && let Some(event) = self.reap(Next::Nothing)
                     && let Some(leave) = self.act(event)
                 {
                     return Some(leave);
                 }
                 self.act(Event::Order(order))
             }
-            Input::Child => self.reap().and_then(|event| self.act(event)),
+            Input::Child => self.reap(Next::Afresh).and_then(|event| self.act(event)),
             Input::Output(source) => {
                 self.output.read(source);
                 self.tell_news(Instant::now());
@@ -236,6 +247,12 @@ impl Supervisor {
                 crashpoint!("runner.go");
                 return Done::Event(self.spawn());
             }
+            Action::SpawnAfresh => {
+                crashpoint!("runner.fallback.before");
+                let event = self.spawn_afresh();
+                crashpoint!("runner.fallback.after");
+                return Done::Event(event);
+            }
             Action::Note(text) => self.output.note(&text),
             Action::AskPolitely => self.ask_politely(),
             Action::Terminate => self.signal_tree(Signal::TERM),
@@ -248,7 +265,8 @@ impl Supervisor {
                 if let Err(error) = process::sweep(std::process::id()) {
                     log("cannot look at the agent's processes", &error);
                 }
-                return self.reap().map_or(Done::Nothing, Done::Event);
+                let reaped = self.reap(Next::Afresh);
+                return reaped.map_or(Done::Nothing, Done::Event);
             }
             Action::Conclude(end) => self.conclude(end),
             Action::Leave(leave) => {
@@ -258,27 +276,6 @@ impl Supervisor {
             }
         }
         Done::Nothing
-    }
-
-    fn spawn(&mut self) -> Event {
-        match agent::spawn(&self.dir, &self.launch) {
-            Ok(spawned) => {
-                let started = Started {
-                    agent: spawned.identity,
-                    at: clock::moment(self.boot),
-                };
-                self.output.attach(spawned.stdout, spawned.stderr);
-                spawned.notes.iter().for_each(|note| self.output.note(note));
-                self.leaf = spawned.leaf;
-                self.link.started(started.clone());
-                self.agent = Some(started);
-                Event::Started
-            }
-            Err(error) => Event::NotStarted {
-                message: error.message,
-                missing: error.missing,
-            },
-        }
     }
 
     /// The main process has not been waited for: its pid, which is also its
@@ -308,12 +305,18 @@ impl Supervisor {
         }
     }
 
-    fn reap(&self) -> Option<Event> {
+    /// Waits for what has ended of the tree; `next` is what may follow.
+    fn reap(&mut self, next: Next) -> Option<Event> {
         let main = self.agent.as_ref().map(|started| started.agent.pid);
         match agent::reap(main) {
             Ok(reaped) => Some(Event::Reaped {
                 main: reaped.main,
                 empty: reaped.empty,
+                stale: reaped.empty
+                    && main.is_some()
+                    && next == Next::Afresh
+                    && self.launch.fallback.is_some()
+                    && self.output.is_stale(),
             }),
             Err(error) => {
                 log("cannot wait for the agent's processes", &error);

@@ -12,8 +12,9 @@ use super::{
     },
 };
 use crate::task::{
+    attempt::Attempt,
     event::What,
-    id::{Incarnation, Revision, TaskId, Timestamp},
+    id::{AttemptId, Incarnation, Revision, TaskId, Timestamp},
     spec::{Payload, TaskSpec},
     state::Task,
 };
@@ -112,6 +113,18 @@ impl Batch {
         let row = tasks.get(id.get())?;
         Ok(row
             .map(|row| record::decode_task(id, row.value()))
+            .transpose()?)
+    }
+
+    /// One attempt.
+    ///
+    /// # Errors
+    /// If the store cannot be read or the row is damaged.
+    pub fn attempt(&self, id: AttemptId) -> Result<Option<Attempt>, StoreError> {
+        let attempts = self.transaction.open_table(ATTEMPTS)?;
+        let row = attempts.get((id.task.get(), id.number))?;
+        Ok(row
+            .map(|row| record::decode_attempt(id, row.value()))
             .transpose()?)
     }
 

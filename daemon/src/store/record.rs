@@ -10,6 +10,7 @@ mod code;
 mod observed;
 mod retry;
 mod session;
+mod wait;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -22,6 +23,7 @@ pub(super) use self::{
 use self::{
     code::{Code, state_kind},
     retry::{PolicyRecord, policy, policy_record},
+    wait::{AfterRecord, MomentRecord, after, after_records, moment, moment_record},
 };
 use crate::task::{
     attempt::Ending,
@@ -30,7 +32,7 @@ use crate::task::{
     limits::Limits,
     moment::{Boot, Moment, Steady},
     reason::{FailureReason, Outcome},
-    spec::{AgentType, Payload, TaskSpec, Trigger, WorkspaceMode},
+    spec::{AgentType, Payload, TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
     state::{Hold, State, StateKind, StopReason, Task},
 };
 
@@ -156,6 +158,23 @@ struct TaskRecord {
     session_failures: u32,
     #[prost(bool, tag = "100")]
     fresh: bool,
+    /// 0: kept.
+    #[prost(uint32, tag = "90")]
+    workspace_reuse: u32,
+    /// With the state `queued`: who holds it.
+    #[prost(string, optional, tag = "140")]
+    held_by: Option<String>,
+    /// With the state `queued`: the time that it was submitted for.
+    #[prost(message, optional, tag = "141")]
+    scheduled: Option<MomentRecord>,
+    #[prost(message, optional, tag = "142")]
+    not_before: Option<MomentRecord>,
+    #[prost(message, repeated, tag = "143")]
+    after: Vec<AfterRecord>,
+    #[prost(message, repeated, tag = "144")]
+    waits_for: Vec<AfterRecord>,
+    #[prost(message, optional, tag = "145")]
+    queued_since: Option<MomentRecord>,
 }
 
 /// Where the clock for waiting stood, beside the wall clock's time.
@@ -253,6 +272,7 @@ pub(super) fn encode_task(task: &Task) -> Vec<u8> {
         pids: spec.limits.pids,
         cpu: spec.limits.cpu,
         workspace_mode: spec.workspace_mode.code(),
+        workspace_reuse: spec.workspace_reuse.code(),
         created_at: spec.created_at.0,
         state: u32::from(task.state.kind() as u8),
         attempts: task.attempts,
@@ -265,6 +285,10 @@ pub(super) fn encode_task(task: &Task) -> Vec<u8> {
         retry: policy_record(spec.retry),
         session_failures: task.session_failures,
         fresh: spec.fresh,
+        not_before: spec.not_before.map(moment_record),
+        after: after_records(&spec.after),
+        waits_for: after_records(&task.waits_for),
+        queued_since: task.queued_since.map(moment_record),
         ..TaskRecord::default()
     };
     match &task.state {
@@ -272,6 +296,10 @@ pub(super) fn encode_task(task: &Task) -> Vec<u8> {
             record.backoff_until = Some(until.wall.0);
             record.backoff_steady = steady_record(until.steady);
         }
+        State::Queued(Hold::Scheduled { until }) => {
+            record.scheduled = Some(moment_record(*until));
+        }
+        State::Queued(Hold::Held { by }) => record.held_by = Some(by.clone()),
         State::Queued(Hold::None) | State::Starting | State::Running => {}
         State::Stopping { reason, forced } => {
             record.stop_reason = reason.code();
@@ -282,20 +310,33 @@ pub(super) fn encode_task(task: &Task) -> Vec<u8> {
     record.encode_to_vec()
 }
 
+/// Why a queued task waits; a row has one reason at most.
+fn hold(record: &TaskRecord) -> Hold {
+    if let Some(by) = &record.held_by {
+        return Hold::Held { by: by.clone() };
+    }
+    if let Some(until) = record.scheduled {
+        return Hold::Scheduled {
+            until: moment(until),
+        };
+    }
+    match record.backoff_until {
+        Some(until) => Hold::Backoff {
+            until: Moment {
+                wall: Timestamp(until),
+                steady: steady(record.backoff_steady),
+            },
+        },
+        None => Hold::None,
+    }
+}
+
 /// The task of a row, without its newest attempt.
 pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError> {
     let record = TaskRecord::decode(bytes)?;
     let kind = u8::try_from(record.state).map_err(|_| RecordError::Field("state"))?;
     let state = match state_kind(kind)? {
-        StateKind::Queued => State::Queued(match record.backoff_until {
-            Some(until) => Hold::Backoff {
-                until: Moment {
-                    wall: Timestamp(until),
-                    steady: steady(record.backoff_steady),
-                },
-            },
-            None => Hold::None,
-        }),
+        StateKind::Queued => State::Queued(hold(&record)),
         StateKind::Starting => State::Starting,
         StateKind::Running => State::Running,
         StateKind::Stopping => State::Stopping {
@@ -339,6 +380,9 @@ pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError>
         retry: policy(record.retry)?,
         workspace_mode: WorkspaceMode::from_code(record.workspace_mode)?,
         fresh: record.fresh,
+        workspace_reuse: WorkspaceReuse::from_code(record.workspace_reuse)?,
+        not_before: record.not_before.map(moment),
+        after: after(&record.after)?,
         created_at: Timestamp(record.created_at),
         created_steady: steady(record.created_steady),
     };
@@ -351,6 +395,8 @@ pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError>
         lost_streak: record.lost_streak,
         session_failures: record.session_failures,
         started: record.started,
+        waits_for: after(&record.waits_for)?,
+        queued_since: record.queued_since.map(moment),
         revision: Revision(record.revision),
         attempt: None,
     })

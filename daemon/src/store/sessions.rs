@@ -5,12 +5,12 @@ use redb::ReadableTable as _;
 
 use super::{
     Batch, COUNT_BOUND, Reader, StoreError,
-    record::{decode_attempt, decode_session, encode_session},
-    tables::{ATTEMPTS, KEY_SESSIONS, RECENT_SESSIONS, SESSIONS},
+    record::{decode_session, encode_session},
+    tables::{KEY_SESSIONS, RECENT_SESSIONS, SESSIONS},
 };
 use crate::task::{
     attempt::Attempt,
-    id::{AttemptId, Timestamp},
+    id::Timestamp,
     session::{Fate, Session, Standing, follow, touched},
     state::Task,
 };
@@ -37,16 +37,6 @@ pub struct SessionListing {
 }
 
 impl Batch {
-    /// One attempt, as it is with what this batch has changed.
-    ///
-    /// # Errors
-    /// If the store cannot be read or the row is damaged.
-    pub fn attempt(&self, id: AttemptId) -> Result<Option<Attempt>, StoreError> {
-        let attempts = self.transaction.open_table(ATTEMPTS)?;
-        let row = attempts.get((id.task.get(), id.number))?;
-        Ok(row.map(|row| decode_attempt(id, row.value())).transpose()?)
-    }
-
     /// A session of an agent.
     ///
     /// # Errors

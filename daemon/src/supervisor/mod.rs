@@ -42,7 +42,7 @@ use crate::{
     process::Groups,
     spool::StateDir,
     task::{
-        attempt::{ProcessIdentity, RunResult, Workspace},
+        attempt::{Changes, ProcessIdentity, RunResult, Workspace},
         event::{AttemptRef, Event, Stage},
         id::AttemptId,
         session::Given,
@@ -85,6 +85,14 @@ pub enum Report {
         result: RunResult,
         /// The way to a runner that says so as it connects.
         outbox: Option<Outbox>,
+    },
+    /// What an attempt has left in its workspace was looked at; its files can be
+    /// put away once that is stored.
+    Closed {
+        /// Whose.
+        attempt: AttemptRef,
+        /// What it left; none if that could not be found out.
+        changes: Option<Changes>,
     },
     /// What a start of the daemon found of an attempt.
     Examined {
@@ -192,6 +200,12 @@ impl Supervisor {
         self.shared.open_files
     }
 
+    /// Tells whether this incarnation has ended, to those who block.
+    #[must_use]
+    pub fn end(&self) -> CancellationToken {
+        self.shared.end.clone()
+    }
+
     /// Runs something that belongs to an attempt; it ends with the supervisor.
     pub fn track(&self, act: impl Future<Output = ()> + Send + 'static) {
         let end = self.shared.end.clone();
@@ -289,17 +303,16 @@ impl Supervisor {
         self.send(attempt, ToRunner::Stop { reason, grace });
     }
 
-    /// The attempt has ended in the store: the runner may go, and once it is
-    /// gone its files are put away.
+    /// What the attempt left is stored as well: once its runner is gone, its
+    /// files are put away.
     pub fn conclude(&self, attempt: AttemptRef) {
-        crashpoint!("supervisor.ack");
-        self.send(attempt, ToRunner::Ack);
         self.update(attempt, |entry| entry.concluded = true);
         self.guard(attempt, Begin::Found);
     }
 
-    /// Says again to a runner that its attempt has ended.
+    /// The attempt has ended in the store: its runner may go.
     pub fn acknowledge(&self, attempt: AttemptRef) {
+        crashpoint!("supervisor.ack");
         self.send(attempt, ToRunner::Ack);
     }
 

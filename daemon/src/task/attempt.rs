@@ -141,6 +141,48 @@ pub struct Workspace {
     pub path: PathBuf,
     /// The branch that is checked out there, if it is a worktree.
     pub branch: Option<String>,
+    /// The commit that the attempt found checked out, if there is one.
+    #[serde(default)]
+    pub head: Option<String>,
+    /// The commit in which is recorded what it found uncommitted there; none
+    /// if nothing was.
+    #[serde(default)]
+    pub found: Option<String>,
+}
+
+impl Workspace {
+    /// A place of which nothing else is known yet.
+    #[must_use]
+    pub fn at(path: PathBuf, branch: Option<String>) -> Self {
+        Self {
+            path,
+            branch,
+            head: None,
+            found: None,
+        }
+    }
+}
+
+/// What an attempt did to its workspace, and what it left there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Changes {
+    /// The commit that was checked out at its end, if there was one.
+    pub head: Option<String>,
+    /// Commits that this one has and the one that it found has not.
+    pub commits: u32,
+    /// Files that are not as it found them, committed or not.
+    pub files: u32,
+    /// Files that are not as they were committed, new ones included.
+    pub uncommitted: u32,
+    /// Commits that no remote of the repository is known to have; none if it
+    /// has no remote.
+    pub unpushed: Option<u32>,
+    /// Files with a conflict.
+    pub conflicts: u32,
+    /// The ref that holds what is uncommitted; none if nothing is.
+    pub recorded: Option<String>,
+    /// What that does not hold, for a person; empty if it holds all of it.
+    pub left_out: String,
 }
 
 /// One execution of a task.
@@ -172,10 +214,37 @@ pub struct Attempt {
     pub observed: Observed,
     /// What the agent said itself.
     pub reported: Observed,
+    /// How often something was new of it.
+    pub news: u32,
     /// What the kernel said of the agent.
     pub exit: Option<Exit>,
     /// How it ended.
     pub ending: Option<Ending>,
+    /// What it did to its workspace. Found out after its end; none before that,
+    /// without a repository, or if it could not be found out.
+    #[serde(default)]
+    pub changes: Option<Changes>,
+}
+
+impl Attempt {
+    /// The attempt with what it left in its workspace: known only of one that
+    /// has ended, and said once.
+    #[must_use]
+    pub fn with_changes(&self, changes: Changes) -> Option<Self> {
+        let is_due = self.phase == Phase::Ended && self.changes.is_none();
+        is_due.then(|| Self {
+            changes: Some(changes),
+            ..self.clone()
+        })
+    }
+
+    /// It left everything as it was.
+    #[must_use]
+    pub fn changed_nothing(&self) -> bool {
+        let found = self.workspace.as_ref().and_then(|w| w.head.as_ref());
+        let same = |changes: &Changes| changes.files == 0 && changes.head.as_ref() == found;
+        self.changes.as_ref().is_some_and(same)
+    }
 }
 
 impl Attempt {

@@ -16,6 +16,8 @@ use super::{
 pub enum Ends {
     /// The pause before the next attempt is over.
     Backoff,
+    /// The time that it was submitted for has come.
+    Scheduled,
     /// It has been in the queue for as long as it may.
     QueueTtl,
     /// The start has taken as long as it may.
@@ -38,13 +40,13 @@ pub fn waits(task: &Task, now: Moment) -> [Option<(u64, Ends)>; 2] {
     let left = |limit: u64, since: Moment| limit.saturating_sub(now.millis_since(since));
     match &task.state {
         State::Queued(hold) => {
-            let backoff = match hold {
-                Hold::None => None,
-                Hold::Backoff { until } => Some((backoff_left(task, *until, now), Ends::Backoff)),
+            let wait = hold_left(task, now);
+            let hold = match hold {
+                Hold::None | Hold::Held { .. } => None,
+                Hold::Backoff { .. } => Some((wait, Ends::Backoff)),
+                Hold::Scheduled { .. } => Some((wait, Ends::Scheduled)),
             };
-            let ttl = limits.queue_ttl.filter(|_| !task.started);
-            let ttl = ttl.map(|limit| (left(limit, task.spec.submitted()), Ends::QueueTtl));
-            [backoff, ttl]
+            [hold, ttl_left(task, now).map(|left| (left, Ends::QueueTtl))]
         }
         State::Starting => {
             let claimed = task.live_attempt().map(|attempt| attempt.claimed_at);
@@ -75,12 +77,69 @@ pub fn backoff_left(task: &Task, until: Moment, now: Moment) -> u64 {
     retry::left(until, now, task.spec.retry.maximum_interval())
 }
 
+/// What is left `now` of what the clock alone holds a queued task for,
+/// milliseconds; 0 if the clock does not.
+#[must_use]
+pub fn hold_left(task: &Task, now: Moment) -> u64 {
+    match &task.state {
+        State::Queued(Hold::Backoff { until }) => backoff_left(task, *until, now),
+        State::Queued(Hold::Scheduled { until }) => until.millis_since(now),
+        State::Queued(Hold::None | Hold::Held { .. })
+        | State::Starting
+        | State::Running
+        | State::Stopping { .. }
+        | State::Finished(_) => 0,
+    }
+}
+
+/// Whether a queued task is kept from a slot by what is stored with it.
+#[must_use]
+pub fn is_held(task: &Task, now: Moment) -> bool {
+    let by_a_person = matches!(task.state, State::Queued(Hold::Held { .. }));
+    by_a_person || !task.waits_for.is_empty() || hold_left(task, now) > 0
+}
+
+/// Whether a task waits for a time of the wall clock, which may be set.
+#[must_use]
+pub fn follows_the_wall(task: &Task, now: Moment) -> bool {
+    match &task.state {
+        State::Queued(Hold::Scheduled { until }) => !until.compares_steadily(now),
+        State::Queued(Hold::None | Hold::Backoff { .. } | Hold::Held { .. })
+        | State::Starting
+        | State::Running
+        | State::Stopping { .. }
+        | State::Finished(_) => false,
+    }
+}
+
+/// What is left `now` of a queued task's `queue_ttl`, milliseconds. It does not
+/// pass while a person, a time of its own or other tasks hold it: it bounds how
+/// long a task waits for its turn, not how long it was asked to wait.
+fn ttl_left(task: &Task, now: Moment) -> Option<u64> {
+    let limit = task.spec.limits.queue_ttl.filter(|_| !task.started)?;
+    let submitted = now.millis_since(task.queued_since.unwrap_or(task.spec.submitted()));
+    let (before, waited) = match &task.state {
+        State::Queued(_) if !task.waits_for.is_empty() => return None,
+        State::Queued(Hold::Held { .. }) => return None,
+        State::Queued(Hold::Scheduled { until }) => (
+            until.millis_since(now),
+            now.millis_since(*until).min(submitted),
+        ),
+        State::Queued(Hold::None | Hold::Backoff { .. }) => (0, submitted),
+        State::Starting | State::Running | State::Stopping { .. } | State::Finished(_) => {
+            return None;
+        }
+    };
+    Some(before.saturating_add(limit.saturating_sub(waited)))
+}
+
 impl Ends {
     /// The word in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Backoff => "backoff",
+            Self::Scheduled => "scheduled",
             Self::QueueTtl => "queue_ttl",
             Self::StartTimeout => "start_timeout",
             Self::Timeout => "timeout",
@@ -94,7 +153,7 @@ impl Ends {
         match self {
             Self::StartTimeout => Some(StopReason::StartTimeout),
             Self::Timeout => Some(StopReason::Timeout),
-            Self::Backoff | Self::QueueTtl | Self::Stop => None,
+            Self::Backoff | Self::Scheduled | Self::QueueTtl | Self::Stop => None,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     id::{AttemptId, Incarnation, Nonce, TaskId},
     moment::Moment,
     observed::Observed,
-    reason::{FailureReason, Verdict},
+    reason::{FailureReason, Outcome, Verdict},
     session::Given,
     state::StopReason,
 };
@@ -138,6 +138,23 @@ pub enum Event {
         /// The task that takes its place.
         superseded_by: Option<TaskId>,
     },
+    /// A person keeps it from being started.
+    Hold {
+        /// Who.
+        by: String,
+    },
+    /// A person wants nothing but other tasks and the slots to keep it.
+    Release {
+        /// Who.
+        by: String,
+    },
+    /// A task that it may wait for has ended.
+    DependencyEnded {
+        /// That one.
+        task: TaskId,
+        /// How.
+        outcome: Outcome,
+    },
     /// It has been queued for as long as it may, and was never started.
     QueueExpired,
     /// A limit of the attempt has passed.
@@ -185,6 +202,17 @@ pub enum What {
     Fault,
     /// The agent says that it will not.
     Declined,
+    /// What an attempt left in its workspace is known.
+    WorkspaceLeft,
+    /// The agent did not know the session that it was to resume: it is run
+    /// without it.
+    SessionGone,
+    /// A person keeps it from being started.
+    Held,
+    /// It is not kept from being started any more.
+    Released,
+    /// A task that it waited for has ended as it had to.
+    DependencyMet,
 }
 
 impl What {
@@ -206,6 +234,11 @@ impl What {
             Self::Limited => "limited",
             Self::Fault => "fault",
             Self::Declined => "declined",
+            Self::WorkspaceLeft => "workspace_left",
+            Self::SessionGone => "session_gone",
+            Self::Held => "held",
+            Self::Released => "released",
+            Self::DependencyMet => "dependency_met",
         }
     }
 }

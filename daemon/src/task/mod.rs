@@ -17,7 +17,8 @@
 //!                           failed · cancelled · interrupted · aborted
 //! ```
 //!
-//! - **queued**: nothing of it exists outside the store. It may be held.
+//! - **queued**: nothing of it exists outside the store. It may be held, by a
+//!   person, a clock ([`state::Hold`]) or other tasks ([`dependency`]).
 //! - **starting**: an attempt is in the store; its workspace, its runner and
 //!   its agent come into being. Every failure on this way leads through
 //!   [`transition::decide`] back to the queue or to a final state; there is no
@@ -33,6 +34,7 @@
 
 pub mod attempt;
 pub mod deadline;
+pub mod dependency;
 pub mod effect;
 pub mod event;
 pub mod id;
@@ -49,6 +51,7 @@ pub mod session;
 pub mod signs;
 pub mod spec;
 pub mod state;
+pub mod token;
 pub mod transition;
 pub mod usage;
 

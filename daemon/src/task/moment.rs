@@ -67,6 +67,13 @@ impl Moment {
         }
     }
 
+    /// Whether the time between the two is known by the steady clock.
+    #[must_use]
+    pub fn compares_steadily(self, other: Self) -> bool {
+        let boot = |moment: Self| moment.steady.map(|steady| steady.boot);
+        boot(self).is_some() && boot(self) == boot(other)
+    }
+
     /// This moment and so many milliseconds.
     #[must_use]
     pub fn plus_millis(self, millis: u64) -> Self {

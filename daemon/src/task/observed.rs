@@ -16,6 +16,22 @@ use super::{
 
 /// Longest id of a session, bytes.
 pub const MAX_SESSION: usize = 200;
+/// After so many entries of the journal of what an attempt has said, more are
+/// made only for what it has never said, and for figures that have grown by a
+/// sixteenth. The rest is dropped: row and journal change together.
+pub const MAX_NEWS: u32 = 1000;
+/// What an agent may say that keeps it from its work. The other reasons are
+/// found out about it, not by it.
+pub const FAULTS: &[FailureReason] = &[
+    FailureReason::AgentError,
+    FailureReason::ProviderUnreachable,
+    FailureReason::SessionLost,
+    FailureReason::ContextOverflow,
+    FailureReason::SessionPoisoned,
+    FailureReason::AuthFailed,
+    FailureReason::InvalidModel,
+    FailureReason::PermissionBlocked,
+];
 
 /// What is known of an agent's run beyond its process. All of it is the newest
 /// that was said.
@@ -73,8 +89,12 @@ pub struct Claim {
 }
 
 impl Observed {
-    /// Takes what was said later: where that says nothing, this stays.
+    /// Takes what was said later: where that says nothing, this stays. What was
+    /// said before a fresh start is void.
     pub fn take(&mut self, later: Self) {
+        if later.session_gone.is_some() && later.session_gone != self.session_gone {
+            *self = Self::default();
+        }
         let Self {
             session,
             session_gone,
@@ -149,6 +169,31 @@ mod tests {
         });
         assert_eq!(observed.session.as_deref(), Some("a"));
         assert_eq!(observed.progress.as_deref(), Some("all"));
+    }
+
+    #[test]
+    fn what_was_said_before_a_fresh_start_is_void() {
+        let mut observed = Observed {
+            session: Some("a".to_owned()),
+            fault: Some(Fault {
+                reason: FailureReason::SessionLost,
+                message: "no such session".to_owned(),
+            }),
+            ..Observed::default()
+        };
+        let afresh = Observed {
+            session_gone: Some("a".to_owned()),
+            ..Observed::default()
+        };
+        observed.take(afresh.clone());
+        assert_eq!(observed, afresh);
+        let pinned = Observed {
+            session: Some("b".to_owned()),
+            ..afresh
+        };
+        observed.take(pinned.clone());
+        observed.take(Observed::default());
+        assert_eq!(observed, pinned);
     }
 
     #[test]

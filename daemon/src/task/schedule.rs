@@ -17,11 +17,11 @@ use std::{
 };
 
 use super::{
-    deadline::backoff_left,
+    deadline::is_held,
     id::{TaskId, Timestamp},
     moment::Moment,
     spec::{Key, WorkspaceMode},
-    state::{Hold, State, Task},
+    state::{State, Task},
 };
 
 /// How long a task waits to gain one step of priority, milliseconds.
@@ -104,8 +104,8 @@ impl Schedule {
         self.capacity = capacity;
     }
 
-    /// Takes note of a task's present state. A task whose backoff is not over
-    /// is left out until [`Schedule::release`].
+    /// Takes note of a task's present state. A task that is held is left out
+    /// until it is told of again, or until [`Schedule::release`].
     pub fn update(&mut self, task: &Task, now: Moment) {
         let place = match self.remove(task.id) {
             Some(before) => before.place,
@@ -113,8 +113,7 @@ impl Schedule {
         };
         let ready = match &task.state {
             State::Finished(_) => return,
-            State::Queued(Hold::None) => true,
-            State::Queued(Hold::Backoff { until }) => backoff_left(task, *until, now) == 0,
+            State::Queued(_) => !is_held(task, now),
             State::Starting | State::Running | State::Stopping { .. } => false,
         };
         let entry = Entry {

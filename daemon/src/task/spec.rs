@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    dependency::After,
     id::{TaskId, Timestamp},
     limits::Limits,
     moment::{Moment, Steady},
@@ -33,6 +34,31 @@ pub enum WorkspaceMode {
     InPlace,
     /// A private, empty directory.
     None,
+}
+
+/// What becomes of what an earlier task left in its workspace. It is recorded
+/// first in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum WorkspaceReuse {
+    /// The next one goes on with it.
+    #[default]
+    Keep,
+    /// What is not committed is taken away.
+    Reset,
+    /// The branch begins anew where a new one would.
+    Fresh,
+}
+
+impl WorkspaceReuse {
+    /// The word in the command line and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Reset => "reset",
+            Self::Fresh => "fresh",
+        }
+    }
 }
 
 /// The driver of an agent's program.
@@ -106,6 +132,13 @@ pub struct TaskSpec {
     pub workspace_mode: WorkspaceMode,
     /// No session of before is resumed.
     pub fresh: bool,
+    /// What its first attempt does with a workspace that is there already.
+    #[serde(default)]
+    pub workspace_reuse: WorkspaceReuse,
+    /// It is not started before; `None`: as soon as it may.
+    pub not_before: Option<Moment>,
+    /// The tasks that had to end first.
+    pub after: Vec<After>,
     /// When it was submitted.
     pub created_at: Timestamp,
     /// The same on the clock for waiting; set when it is stored.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     attempt::{Attempt, Ending},
+    dependency::After,
     id::{Revision, TaskId},
     moment::Moment,
     reason::{FailureReason, Outcome},
@@ -16,7 +17,7 @@ use super::{
 /// What other tasks and the operator do to it (a busy key, a paused agent, no
 /// free slot) is not stored with the task: it is found whenever it is asked
 /// for, so that it cannot be stale. See [`super::schedule`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Hold {
     /// Nothing: it waits for a slot.
     None,
@@ -24,6 +25,16 @@ pub enum Hold {
     Backoff {
         /// The end of the wait; see [`super::deadline::backoff_left`].
         until: Moment,
+    },
+    /// It was submitted for later.
+    Scheduled {
+        /// Not before this; by the wall clock if that is all that is known.
+        until: Moment,
+    },
+    /// A person keeps it until it is released.
+    Held {
+        /// Who.
+        by: String,
     },
 }
 
@@ -201,6 +212,11 @@ pub struct Task {
     pub session_failures: u32,
     /// An agent of it was started at least once.
     pub started: bool,
+    /// The tasks that have to end before it may run, and have not yet.
+    pub waits_for: Vec<After>,
+    /// From when on `queue_ttl` counts; `None`: from its submission, or from
+    /// the time that it was submitted for.
+    pub queued_since: Option<Moment>,
     /// The change that made it what it is.
     pub revision: Revision,
     /// The newest attempt; `Some` whenever the state is occupied.
@@ -211,10 +227,16 @@ impl Task {
     /// A task as it is when it has just been submitted.
     #[must_use]
     pub fn submitted(id: TaskId, spec: TaskSpec) -> Self {
+        let hold = match spec.not_before {
+            Some(until) => Hold::Scheduled { until },
+            None => Hold::None,
+        };
         Self {
             id,
+            waits_for: spec.after.clone(),
+            queued_since: None,
             spec,
-            state: State::Queued(Hold::None),
+            state: State::Queued(hold),
             attempts: 0,
             spent: 0,
             lost_streak: 0,

@@ -10,7 +10,7 @@ use super::{
     reason::{FailureReason, Outcome, Verdict},
     retry::Policy,
     session::Given,
-    spec::{AgentType, TaskSpec, Trigger, WorkspaceMode},
+    spec::{AgentType, TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
     state::Task,
     transition::{Context, Decision, decide},
 };
@@ -40,6 +40,9 @@ pub(crate) fn spec(agent: &str) -> TaskSpec {
         retry: Policy::default(),
         workspace_mode: WorkspaceMode::None,
         fresh: false,
+        workspace_reuse: WorkspaceReuse::Keep,
+        not_before: None,
+        after: Vec::new(),
         created_at: Timestamp(1_000),
         created_steady: None,
     }
@@ -180,8 +183,5 @@ pub(crate) fn cancel(forced: bool) -> Event {
 }
 
 pub(crate) fn workspace() -> Workspace {
-    Workspace {
-        path: "/w".into(),
-        branch: Some("agent/7".to_owned()),
-    }
+    Workspace::at("/w".into(), Some("agent/7".to_owned()))
 }

@@ -6,11 +6,13 @@
 mod end;
 mod observe;
 mod stop;
+mod wait;
 
 use self::{
     end::{AttemptEnd, end},
     observe::observed,
     stop::{cancel, deadline, queue_expired, stop},
+    wait::{dependency_ended, hold, release},
 };
 use super::{
     attempt::{Attempt, Ending, Phase, ProcessIdentity, Run, RunResult, Workspace},
@@ -68,6 +70,8 @@ pub enum Ignored {
     Stale,
     /// It is known already, or does not fit the state.
     NotNow,
+    /// So much was said of the attempt that this is not kept.
+    Enough,
 }
 
 /// Decides what `event` makes of `task`.
@@ -87,7 +91,8 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             boot_id,
             given,
         } => {
-            if task.state.is_occupied() {
+            let held = matches!(task.state, State::Queued(Hold::Held { .. }));
+            if task.state.is_occupied() || held || !task.waits_for.is_empty() {
                 return Decision::Ignore(Ignored::NotNow);
             }
             let number = task.attempts.saturating_add(1);
@@ -102,7 +107,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
                 boot_id: boot_id.clone(),
                 phase: Phase::Claimed,
                 // A retry goes on where the attempt before it was.
-                workspace: task.attempt.as_ref().and_then(|a| a.workspace.clone()),
+                workspace: task.attempt.as_ref().and_then(found_again),
                 given: given.clone(),
                 runner: None,
                 agent: None,
@@ -110,8 +115,10 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
                 started_at: None,
                 observed: Observed::default(),
                 reported: Observed::default(),
+                news: 0,
                 exit: None,
                 ending: None,
+                changes: None,
             };
             claim(task, attempt)
         }
@@ -169,6 +176,11 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             };
             cancel(task, context, reason, *forced, why)
         }
+        Event::Hold { by } => hold(task, by),
+        Event::Release { by } => release(task, context, by),
+        Event::DependencyEnded { task: of, outcome } => {
+            dependency_ended(task, context, *of, *outcome)
+        }
         Event::QueueExpired => queue_expired(task, context),
         Event::Deadline { limit, .. } => deadline(task, *limit),
         Event::StopOverdue { attempt } => match task.state {
@@ -178,6 +190,13 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             }
         },
     }
+}
+
+/// The workspace of an attempt, for the next one: how that finds it is not
+/// known yet.
+fn found_again(before: &Attempt) -> Option<Workspace> {
+    let known = before.workspace.as_ref()?;
+    Some(Workspace::at(known.path.clone(), known.branch.clone()))
 }
 
 /// The attempt that an event speaks of, if it speaks of one that exists.
@@ -194,7 +213,12 @@ pub fn attempt_of(event: &Event) -> Option<AttemptRef> {
         | Event::NeverStarted { attempt }
         | Event::Deadline { attempt, .. }
         | Event::StopOverdue { attempt } => Some(*attempt),
-        Event::Claim { .. } | Event::Cancel { .. } | Event::QueueExpired => None,
+        Event::Claim { .. }
+        | Event::Cancel { .. }
+        | Event::Hold { .. }
+        | Event::Release { .. }
+        | Event::DependencyEnded { .. }
+        | Event::QueueExpired => None,
     }
 }
 
@@ -295,7 +319,11 @@ fn registered(
         (_, Stage::Waiting) => Effect::Go(attempt),
     };
     let newly_running = matches!(stage, Stage::Running { .. }) && !was_running;
-    if known.is_some() && !newly_running && !adopted {
+    let another = match stage {
+        Stage::Running { agent, .. } => live.is_some_and(|a| follows(a, agent)),
+        Stage::Waiting => false,
+    };
+    if known.is_some() && !newly_running && !adopted && !another {
         return Decision::Repeat(answer);
     }
     let mut next = with_attempt(task, |a| {
@@ -306,6 +334,7 @@ fn registered(
                 a.agent = Some(agent.clone());
                 a.started_at = Some(*at);
             }
+            Stage::Running { agent, .. } if another => a.agent = Some(agent.clone()),
             Stage::Waiting if a.phase == Phase::Claimed => a.phase = Phase::Registered,
             Stage::Waiting | Stage::Running { .. } => {}
         }
@@ -314,7 +343,7 @@ fn registered(
     if newly_running && next.state == State::Starting {
         next.state = State::Running;
     }
-    let what = match (adopted, newly_running) {
+    let what = match (adopted, newly_running || another) {
         (true, _) => What::Adopted,
         (false, true) => What::Started,
         (false, false) => What::Registered,
@@ -327,12 +356,27 @@ fn registered(
     )
 }
 
+/// Whether this agent was started after the one that is known, in the same
+/// attempt: without the session that the first one did not know. Old messages
+/// may still speak of the first.
+fn follows(attempt: &Attempt, agent: &ProcessIdentity) -> bool {
+    attempt.phase == Phase::Running
+        && attempt.agent.as_ref().is_some_and(|known| {
+            known != agent
+                && known.boot_id == agent.boot_id
+                && known.start_ticks <= agent.start_ticks
+        })
+}
+
 fn started(task: &Task, agent: &ProcessIdentity, at: Moment) -> Decision {
-    if task
-        .attempt
-        .as_ref()
-        .is_some_and(|a| a.phase != Phase::Registered)
-    {
+    let why = format!("agent pid {}", agent.pid);
+    let live = task.attempt.as_ref();
+    if live.is_some_and(|a| follows(a, agent)) {
+        // Its time counts from the first start on.
+        let next = with_attempt(task, |a| a.agent = Some(agent.clone()));
+        return apply(next, What::Started, why, None);
+    }
+    if live.is_some_and(|a| a.phase != Phase::Registered) {
         return Decision::Ignore(Ignored::NotNow);
     }
     let mut next = with_attempt(task, |a| {
@@ -344,7 +388,6 @@ fn started(task: &Task, agent: &ProcessIdentity, at: Moment) -> Decision {
     if next.state == State::Starting {
         next.state = State::Running;
     }
-    let why = format!("agent pid {}", agent.pid);
     apply(next, What::Started, why, None)
 }
 

@@ -3,14 +3,16 @@
 
 use std::{
     env,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::File,
-    io,
+    io::{self, Seek as _, Write as _},
     os::unix::process::ExitStatusExt as _,
     path::Path,
     process::{Command, ExitStatus, Stdio},
     time::Duration,
 };
+
+use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::process::{self, Ended};
 
@@ -18,6 +20,8 @@ use crate::process::{self, Ended};
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(120);
 /// Output of one stream that is kept, bytes.
 const MAX_OUTPUT: usize = 8 * 1024 * 1024;
+/// The same of a list of files: some millions of them.
+const MAX_LIST: usize = 512 * 1024 * 1024;
 
 /// `GIT_*` variables that an operator sets for all of a machine's gits. Every
 /// other one is taken away: most would point git to another repository.
@@ -53,18 +57,23 @@ pub enum GitError {
         words: String,
     },
     /// It said more than is kept.
-    #[error("git {command}: answered with more than {MAX_OUTPUT} bytes")]
+    #[error("git {command}: answered with more than {most} bytes")]
     TooLong {
         /// The first word of its arguments.
         command: String,
+        /// What is kept.
+        most: usize,
     },
 }
 
 /// Runs git in a directory.
+#[derive(Clone, Copy)]
 pub(super) struct Git<'a> {
     dir: &'a Path,
     lock: Option<&'a File>,
     limit: Duration,
+    most: usize,
+    env: &'a [(OsString, OsString)],
 }
 
 impl<'a> Git<'a> {
@@ -73,7 +82,24 @@ impl<'a> Git<'a> {
             dir,
             lock: None,
             limit: TIME_LIMIT,
+            most: MAX_OUTPUT,
+            env: &[],
         }
+    }
+
+    /// With these variables besides its own.
+    pub(super) fn env(self, env: &'a [(OsString, OsString)]) -> Self {
+        Self { env, ..self }
+    }
+
+    /// May answer with the names of all files there are.
+    pub(super) fn at_length(self) -> Self {
+        self.keeping(MAX_LIST)
+    }
+
+    /// May answer with so many bytes.
+    pub(super) fn keeping(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// Every command inherits `lock` as its standard input and so holds it
@@ -85,16 +111,35 @@ impl<'a> Git<'a> {
         }
     }
 
-    #[cfg(test)]
+    /// With another time limit.
     pub(super) fn within(self, limit: Duration) -> Self {
         Self { limit, ..self }
     }
 
     /// What the command prints, without the last end of line.
     pub(super) fn call(&self, args: &[&dyn AsRef<OsStr>]) -> Result<Vec<u8>, GitError> {
+        let stdin = match self.lock {
+            Some(lock) => Stdio::from(lock.try_clone().map_err(GitError::Spawn)?),
+            None => Stdio::null(),
+        };
+        self.run(args, stdin)
+    }
+
+    /// As [`Git::call`], with something to read. Such a command does not hold
+    /// the lock: it must be one that may go on when this process has died.
+    pub(super) fn call_with(
+        &self,
+        args: &[&dyn AsRef<OsStr>],
+        input: &[u8],
+    ) -> Result<Vec<u8>, GitError> {
+        let input = in_memory(input).map_err(GitError::Spawn)?;
+        self.run(args, Stdio::from(input))
+    }
+
+    fn run(&self, args: &[&dyn AsRef<OsStr>], stdin: Stdio) -> Result<Vec<u8>, GitError> {
         let word = args.first().map(|word| word.as_ref().to_string_lossy());
         let command = word.unwrap_or_default().into_owned();
-        let ended = process::run(self.command(args)?, self.limit, MAX_OUTPUT);
+        let ended = process::run(self.command(args, stdin), self.limit, self.most);
         let Some(Ended {
             status,
             stdout: mut output,
@@ -113,8 +158,9 @@ impl<'a> Git<'a> {
                 words,
             });
         }
-        if output.len() > MAX_OUTPUT {
-            return Err(GitError::TooLong { command });
+        if output.len() > self.most {
+            let most = self.most;
+            return Err(GitError::TooLong { command, most });
         }
         output.pop_if(|last| *last == b'\n');
         Ok(output)
@@ -133,7 +179,7 @@ impl<'a> Git<'a> {
         clippy::disallowed_methods,
         reason = "the one place that makes a git command; it is run within limits"
     )]
-    fn command(&self, args: &[&dyn AsRef<OsStr>]) -> Result<Command, GitError> {
+    fn command(&self, args: &[&dyn AsRef<OsStr>], stdin: Stdio) -> Command {
         let mut command = Command::new("git");
         for (name, _) in env::vars_os() {
             let is_git = name.as_encoded_bytes().starts_with(b"GIT_");
@@ -141,10 +187,6 @@ impl<'a> Git<'a> {
                 command.env_remove(name);
             }
         }
-        let stdin = match self.lock {
-            Some(lock) => Stdio::from(lock.try_clone().map_err(GitError::Spawn)?),
-            None => Stdio::null(),
-        };
         command
             .arg("-C")
             .arg(self.dir)
@@ -153,9 +195,18 @@ impl<'a> Git<'a> {
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("LC_ALL", "C")
             .env_remove("LANGUAGE")
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(stdin);
-        Ok(command)
+        command
     }
+}
+
+/// A file of no directory, to be read from its beginning.
+fn in_memory(bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create("agentd-git-input", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// Git's own words in one line: its errors, else all it said, else its exit.

@@ -14,25 +14,38 @@
 //! killed git left half-made is made again, because no agent has been in it;
 //! one that is damaged in another way is reported.
 //!
-//! Not here: snapshots and collection of worktrees, and fetching. Everything
-//! blocks, up to the time limit of a git command.
+//! What is uncommitted in a checkout is recorded under `refs/agentd` before an
+//! attempt is given it ([`prepare`]) and when an attempt has ended
+//! ([`conclude`]); people see and restore it ([`diff`], [`restore`]), and
+//! remove worktrees that hold nothing else ([`remove`]).
+//!
+//! Not here: fetching, and when worktrees are collected. Everything blocks, up
+//! to the time limits of git commands.
 //!
 //! Invariants: no file that git does not know to be its own unfinished checkout
-//! is deleted or overwritten. No text of a task reaches a path, a ref or a
+//! is deleted or overwritten unless a ref holds it. No path is removed but by
+//! git, and only if git lists it. No text of a task reaches a path, a ref or a
 //! command line unchecked, and no shell is used.
 
+mod changes;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod git;
 mod leftover;
 mod lock;
 mod name;
+mod raw;
+mod refs;
 mod repo;
+mod restore;
+mod reuse;
+mod shelf;
+mod snapshot;
 mod worktree;
 
 use std::{
     ffi::OsStr,
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, File},
     io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
@@ -41,15 +54,19 @@ use std::{
 
 use self::git::Git;
 pub use self::{
+    changes::{Ended, conclude},
     git::GitError,
     repo::{RepoError, locate_repo},
+    restore::{Restored, diff, restore},
+    shelf::{Found, RemoveError, inspect, remove, worktrees},
 };
+use self::{reuse::Next, snapshot::Checkout};
 use crate::task::{
     attempt::Workspace,
-    id::TaskId,
+    id::{AttemptId, TaskId},
     limits::{MAX_MESSAGE, clip},
     reason::FailureReason,
-    spec::WorkspaceMode,
+    spec::{WorkspaceMode, WorkspaceReuse},
 };
 
 /// How long a preparation waits for others of its repository.
@@ -77,6 +94,10 @@ pub struct Request {
     pub base: Option<String>,
     /// The daemon's directory.
     pub state_dir: PathBuf,
+    /// Who is to work there.
+    pub attempt: AttemptId,
+    /// What is to become of what an earlier task has left there.
+    pub reuse: WorkspaceReuse,
 }
 
 /// A workspace that could not be made ready. Nothing was destroyed.
@@ -152,7 +173,7 @@ fn private(request: &Request) -> Result<Workspace, WorkspaceError> {
         .join("workspaces")
         .join(request.task.to_string());
     make_dir(&path)?;
-    Ok(Workspace { path, branch: None })
+    Ok(Workspace::at(path, None))
 }
 
 fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
@@ -163,30 +184,24 @@ fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
             "{path} is a bare repository: it has no checkout to work in; use a worktree"
         )));
     }
-    Ok(Workspace {
-        path: repository.path,
-        branch: None,
-    })
+    let (_, lock) = lock_of(&request.state_dir, &repository.path)?;
+    let mut workspace = Workspace::at(repository.path, None);
+    let checkout = Checkout {
+        path: &workspace.path.clone(),
+        lock: &lock,
+    };
+    let next = Next {
+        attempt: request.attempt,
+        reuse: WorkspaceReuse::Keep,
+        name: "in-place",
+    };
+    reuse::keep(&checkout, &next, &mut workspace);
+    Ok(workspace)
 }
 
 fn worktree(request: &Request) -> Result<Workspace, WorkspaceError> {
     let repository = repository(request)?;
-    let dir = request
-        .state_dir
-        .join("worktrees")
-        .join(name::of_repo(&repository.path));
-    make_dir(&dir)?;
-    // Git lists its worktrees by their canonical paths.
-    let dir = fs::canonicalize(&dir).map_err(|err| WorkspaceError::io(&dir, &err))?;
-    let lock = lock::take(&dir, LOCK_LIMIT).map_err(|err| {
-        if err.kind() == io::ErrorKind::TimedOut {
-            let limit = LOCK_LIMIT.as_secs();
-            let shown = dir.display();
-            WorkspaceError::failed(format!("{shown}/.lock: held by others for {limit} s"))
-        } else {
-            WorkspaceError::io(&dir, &err)
-        }
-    })?;
+    let (dir, lock) = lock_of(&request.state_dir, &repository.path)?;
     let name = name::of_worktree(&request.agent, request.issue.as_deref(), request.task);
     let branch = request.branch.clone();
     let place = worktree::Place {
@@ -195,8 +210,49 @@ fn worktree(request: &Request) -> Result<Workspace, WorkspaceError> {
         branch: branch.unwrap_or_else(|| format!("agent/{name}")),
         reused: request.reused,
         lock: &lock,
+        next: Next {
+            attempt: request.attempt,
+            reuse: request.reuse,
+            name: &name,
+        },
     };
     place.prepare(request.base.as_deref())
+}
+
+/// Where the worktree of a task is, below the daemon's directory.
+#[must_use]
+pub fn place_of(
+    state_dir: &Path,
+    repo: &Path,
+    agent: &str,
+    issue: Option<&str>,
+    task: TaskId,
+) -> PathBuf {
+    let dir = state_dir.join("worktrees").join(name::of_repo(repo));
+    dir.join(name::of_worktree(agent, issue, task))
+}
+
+/// The canonical directory of a repository's worktrees, made if need be, and
+/// the lock that whoever works on them has.
+fn lock_of(state_dir: &Path, repo: &Path) -> Result<(PathBuf, File), WorkspaceError> {
+    let dir = state_dir.join("worktrees").join(name::of_repo(repo));
+    make_dir(&dir)?;
+    // Git lists its worktrees by their canonical paths.
+    let dir = fs::canonicalize(&dir).map_err(|err| WorkspaceError::io(&dir, &err))?;
+    let lock = lock_of_dir(&dir)?;
+    Ok((dir, lock))
+}
+
+fn lock_of_dir(dir: &Path) -> Result<File, WorkspaceError> {
+    lock::take(dir, LOCK_LIMIT).map_err(|err| {
+        if err.kind() == io::ErrorKind::TimedOut {
+            let limit = LOCK_LIMIT.as_secs();
+            let shown = dir.display();
+            WorkspaceError::failed(format!("{shown}/.lock: held by others for {limit} s"))
+        } else {
+            WorkspaceError::io(dir, &err)
+        }
+    })
 }
 
 /// The repository of the request, if it is still where it was.
@@ -204,6 +260,10 @@ fn repository(request: &Request) -> Result<repo::Repository, WorkspaceError> {
     let Some(path) = &request.repo else {
         return Err(WorkspaceError::repo_missing("the task names no repository"));
     };
+    repository_at(path)
+}
+
+fn repository_at(path: &Path) -> Result<repo::Repository, WorkspaceError> {
     let found = repo::locate(path).map_err(|err| match err {
         RepoError::Missing(_)
         | RepoError::NotDirectory(_)

@@ -1,5 +1,8 @@
 mod damage;
 mod modes;
+mod nothing_lost;
+mod reuses;
+mod snapshots;
 mod worktrees;
 
 use std::{ffi::OsStr, os::unix::fs::PermissionsExt as _};
@@ -57,6 +60,8 @@ impl Sandbox {
             branch: None,
             base: None,
             state_dir: self.state.clone(),
+            attempt: attempt(7, 1),
+            reuse: WorkspaceReuse::Keep,
         }
     }
 
@@ -87,6 +92,13 @@ impl Sandbox {
     }
 }
 
+fn attempt(task: u64, number: u32) -> AttemptId {
+    AttemptId {
+        task: TaskId::new(task).unwrap(),
+        number,
+    }
+}
+
 fn git(dir: &Path, args: &[&str]) -> String {
     let args: Vec<&dyn AsRef<OsStr>> = args.iter().map(|arg| arg as &dyn AsRef<OsStr>).collect();
     let output = Git::at(dir).call(&args).unwrap();
@@ -105,6 +117,11 @@ fn commit(dir: &Path, message: &str) {
         message,
     ];
     git(dir, &[&name[..], &rest[..]].concat());
+}
+
+/// Which workspace it is, however it was found.
+fn place(workspace: &Workspace) -> (&Path, Option<&str>) {
+    (&workspace.path, workspace.branch.as_deref())
 }
 
 fn status(workspace: &Workspace) -> String {

@@ -17,8 +17,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{WorkspaceError, git::Git, git::GitError, leftover};
-use crate::task::attempt::Workspace;
+use super::{
+    WorkspaceError,
+    git::Git,
+    git::GitError,
+    leftover,
+    reuse::{self, Next},
+    shelf::note_attempt,
+    snapshot::{Checkout, commit_of, text},
+};
+use crate::task::{attempt::Workspace, spec::WorkspaceReuse};
 
 /// How git locks a worktree that it is making, and only then.
 const INITIALIZING: &[u8] = b"initializing";
@@ -36,6 +44,8 @@ pub(super) struct Place<'a> {
     pub(super) reused: bool,
     /// The lock of the repository's worktrees.
     pub(super) lock: &'a File,
+    /// Who gets it.
+    pub(super) next: Next<'a>,
 }
 
 /// One worktree in git's list.
@@ -60,8 +70,7 @@ enum Found {
 }
 
 impl Place<'_> {
-    /// Makes the worktree, or finds it as it was left.
-    pub(super) fn prepare(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
+    fn find_or_make(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
         let list = self.git().call(&[&"worktree", &"list", &"--porcelain"])?;
         let mut entries = parse_list(&list).into_iter();
         let entry = entries.find(|entry| entry.path == self.path);
@@ -85,10 +94,19 @@ impl Place<'_> {
                 self.undo(&entry)?;
                 self.make(base)
             }
-            (Found::Directory, Some(_)) => self.reuse(),
+            (Found::Directory, Some(_)) => self.reuse(base),
             (Found::Directory, None) => Err(self.foreign("git does not list it as a worktree")),
             (Found::Other, _) => Err(self.foreign("it is not a directory")),
         }
+    }
+
+    /// Makes the worktree, or finds it as it was left, and writes down who has
+    /// it.
+    pub(super) fn prepare(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
+        let workspace = self.find_or_make(base)?;
+        let own = rev_parse(&self.git_inside(), "--absolute-git-dir")?;
+        note_attempt(&own, self.next.attempt);
+        Ok(workspace)
     }
 
     fn make(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
@@ -97,14 +115,18 @@ impl Place<'_> {
         leftover::clear(&[self.branch_lock(&common, &self.branch)], &[&self.path])?;
         let add: [&dyn AsRef<OsStr>; 3] = [&"worktree", &"add", &"--no-track"];
         let branch = self.branch_to_use()?;
-        if self.has_branch(&branch)? {
+        let exists = self.has_branch(&branch)?;
+        if exists && self.next.reuse != WorkspaceReuse::Fresh {
             let add: [&dyn AsRef<OsStr>; 2] = [add[0], add[1]];
             git.call(&[&add[..], &[&self.path, &branch]].concat())?;
         } else {
             let base = self.base(base)?;
-            git.call(&[&add[..], &[&"-b", &branch, &self.path, &base]].concat())?;
+            reuse::keep_branch(&git, &self.next, &branch, &base)?;
+            git.call(&[&add[..], &[&"-B", &branch, &self.path, &base]].concat())?;
         }
-        Ok(self.workspace(Some(branch)))
+        let mut workspace = Workspace::at(self.path.clone(), Some(branch));
+        workspace.head = commit_of(&self.git_inside(), "HEAD")?;
+        Ok(workspace)
     }
 
     /// The branch, or if that is taken by somebody else, the next free one
@@ -119,15 +141,22 @@ impl Place<'_> {
         Ok(branch)
     }
 
+    fn is_own(&self, branch: &str) -> bool {
+        branch.strip_prefix(&self.branch).is_some_and(|rest| {
+            let number = rest.strip_prefix('-').unwrap_or(rest);
+            number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    }
+
     /// The commit at which a new branch begins.
-    fn base(&self, base: Option<&str>) -> Result<OsString, WorkspaceError> {
+    fn base(&self, base: Option<&str>) -> Result<String, WorkspaceError> {
         let repo = self.repo.display();
         let name = base.unwrap_or("HEAD");
         let commit = format!("{name}^{{commit}}");
         let verify: [&dyn AsRef<OsStr>; 4] =
             [&"rev-parse", &"--verify", &"--end-of-options", &commit];
         match (self.git().call(&verify), base) {
-            (Ok(id), _) => Ok(OsString::from_vec(id)),
+            (Ok(id), _) => Ok(text(id)),
             (Err(GitError::Failed { words, .. }), Some(_)) => Err(WorkspaceError::failed(format!(
                 "base {name} is not a commit of {repo}: {words}; name a branch that it has"
             ))),
@@ -141,7 +170,7 @@ impl Place<'_> {
 
     /// Uses what is there once it is sure to be a whole worktree of the
     /// repository.
-    fn reuse(&self) -> Result<Workspace, WorkspaceError> {
+    fn reuse(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
         let git = self.git_inside();
         // Without its own .git file, git would find a repository around it.
         let top = rev_parse(&git, "--show-toplevel").map_err(|err| self.damaged(&err))?;
@@ -155,7 +184,8 @@ impl Place<'_> {
         let mut locks = vec![own.join("index.lock"), own.join("HEAD.lock")];
         locks.extend(branch.iter().map(|name| self.branch_lock(&common, name)));
         leftover::clear(&locks, &[&self.path, &own])?;
-        if branch.as_ref() == Some(&self.branch) && !self.has_branch(&self.branch)? {
+        let fresh = self.next.reuse == WorkspaceReuse::Fresh;
+        if branch.as_ref() == Some(&self.branch) && !fresh && !self.has_branch(&self.branch)? {
             let (path, repo, branch) = (self.path.display(), self.repo.display(), &self.branch);
             return Err(WorkspaceError::failed(format!(
                 "branch {branch} is gone, and {path} is on it; \
@@ -163,7 +193,36 @@ impl Place<'_> {
             )));
         }
         self.mend_index(&git, &own.join("index"))?;
-        Ok(self.workspace(branch))
+        self.hand_over(branch, base)
+    }
+
+    /// Records what is there, and sets it to what the next attempt wants.
+    fn hand_over(
+        &self,
+        branch: Option<String>,
+        base: Option<&str>,
+    ) -> Result<Workspace, WorkspaceError> {
+        let checkout = Checkout {
+            path: &self.path,
+            lock: self.lock,
+        };
+        let mut workspace = Workspace::at(self.path.clone(), branch);
+        match self.next.reuse {
+            WorkspaceReuse::Keep => {
+                reuse::keep(&checkout, &self.next, &mut workspace);
+                return Ok(workspace);
+            }
+            WorkspaceReuse::Reset => reuse::reset(&checkout, &self.next)?,
+            WorkspaceReuse::Fresh => {
+                // One that was made with a number behind it is gone on with.
+                let own = workspace.branch.take().filter(|name| self.is_own(name));
+                let branch = own.unwrap_or_else(|| self.branch.clone());
+                reuse::fresh(&checkout, &self.next, &branch, &self.base(base)?)?;
+                workspace.branch = Some(branch);
+            }
+        }
+        workspace.head = commit_of(&self.git_inside(), "HEAD")?;
+        Ok(workspace)
     }
 
     /// An index that is missing is built again from the commit; files stay as
@@ -268,13 +327,6 @@ impl Place<'_> {
         Git::at(&self.path).holding(self.lock)
     }
 
-    fn workspace(&self, branch: Option<String>) -> Workspace {
-        Workspace {
-            path: self.path.clone(),
-            branch,
-        }
-    }
-
     fn foreign(&self, why: &str) -> WorkspaceError {
         let (path, repo) = (self.path.display(), self.repo.display());
         // A .git file: it was a worktree once, and can be one again.
@@ -299,10 +351,16 @@ impl Place<'_> {
     }
 }
 
-fn rev_parse(git: &Git<'_>, what: &str) -> Result<PathBuf, GitError> {
+pub(super) fn rev_parse(git: &Git<'_>, what: &str) -> Result<PathBuf, GitError> {
     let answer = git.call(&[&"rev-parse", &"--path-format=absolute", &what])?;
     let path = PathBuf::from(OsString::from_vec(answer));
     Ok(fs::canonicalize(&path).unwrap_or(path))
+}
+
+/// Whether git knows of a worktree at this canonical path.
+pub(super) fn lists(git: &Git<'_>, path: &Path) -> Result<bool, GitError> {
+    let list = git.call(&[&"worktree", &"list", &"--porcelain"])?;
+    Ok(parse_list(&list).iter().any(|entry| entry.path == path))
 }
 
 fn look(path: &Path) -> io::Result<Found> {

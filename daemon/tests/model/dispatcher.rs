@@ -8,7 +8,7 @@ use agentd::{
     config::ABORT_CODE,
     runner::machine::Order,
     task::{
-        attempt::{Phase, Run, RunResult},
+        attempt::{Phase, ProcessIdentity, Run, RunResult},
         effect::Effect,
         event::{Event, Stage},
         id::{AttemptId, Incarnation, Timestamp},
@@ -181,13 +181,13 @@ impl<'a> Turn<'a> {
     pub(crate) fn act(self) {
         let Self {
             world,
+            setup,
             effects,
             answers,
             replies,
-            ..
         } = self;
         for effect in effects {
-            world.carry_out(effect);
+            world.carry_out(effect, setup.stale);
         }
         for (id, connection, order) in answers {
             if matches!(order, Order::Fenced { .. }) && world.live_in(id).is_some() {
@@ -221,10 +221,10 @@ impl<'a> Turn<'a> {
         let runner = place.identity(boot);
         let open = place.connection == Some(connection);
         match message {
-            Up::Register { running } => {
+            Up::Register { running, afresh } => {
                 let stage = if running {
                     Stage::Running {
-                        agent: runner.clone(),
+                        agent: agent(&runner, afresh),
                         at: CONTEXT.now,
                     }
                 } else {
@@ -245,11 +245,11 @@ impl<'a> Turn<'a> {
                     self.answers.push((id, connection, Order::Fenced { why }));
                 }
             }
-            Up::Started => {
+            Up::Started { afresh } => {
                 let at = CONTEXT.now;
                 self.report(&Event::Started {
                     attempt,
-                    agent: runner,
+                    agent: agent(&runner, afresh),
                     at,
                 });
             }
@@ -302,11 +302,20 @@ impl<'a> Turn<'a> {
     }
 }
 
+/// The agent of this runner: the first one, or the one that follows it.
+fn agent(runner: &ProcessIdentity, afresh: bool) -> ProcessIdentity {
+    ProcessIdentity {
+        start_ticks: runner.start_ticks + u64::from(afresh),
+        ..runner.clone()
+    }
+}
+
 impl World {
-    fn carry_out(&mut self, effect: Effect) {
+    fn carry_out(&mut self, effect: Effect, stale: bool) {
         match effect {
             Effect::Launch(attempt) => {
                 let mut place = Place::new(attempt.id);
+                place.stale = stale;
                 place.hand.guard = Guard::Launching { aborted: false };
                 self.places.push(place);
             }
@@ -333,6 +342,8 @@ impl World {
                     place.runner_ends();
                 }
             }
+            // Between the two the workspace is looked at, which a crash undoes:
+            // as if it had come before this.
             Effect::Conclude(attempt) => {
                 self.send(attempt.id, Order::Ack);
                 self.hand(attempt.id, |hand| {

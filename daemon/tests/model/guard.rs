@@ -33,10 +33,7 @@ impl Turn<'_> {
         if no_go {
             place.feed(ToMachine::Order(Order::Go));
         }
-        let workspace = Workspace {
-            path: "/w".into(),
-            branch: None,
-        };
+        let workspace = Workspace::at("/w".into(), None);
         self.report(&Event::Prepared {
             attempt,
             workspace,

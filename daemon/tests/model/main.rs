@@ -166,6 +166,33 @@ fn one_task_and_two_crashes() {
     check("two crashes, cancel", setup);
 }
 
+/// The second agent of an attempt is found by no rule to be one too many.
+#[test]
+fn one_task_whose_session_is_not_known() {
+    let budgets = [
+        Budget {
+            crashes: 2,
+            ..NOTHING
+        },
+        Budget {
+            crashes: 1,
+            cuts: 1,
+            cancels: 1,
+            ..NOTHING
+        },
+    ];
+    for budget in budgets {
+        let setup = Setup {
+            stale: true,
+            children: budget.cuts == 0,
+            codes: &[0, 1],
+            reaches: &[Reached::Afresh, Reached::Failed],
+            ..setup(1, budget)
+        };
+        check("session not known", setup);
+    }
+}
+
 #[test]
 fn two_tasks_side_by_side() {
     let budget = Budget {

@@ -1,6 +1,7 @@
 //! What must hold at every moment, whatever happens.
 
 use agentd::task::{
+    attempt::{Attempt, ProcessIdentity},
     reason::{FailureReason, Outcome},
     state::{State, StateKind, StopReason, Task},
 };
@@ -9,7 +10,7 @@ use stateright::{Model, Property};
 use crate::{
     setup::Setup,
     steps::Step,
-    world::{Broken, Guard, World, index, task_id},
+    world::{Broken, Guard, Place, World, index, task_id},
 };
 
 pub(crate) const ACKNOWLEDGED: &str = "an acknowledged submit survives";
@@ -23,6 +24,7 @@ pub(crate) const CANCEL: &str = "a cancel beats a retry";
 pub(crate) const FINAL: &str = "final states are absorbing";
 pub(crate) const RESULT: &str = "a result is not replaced by a guess";
 pub(crate) const FENCE: &str = "only stale runners are fenced off";
+pub(crate) const KNOWN: &str = "the agent that runs is the one that is known";
 pub(crate) const ENDS: &str = "every run ends";
 
 /// What a check must have seen, or it has shown nothing.
@@ -39,6 +41,9 @@ pub(crate) enum Reached {
     Rebooted,
     /// Two agents run.
     BothAtOnce,
+    /// An agent that did not know its session was followed by one without it,
+    /// and that has ended well.
+    Afresh,
 }
 
 impl Reached {
@@ -61,6 +66,10 @@ impl Reached {
             }),
             Self::Rebooted => Property::sometimes("host rebooted", |_, world: &World| {
                 world.any(|task| interrupted(task, FailureReason::HostRebooted))
+            }),
+            Self::Afresh => Property::sometimes("succeeded afresh", |_, world: &World| {
+                let afresh = world.places.iter().any(|place| place.afresh);
+                afresh && world.any(|task| task.state.kind() == StateKind::Succeeded)
             }),
             Self::BothAtOnce => Property::sometimes("two agents run", |_, world: &World| {
                 world.places.iter().filter(|place| place.has_tree()).count() == 2
@@ -138,6 +147,7 @@ fn rules() -> Vec<Property<Setup>> {
         Property::always(FENCE, |_, world: &World| {
             world.memory.broken != Some(Broken::LiveWasFenced)
         }),
+        Property::always(KNOWN, |_, world: &World| world.knows_agents()),
         // Each step takes something away that does not come back, so no
         // run of steps is endless; what remains is that none gets stuck.
         Property::always(ENDS, |setup: &Setup, world: &World| {
@@ -176,6 +186,20 @@ impl World {
                 };
                 place.is_locked() || guarded || place.hand.to_examine.is_some()
             })
+        })
+    }
+
+    /// Of runners that have told all they have to tell.
+    fn knows_agents(&self) -> bool {
+        let told = |place: &&Place| place.afresh && place.connection.is_some();
+        let mut told = self.places.iter().filter(told);
+        told.all(|place| {
+            let live = self.live_in(place.id).and_then(Task::live_attempt);
+            let ticks = |p: &ProcessIdentity| p.start_ticks;
+            let known = |attempt: &Attempt| {
+                attempt.agent.as_ref().map(ticks) > attempt.runner.as_ref().map(ticks)
+            };
+            !place.up.is_empty() || live.is_none_or(known)
         })
     }
 

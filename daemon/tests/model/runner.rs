@@ -38,6 +38,7 @@ impl Place {
         } else {
             Up::Register {
                 running: self.started,
+                afresh: self.afresh,
             }
         });
     }
@@ -73,6 +74,7 @@ impl Place {
         self.feed(Event::Reaped {
             main: Some(status),
             empty: !children,
+            stale: self.stale,
         });
     }
 
@@ -82,6 +84,7 @@ impl Place {
         self.feed(Event::Reaped {
             main: None,
             empty: true,
+            stale: self.stale,
         });
     }
 
@@ -128,7 +131,16 @@ impl Place {
             Action::Spawn => {
                 self.tree = Tree::Alive { asked: false };
                 self.started = true;
-                self.tell(Up::Started);
+                self.tell(Up::Started { afresh: false });
+                return Some(Event::Started);
+            }
+            Action::SpawnAfresh => {
+                assert_eq!(self.tree, Tree::None, "a second tree in an attempt");
+                assert!(self.result.is_none(), "a start behind the end");
+                self.tree = Tree::Alive { asked: false };
+                self.stale = false;
+                self.afresh = true;
+                self.tell(Up::Started { afresh: true });
                 return Some(Event::Started);
             }
             Action::Note(_) => {}
@@ -140,7 +152,12 @@ impl Place {
             Action::Sweep => {
                 let main = matches!(self.tree, Tree::Alive { .. }).then_some(KILLED);
                 self.tree = Tree::None;
-                return Some(Event::Reaped { main, empty: true });
+                let stale = self.stale;
+                return Some(Event::Reaped {
+                    main,
+                    empty: true,
+                    stale,
+                });
             }
             // On disk before it is told.
             Action::Conclude(end) => {

@@ -4,7 +4,7 @@ use agentd::task::{
     id::Timestamp,
     limits::Limits,
     retry::Policy,
-    spec::{AgentType, TaskSpec, Trigger, WorkspaceMode},
+    spec::{AgentType, TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
 };
 
 use crate::{fault::Fault, rules::Reached, world::Budget};
@@ -25,6 +25,8 @@ pub(crate) struct Setup {
     pub(crate) endless: bool,
     /// Agents leave children behind.
     pub(crate) children: bool,
+    /// Agents are to resume sessions that they do not know.
+    pub(crate) stale: bool,
     /// How agents end by themselves.
     pub(crate) codes: &'static [i32],
     pub(crate) budget: Budget,
@@ -44,6 +46,7 @@ impl Setup {
             attempts: 2,
             endless: false,
             children: false,
+            stale: false,
             codes: &[0],
             budget: Budget {
                 crashes: 0,
@@ -84,6 +87,9 @@ impl Setup {
             },
             workspace_mode: WorkspaceMode::None,
             fresh: false,
+            workspace_reuse: WorkspaceReuse::Keep,
+            not_before: None,
+            after: Vec::new(),
             created_at: Timestamp(1),
             created_steady: None,
         }

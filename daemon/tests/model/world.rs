@@ -70,14 +70,13 @@ pub(crate) enum Tree {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Up {
     /// The first message of a connection, without a result.
-    Register {
-        running: bool,
+    Register { running: bool, afresh: bool },
+    Started {
+        /// It follows one that did not know its session.
+        afresh: bool,
     },
-    Started,
     /// The result; on a new connection, together with the registration.
-    Exited {
-        first: bool,
-    },
+    Exited { first: bool },
 }
 
 /// Who looks after an attempt in this life of the daemon.
@@ -138,6 +137,10 @@ pub(crate) struct Place {
     pub(crate) tree: Tree,
     /// The runner has started its agent.
     pub(crate) started: bool,
+    /// Its agent is to resume a session that it does not know.
+    pub(crate) stale: bool,
+    /// It was followed by one without that.
+    pub(crate) afresh: bool,
     /// The result on disk.
     pub(crate) result: Option<Run>,
     /// Its agent ended before it was asked to.
@@ -161,6 +164,8 @@ impl Place {
             runner: Runner::None,
             tree: Tree::None,
             started: false,
+            stale: false,
+            afresh: false,
             result: None,
             by_itself: false,
             files: true,

@@ -47,7 +47,8 @@ impl World {
         fs::create_dir(agent::locks(world.path()))?;
         let config = format!(
             "[daemon]\nmax_running = {slots}\n\n\
-             [agents.shell]\ntype = \"command\"\nkill_grace = \"200ms\"\nmax_attempts = 20\n"
+             [agents.shell]\ntype = \"command\"\nkill_grace = \"200ms\"\nmax_attempts = 20\n\
+             output.session = '^(\\d+:0):'\noutput.progress = '^\\d+:(\\d+):'\n"
         );
         fs::write(world.path().join("config.toml"), config)?;
         Ok(world)

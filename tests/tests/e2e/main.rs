@@ -2,19 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod after;
 mod authority;
 mod bad_input;
 mod cancel;
 mod explain;
 mod faults;
+mod hold;
 mod hostile;
 mod interface;
 mod issue;
+mod kept;
 mod limits;
 mod list;
 mod output;
 mod recovery;
 mod refusal;
+mod report;
 mod rerun;
 mod rerun_many;
 mod resources;

@@ -30,7 +30,7 @@ fn a_failed_task_runs_again_as_a_new_one() {
         "a title",
     ];
     let first = daemon.submit(&[&options[..], &["--", "sh", "-c", "exit 1"]].concat());
-    let old = daemon.wait(first);
+    let old = daemon.settled(first);
     let again = daemon.ctl(&["rerun", "1"]).ok();
     assert_eq!(again.text(), "2\n");
     let new = daemon.wait(2);

@@ -98,7 +98,22 @@ const PARTS: &[(&str, &str, &[&str])] = &[
     ),
     ("rpc", "spool", &["StateDir"]),
     ("rpc", "process", &["Origin", "origin", "start_ticks"]),
-    ("rpc", "workspace", &["locate_repo"]),
+    (
+        "rpc",
+        "workspace",
+        &[
+            "Found",
+            "RemoveError",
+            "WorkspaceError",
+            "diff",
+            "inspect",
+            "locate_repo",
+            "place_of",
+            "remove",
+            "restore",
+            "worktrees",
+        ],
+    ),
     (
         "rpc",
         "store",

@@ -79,6 +79,7 @@ fn fell_back_to_a_fresh_session() {
     let tale = given(Tale::new(State::Running).claimed(1), "unseen", "s-0", why)
         .event("workspace_ready", PLACE, 1, State::Starting)
         .event("started", "agent pid 701", 1, State::Running)
+        .event("session_gone", "s-0", 1, State::Running)
         .event("session_pinned", "s-1", 1, State::Running)
         .told(|told| told.attempts[0].session_gone = "s-0".to_owned());
     insta::assert_snapshot!(tale.text());

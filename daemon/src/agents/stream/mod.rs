@@ -102,6 +102,22 @@ impl Stream {
         }
     }
 
+    /// The run did not know this session; what comes now is that of another run,
+    /// and what was said before is void.
+    pub fn begin_afresh(&mut self, session: &str) {
+        let observed = Observed {
+            session_gone: Some(session.to_owned()),
+            ..Observed::default()
+        };
+        *self = Self {
+            seen: Seen {
+                observed,
+                ..Seen::default()
+            },
+            ..Self::new(self.reads.clone())
+        };
+    }
+
     /// What is known.
     #[must_use]
     pub fn seen(&self) -> &Seen {

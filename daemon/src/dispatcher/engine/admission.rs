@@ -76,6 +76,9 @@ impl Engine {
         if self.tasks.len() >= self.parts.config.max_queued {
             return Ok(Err(SubmitError::QueueFull(self.tasks.len())));
         }
+        if let Err(refused) = self.may_still_come(turn, &submission.spec)? {
+            return Ok(Err(refused));
+        }
         if let Err(refused) = self.make_way(turn, &submission, rerun_of)? {
             return Ok(Err(refused));
         }
@@ -86,6 +89,9 @@ impl Engine {
         };
         let mut spec = submission.spec;
         spec.created_steady = turn.moment.steady;
+        if let Some(delay) = submission.delay {
+            spec.not_before = Some(turn.moment.plus_millis(delay));
+        }
         let task = turn
             .batch
             .insert(spec, &submission.payload, submission.digest, &entry)?;
@@ -93,6 +99,7 @@ impl Engine {
         self.schedule.update(&task, turn.moment);
         let waits = super::waits(&task, turn.now, turn.moment);
         self.timers.set(task.id, waits);
+        self.await_ends(turn, &task)?;
         self.tasks.insert(task.id, task.clone());
         Ok(Ok(Submitted {
             task,

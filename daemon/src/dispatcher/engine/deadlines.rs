@@ -27,6 +27,17 @@ impl Engine {
         }
     }
 
+    /// The wall clock was set, or the machine has slept: what waits for a time
+    /// of that clock waits anew.
+    pub(super) fn follow_the_wall(&mut self, turn: &Turn) {
+        for task in self.tasks.values() {
+            if deadline::follows_the_wall(task, turn.moment) {
+                self.schedule.update(task, turn.moment);
+                self.timers.set(task.id, waits(task, turn.now, turn.moment));
+            }
+        }
+    }
+
     /// Does what a wait that is over asks for.
     pub(super) fn time_is_up(
         &mut self,
@@ -41,6 +52,15 @@ impl Engine {
         let event = match (ends, ends.stop_reason(), live.map(reference)) {
             (Ends::Backoff, _, _) => {
                 self.schedule.release(id);
+                return Ok(());
+            }
+            (Ends::Scheduled, _, _) => {
+                // The clocks do not run alike: it may have to wait a bit more.
+                self.schedule.update(task, turn.moment);
+                if deadline::hold_left(task, turn.moment) > 0 {
+                    let again = waits(task, turn.now, turn.moment);
+                    self.timers.set(id, again);
+                }
                 return Ok(());
             }
             (Ends::QueueTtl, _, _) => Event::QueueExpired,

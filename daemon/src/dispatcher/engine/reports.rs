@@ -9,12 +9,13 @@ use crate::{
         recovery::Step,
         turn::{Act, Turn},
     },
-    store::StoreError,
+    store::{Entry, StoreError},
     supervisor::{Outbox, Report, Seen},
     task::{
-        attempt::{Attempt, Phase::Claimed, RunResult},
-        event::{AttemptRef, Event},
+        attempt::{Attempt, Changes, Phase::Claimed, RunResult},
+        event::{AttemptRef, Event, What},
         id::TaskId,
+        limits::{MAX_MESSAGE, clip},
         moment::Moment,
         recovery::Finding,
         transition::{attempt_of, reference},
@@ -81,6 +82,7 @@ impl Engine {
                 let live = self.live(attempt).is_some();
                 turn.reply(durable, live);
             }
+            Report::Closed { attempt, changes } => self.closed(turn, attempt, changes)?,
             Report::Event(event) => {
                 if let Some(named) = attempt_of(&event) {
                     self.apply(turn, named.id.task, &event)?;
@@ -158,6 +160,41 @@ impl Engine {
         Ok(())
     }
 
+    /// Writes what an attempt has left in its workspace, and has its files put
+    /// away. The task may have ended, or be on with its next attempt.
+    fn closed(
+        &mut self,
+        turn: &mut Turn,
+        named: AttemptRef,
+        changes: Option<Changes>,
+    ) -> Result<(), StoreError> {
+        turn.acts.push(Act::Conclude(named));
+        let id = named.id.task;
+        let known = turn.batch.attempt(named.id)?;
+        let known = known.filter(|attempt| reference(attempt) == named);
+        let attempt = known.zip(changes).and_then(|(a, c)| a.with_changes(c));
+        let (Some(attempt), Some(before)) = (attempt, turn.batch.task(id)?) else {
+            return Ok(());
+        };
+        let mut task = before.clone();
+        task.attempt = Some(attempt);
+        let why = task.attempt.as_ref().map(left).unwrap_or_default();
+        let entry = Entry {
+            at: turn.wall,
+            what: What::WorkspaceLeft,
+            why: &why,
+        };
+        turn.batch.put(Some(&before), &mut task, &entry)?;
+        // What is in memory is what is in the store.
+        if let Some(active) = self.tasks.get_mut(&id) {
+            active.revision = task.revision;
+            if active.attempt.as_ref().map(reference) == Some(named) {
+                active.attempt = task.attempt;
+            }
+        }
+        Ok(())
+    }
+
     /// The attempt, if it is the live one of its task.
     fn live(&self, attempt: AttemptRef) -> Option<&Attempt> {
         let live = self.tasks.get(&attempt.id.task)?.live_attempt()?;
@@ -211,6 +248,36 @@ impl Engine {
             }
         }
     }
+}
+
+/// What an attempt left in its workspace, in words.
+fn left(attempt: &Attempt) -> String {
+    let Some(changes) = &attempt.changes else {
+        return String::new();
+    };
+    let mut parts = Vec::new();
+    if attempt.changed_nothing() {
+        parts.push("no changes".to_owned());
+    }
+    for (number, one, many) in [
+        (changes.commits, "commit", "commits"),
+        (changes.files, "file changed", "files changed"),
+        (changes.uncommitted, "not committed", "not committed"),
+        (changes.conflicts, "conflict", "conflicts"),
+    ] {
+        match number {
+            0 => {}
+            1 => parts.push(format!("1 {one}")),
+            number => parts.push(format!("{number} {many}")),
+        }
+    }
+    if let Some(name) = &changes.recorded {
+        parts.push(format!("recorded as {name}"));
+    }
+    if !changes.left_out.is_empty() {
+        parts.push(format!("not recorded: {}", changes.left_out));
+    }
+    clip(&parts.join(", "), MAX_MESSAGE)
 }
 
 /// A line of the recovery.

@@ -1,5 +1,7 @@
 //! The loop against clocks of the test's own, over a store of its own.
 
+mod waiting;
+
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -10,7 +12,7 @@ use crate::{
     dispatcher::handle::{OnBusy, Submission},
     supervisor::{Outbox, Report, Seen},
     task::{
-        attempt::Workspace,
+        attempt::{Changes, Workspace},
         event::{AttemptRef, Stage},
         id::{AttemptId, Timestamp},
         limits::Limits,
@@ -101,6 +103,7 @@ impl World {
             | Act::Reconfigure(_)
             | Act::Dismiss { .. }
             | Act::Acknowledge(_)
+            | Act::Conclude(_)
             | Act::Adopt(_)
             | Act::Reap(..)
             | Act::Reply(_) => None,
@@ -121,6 +124,7 @@ impl World {
             payload: Payload::default(),
             digest: [0; 32],
             on_busy: OnBusy::Queue,
+            delay: None,
         };
         let (reply, _answer) = oneshot::channel();
         self.turn(vec![Message::Submit(Box::new(submission), reply)])
@@ -229,10 +233,7 @@ fn a_start_is_counted_from_its_claim_whatever_comes_between() {
     let _launch = world.submit(Limits::default());
     world.pass(20_000);
     let attempt = world.attempt();
-    let workspace = Workspace {
-        path: "/w".into(),
-        branch: None,
-    };
+    let workspace = Workspace::at("/w".into(), None);
     let _none = world.tell(Event::Prepared {
         attempt,
         workspace,
@@ -346,4 +347,54 @@ fn a_backoff_goes_on_over_a_restart_and_ends_whatever_the_clock_says() {
         matches!(effects[..], [Effect::Launch(next)] if next.id == second),
         "{effects:?}"
     );
+}
+
+#[test]
+fn what_an_attempt_left_is_stored_once_whatever_its_task_does_by_then() {
+    for (code, state) in [(0, StateKind::Succeeded), (1, StateKind::Failed)] {
+        let mut world = World::new();
+        let _launch = world.submit(Limits::default());
+        world.run();
+        let attempt = world.attempt();
+        let Event::Exited {
+            result, verdict, ..
+        } = exited(attempt, code)
+        else {
+            panic!("not an exit");
+        };
+        let left = |files| Report::Closed {
+            attempt,
+            changes: Some(Changes {
+                files,
+                ..Changes::default()
+            }),
+        };
+        // One that is under way has left nothing yet.
+        let _none = world.turn(vec![Message::Report(left(1))]);
+        assert_eq!(world.stored().attempt.unwrap().changes, None);
+        let _conclude = world.tell(Event::Exited {
+            attempt,
+            result,
+            verdict,
+        });
+        let ended = world.stored();
+        assert_eq!(ended.state.kind(), state);
+        for files in [2, 3] {
+            let now = world.now();
+            let messages = [Message::Report(left(files))].into_iter();
+            let turned = world.engine().turn(messages, now).unwrap();
+            let acts: Vec<_> = turned.acts.iter().collect();
+            assert!(matches!(acts[..], [Act::Conclude(named)] if *named == attempt));
+            let stored = world.stored();
+            assert_eq!(stored.state, ended.state);
+            assert_eq!(stored.revision.0, ended.revision.0 + 1, "said once");
+            assert_eq!(stored.attempt.unwrap().changes.unwrap().files, 2);
+        }
+        // Another's is not believed.
+        let nonce = Nonce([7; 16]);
+        let attempt = AttemptRef { nonce, ..attempt };
+        let changes = Some(Changes::default());
+        let _none = world.turn(vec![Message::Report(Report::Closed { attempt, changes })]);
+        assert_eq!(world.stored().revision.0, ended.revision.0 + 1);
+    }
 }

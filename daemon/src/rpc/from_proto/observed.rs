@@ -2,13 +2,51 @@
 
 use agentd_proto::v1;
 
-use super::Failure;
-use crate::task::{
-    id::Timestamp,
-    observed::{Claim, Fault, Limited, Observed, is_session},
-    reason::{Class, FailureReason},
-    usage::Usage,
+use super::{Failure, task_id};
+use crate::{
+    dispatcher::{Statement, StatementError},
+    task::{
+        id::{AttemptId, Timestamp},
+        observed::{Claim, FAULTS, Fault, Limited, Observed, is_session},
+        reason::{Class, FailureReason},
+        usage::Usage,
+    },
 };
+
+/// What an agent says of itself.
+pub(in crate::rpc) fn statement(request: v1::ReportRequest) -> Result<Statement, Failure> {
+    if request.attempt == 0 {
+        return Err(Failure::field("attempt", "0 is no attempt's number"));
+    }
+    let attempt = AttemptId {
+        task: task_id(request.task)?,
+        number: request.attempt,
+    };
+    // One that is none is a wrong one: more need not be known about it.
+    let token = request.token.parse();
+    let token = token.map_err(|_| Failure::from(StatementError::Token(attempt)))?;
+    let observed = observed(request.observed.unwrap_or_default())?;
+    if let Some(fault) = &observed.fault
+        && !FAULTS.contains(&fault.reason)
+    {
+        let known: Vec<&str> = FAULTS.iter().map(|reason| reason.as_str()).collect();
+        let message = format!(
+            "an agent cannot say {}: expected {}",
+            fault.reason,
+            known.join(", ")
+        );
+        return Err(Failure::field("fault.reason", message));
+    }
+    Ok(Statement {
+        attempt,
+        token,
+        observed: Observed {
+            // That is the runner's to say.
+            session_gone: None,
+            ..observed
+        },
+    })
+}
 
 pub(in crate::rpc) fn observed(observed: v1::Observed) -> Result<Observed, Failure> {
     let text = |text: String| (!text.is_empty()).then_some(text);

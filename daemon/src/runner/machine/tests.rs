@@ -35,7 +35,20 @@ fn fenced() -> Event {
 }
 
 fn reaped(main: Option<Status>, empty: bool) -> Event {
-    Event::Reaped { main, empty }
+    Event::Reaped {
+        main,
+        empty,
+        stale: false,
+    }
+}
+
+/// It did not know its session.
+fn stale(main: Option<Status>) -> Event {
+    Event::Reaped {
+        main,
+        empty: true,
+        stale: true,
+    }
 }
 
 fn note(text: &str) -> Action {
@@ -188,6 +201,95 @@ fn a_fenced_runner_kills_and_leaves_no_result() {
     );
 }
 
+fn afresh() -> [Action; 2] {
+    let words = "the agent does not know its session: it is started anew without it";
+    [note(words), Action::SpawnAfresh]
+}
+
+#[test]
+fn an_agent_that_does_not_know_its_session_is_followed_by_one_without_it_once() {
+    let now = Instant::now();
+    let failed = Some(Status::Code(1));
+    // At once, and once its children are gone, whether asked or killed.
+    let grace = Event::Deadline;
+    for before in [
+        vec![],
+        vec![reaped(failed, false)],
+        vec![reaped(failed, false), grace],
+    ] {
+        let mut machine = running(now);
+        let main = if before.is_empty() { failed } else { None };
+        for event in before {
+            assert_eq!(machine.handle(event, now).len(), 1);
+        }
+        assert_eq!(machine.handle(stale(main), now), afresh());
+        assert!(machine.has_tree() && !machine.ended_by_itself());
+        assert_eq!(machine.handle(Event::Started, now), []);
+        let end = Action::Conclude(End::Exited(Status::Code(1)));
+        assert_eq!(machine.handle(stale(failed), now), [end], "only once");
+        assert!(machine.ended_by_itself());
+    }
+}
+
+#[test]
+fn a_stop_reaches_the_agent_that_follows() {
+    let now = Instant::now();
+    let mut machine = running(now);
+    assert_eq!(machine.handle(stale(Some(Status::Code(1))), now), afresh());
+    assert_eq!(machine.handle(Event::Started, now), []);
+    assert_eq!(machine.handle(stop(7), now).len(), 2);
+    let end = Action::Conclude(End::Exited(KILLED));
+    assert_eq!(machine.handle(stale(Some(KILLED)), now), [end]);
+    assert!(!machine.ended_by_itself());
+}
+
+#[test]
+fn no_agent_follows_one_that_was_stopped_or_did_well_or_was_killed() {
+    let now = Instant::now();
+    let code = |code| Some(Status::Code(code));
+    let concluded = |status| vec![Action::Conclude(End::Exited(status))];
+    for status in [Status::Code(0), KILLED] {
+        let mut machine = running(now);
+        let actions = machine.handle(stale(Some(status)), now);
+        assert_eq!(actions, concluded(status));
+    }
+    // Before the end, and after it.
+    for (before, last) in [
+        (vec![stop(5)], code(1)),
+        (vec![stop(0)], code(1)),
+        (vec![reaped(code(1), false), stop(5)], None),
+        (vec![reaped(code(1), false), stop(0)], None),
+    ] {
+        let mut machine = running(now);
+        for event in before {
+            machine.handle(event, now).clear();
+        }
+        let actions = machine.handle(stale(last), now);
+        assert_eq!(actions, concluded(Status::Code(1)));
+    }
+    let mut machine = running(now);
+    assert_eq!(machine.handle(fenced(), now).len(), 2);
+    let left = vec![Action::Leave(Leave::Fenced)];
+    assert_eq!(machine.handle(stale(code(1)), now), left);
+}
+
+#[test]
+fn if_no_agent_can_follow_the_first_ones_end_counts() {
+    let now = Instant::now();
+    let mut machine = running(now);
+    assert_eq!(machine.handle(stale(Some(Status::Code(4))), now), afresh());
+    let failed = Event::NotStarted {
+        message: "no".to_owned(),
+        missing: true,
+    };
+    let end = Action::Conclude(End::Exited(Status::Code(4)));
+    assert_eq!(
+        machine.handle(failed, now),
+        [note("not started anew: no"), end]
+    );
+    assert!(machine.ended_by_itself());
+}
+
 fn events() -> impl Strategy<Value = Event> {
     prop_oneof![
         Just(go()),
@@ -196,14 +298,16 @@ fn events() -> impl Strategy<Value = Event> {
         Just(fenced()),
         (0..3_u64).prop_map(stop),
         Just(Event::Deadline),
-        (any::<bool>(), any::<bool>())
-            .prop_map(|(main, empty)| reaped(main.then_some(Status::Code(1)), empty)),
+        (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(main, empty, stale)| {
+            let main = main.then_some(Status::Code(1));
+            Event::Reaped { main, empty, stale }
+        }),
     ]
 }
 
 proptest! {
-    /// Whatever comes in whatever order: at most one start, only after Go; one
-    /// conclusion; and in the end the runner is gone.
+    /// Whatever comes in whatever order: at most one start, only after Go, and one
+    /// anew; one conclusion; and in the end the runner is gone.
     #[test]
     fn it_starts_once_concludes_once_and_leaves(events in proptest::collection::vec(events(), 0..40)) {
         let mut now = Instant::now();
@@ -215,13 +319,16 @@ proptest! {
             let started = event == go() && matches!(machine.state, State::Waiting { .. });
             let mut actions = machine.handle(event, now);
             prop_assert_eq!(actions.contains(&Action::Spawn), started);
-            if started {
+            let afresh = actions.contains(&Action::SpawnAfresh);
+            prop_assert!(!(started && afresh));
+            if started || afresh {
                 actions.extend(machine.handle(Event::Started, now));
             }
             all.extend(actions);
         }
         let count = |want: fn(&Action) -> bool| all.iter().filter(|a| want(a)).count();
         prop_assert!(count(|a| matches!(a, Action::Conclude(_))) <= 1);
+        prop_assert!(count(|a| *a == Action::SpawnAfresh) <= 1);
         prop_assert_eq!(count(|a| matches!(a, Action::Leave(_))), 1);
         prop_assert!(matches!(all.last(), Some(Action::Leave(_))));
     }

@@ -11,7 +11,7 @@ use super::{
     session::{GivenRecord, given, given_record},
 };
 use crate::task::{
-    attempt::{Attempt, Exit, Phase, ProcessIdentity, Status, Workspace},
+    attempt::{Attempt, Changes, Exit, Phase, ProcessIdentity, Status, Workspace},
     id::{AttemptId, Incarnation, Nonce, Timestamp},
     moment::{Boot, Moment, Steady},
 };
@@ -83,6 +83,62 @@ struct AttemptRecord {
     reported: Option<ObservedRecord>,
     #[prost(message, optional, tag = "100")]
     given: Option<GivenRecord>,
+    #[prost(uint32, tag = "72")]
+    news: u32,
+    #[prost(message, optional, tag = "90")]
+    changes: Option<ChangesRecord>,
+    /// The commit that it found.
+    #[prost(string, optional, tag = "91")]
+    head: Option<String>,
+    /// The commit of what it found uncommitted.
+    #[prost(string, optional, tag = "92")]
+    found: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ChangesRecord {
+    #[prost(string, optional, tag = "1")]
+    head: Option<String>,
+    #[prost(uint32, tag = "2")]
+    commits: u32,
+    #[prost(uint32, tag = "3")]
+    files: u32,
+    #[prost(uint32, tag = "4")]
+    uncommitted: u32,
+    #[prost(uint32, optional, tag = "5")]
+    unpushed: Option<u32>,
+    #[prost(uint32, tag = "6")]
+    conflicts: u32,
+    #[prost(string, optional, tag = "7")]
+    recorded: Option<String>,
+    #[prost(string, tag = "8")]
+    left_out: String,
+}
+
+fn changes_record(changes: &Changes) -> ChangesRecord {
+    ChangesRecord {
+        head: changes.head.clone(),
+        commits: changes.commits,
+        files: changes.files,
+        uncommitted: changes.uncommitted,
+        unpushed: changes.unpushed,
+        conflicts: changes.conflicts,
+        recorded: changes.recorded.clone(),
+        left_out: changes.left_out.clone(),
+    }
+}
+
+fn changes(record: ChangesRecord) -> Changes {
+    Changes {
+        head: record.head,
+        commits: record.commits,
+        files: record.files,
+        uncommitted: record.uncommitted,
+        unpushed: record.unpushed,
+        conflicts: record.conflicts,
+        recorded: record.recorded,
+        left_out: record.left_out,
+    }
 }
 
 pub(in crate::store) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
@@ -129,6 +185,10 @@ pub(in crate::store) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
         observed: observed_record(&attempt.observed),
         reported: observed_record(&attempt.reported),
         given: given_record(&attempt.given),
+        changes: attempt.changes.as_ref().map(changes_record),
+        head: workspace.and_then(|w| w.head.clone()),
+        found: workspace.and_then(|w| w.found.clone()),
+        news: attempt.news,
     }
     .encode_to_vec()
 }
@@ -161,7 +221,7 @@ pub(in crate::store) fn decode_attempt(
         oom_killed: exit.oom_killed,
     };
     let nonce = <[u8; 16]>::try_from(record.nonce).map_err(|_| RecordError::Field("nonce"))?;
-    let branch = record.branch;
+    let (branch, head, found) = (record.branch, record.head, record.found);
     let boot = Boot::of(&boot_id);
     let moment = |wall, steady: Option<u64>| Moment {
         wall: Timestamp(wall),
@@ -175,6 +235,8 @@ pub(in crate::store) fn decode_attempt(
         workspace: record.workspace.map(|path| Workspace {
             path: path.into(),
             branch,
+            head,
+            found,
         }),
         runner: record.runner.map(process),
         agent: record.agent.map(process),
@@ -187,6 +249,8 @@ pub(in crate::store) fn decode_attempt(
         observed: observed(record.observed)?,
         reported: observed(record.reported)?,
         given: given(record.given)?,
+        changes: record.changes.map(changes),
+        news: record.news,
         boot_id,
     })
 }

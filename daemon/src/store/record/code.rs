@@ -3,10 +3,11 @@
 use super::RecordError;
 use crate::task::{
     attempt::Phase,
+    dependency::Condition,
     event::What,
     reason::{FailureReason, Outcome},
     session::{Standing, Way},
-    spec::{AgentType, Trigger, WorkspaceMode},
+    spec::{AgentType, Trigger, WorkspaceMode, WorkspaceReuse},
     state::{StateKind, StopReason},
 };
 
@@ -35,6 +36,7 @@ pub(super) trait Code: Sized {
 codes!(Trigger, "trigger": Manual = 1, Rerun = 2, Webhook = 3, Schedule = 4);
 codes!(AgentType, "agent type": Command = 1);
 codes!(WorkspaceMode, "workspace mode": Worktree = 1, InPlace = 2, None = 3);
+codes!(WorkspaceReuse, "workspace reuse": Keep = 0, Reset = 1, Fresh = 2);
 codes!(Phase, "phase": Claimed = 1, Registered = 2, Running = 3, Ended = 4);
 codes!(StopReason, "stop reason": Cancel = 1, Timeout = 2, StartTimeout = 3, Idle = 4);
 codes!(Outcome, "outcome":
@@ -53,7 +55,10 @@ codes!(Way, "way of a session":
 codes!(What, "event":
     Submitted = 1, Claimed = 2, WorkspaceReady = 3, Registered = 4, Started = 5, Adopted = 6,
     StopRequested = 7, Retry = 8, Finished = 9,
-    SessionPinned = 10, Progress = 11, Limited = 12, Fault = 13, Declined = 14);
+    SessionPinned = 10, Progress = 11, Limited = 12, Fault = 13, Declined = 14,
+    SessionGone = 70, WorkspaceLeft = 90,
+    Held = 140, Released = 141, DependencyMet = 142);
+codes!(Condition, "condition": Success = 1, End = 2);
 
 pub(in crate::store) fn state_kind(code: u8) -> Result<StateKind, RecordError> {
     StateKind::ALL

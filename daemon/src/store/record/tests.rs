@@ -1,6 +1,7 @@
 use super::*;
 use crate::task::{
-    attempt::{Attempt, Exit, Phase, ProcessIdentity, Status},
+    attempt::{Attempt, Changes, Exit, Phase, ProcessIdentity, Status, Workspace},
+    dependency::{After, Condition},
     id::{AttemptId, Incarnation, Nonce},
     observed::{Claim, Fault, Limited, Observed},
     retry::Policy,
@@ -36,6 +37,9 @@ fn full_task() -> Task {
         retry: Policy::default(),
         workspace_mode: WorkspaceMode::Worktree,
         fresh: false,
+        workspace_reuse: WorkspaceReuse::Keep,
+        not_before: None,
+        after: Vec::new(),
         created_at: Timestamp(1_700_000_000_000),
         created_steady: None,
     };
@@ -72,6 +76,7 @@ fn full_attempt() -> Attempt {
         started_at: Some(Moment::of_wall(Timestamp(2))),
         observed: Observed::default(),
         reported: Observed::default(),
+        news: 0,
         exit: Some(Exit {
             status: Status::Signal {
                 number: 9,
@@ -88,6 +93,7 @@ fn full_attempt() -> Attempt {
             message: "the runner died".to_owned(),
             at: Timestamp(6),
         }),
+        changes: None,
     }
 }
 
@@ -170,12 +176,24 @@ fn what_is_encoded_is_decoded() {
     task.spec.retry = full_policy();
     task.session_failures = 1;
     task.spec.fresh = true;
+    let after = |number, condition| After {
+        task: testing::id(number),
+        condition,
+    };
+    task.spec.not_before = Some(Moment::of_wall(Timestamp(-3)));
+    task.spec.after = vec![after(1, Condition::Success), after(2, Condition::End)];
+    task.waits_for = vec![after(2, Condition::End)];
+    task.queued_since = Some(Moment::of_wall(Timestamp(0)));
     for state in [
         task.state.clone(),
         State::Queued(Hold::None),
         State::Queued(Hold::Backoff {
             until: Moment::of_wall(Timestamp(0)),
         }),
+        State::Queued(Hold::Scheduled {
+            until: Moment::of_wall(Timestamp(0)),
+        }),
+        State::Queued(Hold::Held { by: String::new() }),
         State::Starting,
         State::Running,
         State::Stopping {
@@ -189,6 +207,7 @@ fn what_is_encoded_is_decoded() {
     let mut attempt = full_attempt();
     attempt.observed = full_observed();
     attempt.reported.declined = Some("not mine".to_owned());
+    attempt.news = 3;
     assert_eq!(
         decode_attempt(attempt.id, &encode_attempt(&attempt)).unwrap(),
         attempt
@@ -234,6 +253,36 @@ fn what_is_encoded_is_decoded() {
         decode_attempt(bare.id, &encode_attempt(&bare)).unwrap(),
         bare
     );
+}
+
+/// What was added after the first rows were written.
+#[test]
+fn what_an_attempt_left_is_kept() {
+    let mut task = full_task();
+    for reuse in [WorkspaceReuse::Reset, WorkspaceReuse::Fresh] {
+        task.spec.workspace_reuse = reuse;
+        assert_eq!(decode_task(task.id, &encode_task(&task)).unwrap(), task);
+    }
+    let mut attempt = full_attempt();
+    attempt.workspace = Some(Workspace {
+        head: Some("a1".to_owned()),
+        found: Some("b2".to_owned()),
+        ..testing::workspace()
+    });
+    for unpushed in [None, Some(0), Some(3)] {
+        attempt.changes = Some(Changes {
+            head: unpushed.map(|_| "c3".to_owned()),
+            commits: 1,
+            files: 2,
+            uncommitted: 3,
+            unpushed,
+            conflicts: 4,
+            recorded: unpushed.map(|_| "refs/agentd/7/2".to_owned()),
+            left_out: "large".to_owned(),
+        });
+        let row = encode_attempt(&attempt);
+        assert_eq!(decode_attempt(attempt.id, &row).unwrap(), attempt);
+    }
 }
 
 /// What was added after the first rows were written.

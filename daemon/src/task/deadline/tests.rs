@@ -53,8 +53,10 @@ fn with_attempt(state: State) -> Task {
         started_at: Some(begin()),
         observed: Observed::default(),
         reported: Observed::default(),
+        news: 0,
         exit: None,
         ending: None,
+        changes: None,
     });
     task
 }

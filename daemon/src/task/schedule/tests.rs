@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::task::state::Hold;
 use crate::task::{
     state::StopReason,
     testing::{id, spec},

@@ -66,6 +66,9 @@ fn decided(task: &Task) -> &'static str {
     match &task.state {
         State::Queued(crate::task::state::Hold::None) => "uncounted",
         State::Queued(crate::task::state::Hold::Backoff { .. }) => "retry",
+        State::Queued(
+            crate::task::state::Hold::Scheduled { .. } | crate::task::state::Hold::Held { .. },
+        ) => "held",
         State::Finished(ending) if ending.reason.is_none() => "nothing",
         State::Finished(_) => "refused",
         State::Starting | State::Running | State::Stopping { .. } => "under way",

@@ -56,6 +56,10 @@ pub fn follow(
     let Some(attempt) = &task.attempt else {
         return Fate::Stays;
     };
+    // What becomes known of an attempt after its end is not of its session.
+    if before.is_some_and(|before| before.phase == Phase::Ended) {
+        return Fate::Stays;
+    }
     let others = |row: &Session| row.user.is_some_and(|user| user != attempt.id);
     if row.is_some_and(others) {
         return Fate::Stays;

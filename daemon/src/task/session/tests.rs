@@ -104,10 +104,7 @@ impl World {
         let given = verify(attempt.given.clone(), row, agent_type, place, || probe);
         let event = Event::Prepared {
             attempt: reference(&attempt),
-            workspace: Workspace {
-                path: "/w".into(),
-                branch: None,
-            },
+            workspace: Workspace::at("/w".into(), None),
             given: given.clone(),
         };
         self.happen(task, &event);

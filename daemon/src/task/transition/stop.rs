@@ -7,7 +7,7 @@ use crate::task::{
     event::What,
     limits::span,
     reason::{FailureReason, Outcome},
-    state::{State, StopReason, Task},
+    state::{Hold, State, StopReason, Task},
 };
 
 pub(super) fn cancel(
@@ -95,7 +95,9 @@ pub(super) fn deadline(task: &Task, limit: StopReason) -> Decision {
 
 /// A task that has waited too long for its first start ends.
 pub(super) fn queue_expired(task: &Task, context: Context) -> Decision {
-    let queued = matches!(task.state, State::Queued(_));
+    // Its time does not pass while it is held, or waits for others.
+    let held = matches!(task.state, State::Queued(Hold::Held { .. }));
+    let queued = matches!(task.state, State::Queued(_)) && !held && task.waits_for.is_empty();
     let Some(limit) = task
         .spec
         .limits
@@ -104,7 +106,12 @@ pub(super) fn queue_expired(task: &Task, context: Context) -> Decision {
     else {
         return Decision::Ignore(Ignored::NotNow);
     };
-    let why = format!("not started within {} of its submission", span(limit));
+    let since = match (task.queued_since, task.spec.not_before) {
+        (Some(_), _) => "from when it could have been",
+        (None, Some(_)) => "of the time it was submitted for",
+        (None, None) => "of its submission",
+    };
+    let why = format!("not started within {} {since}", span(limit));
     let mut next = task.clone();
     next.state = State::Finished(Ending {
         outcome: Outcome::Failed,

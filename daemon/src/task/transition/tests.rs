@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::task::dependency::{After, Condition};
 use crate::task::{
     id::{Nonce, Timestamp},
     session::Given,
@@ -319,7 +320,7 @@ fn stale_reports_change_nothing() {
 /// Events for task 1 with any of a few attempt numbers and secrets.
 fn any_event() -> impl Strategy<Value = Event> {
     let nonce = prop_oneof![9 => Just(NONCE), 1 => Just(Nonce([2; 16]))];
-    (nonce, 1u32..5, 0u8..15).prop_map(|(nonce, number, kind)| {
+    (nonce, 1u32..5, 0u8..18).prop_map(|(nonce, number, kind)| {
         let me = named(1, number, nonce);
         match kind {
             0 | 1 => claim(NONCE),
@@ -345,6 +346,20 @@ fn any_event() -> impl Strategy<Value = Event> {
             11 => Event::NeverStarted { attempt: me },
             12 => cancel(number % 2 == 0),
             13 => Event::QueueExpired,
+            14 => Event::Hold {
+                by: "ann".to_owned(),
+            },
+            15 => Event::Release {
+                by: "ann".to_owned(),
+            },
+            16 => Event::DependencyEnded {
+                task: crate::task::testing::id(u64::from(number % 3) + 2),
+                outcome: if number % 2 == 0 {
+                    Outcome::Succeeded
+                } else {
+                    Outcome::Failed
+                },
+            },
             _ => Event::Deadline {
                 attempt: me,
                 limit: match number % 3 {
@@ -369,6 +384,11 @@ fn check(before: &Task, event: &Event, next: &Task) {
         "an attempt's number came back"
     );
     assert!(next.spent <= next.attempts);
+    if next.state.is_occupied() {
+        assert!(next.waits_for.is_empty(), "it did not wait");
+        let held = matches!(before.state, State::Queued(Hold::Held { .. }));
+        assert!(!held, "what is held was started");
+    }
     assert!(
         next.spent <= next.spec.limits.max_attempts(),
         "an attempt too many"
@@ -416,6 +436,10 @@ proptest! {
     ) {
         let mut task = task(1);
         task.spec.limits.queue_ttl = Some(1);
+        task.waits_for = (0..random % 3).map(|n| After {
+            task: crate::task::testing::id(n + 2),
+            condition: if n == 0 { Condition::End } else { Condition::Success },
+        }).collect();
         for event in events {
             let context = Context { now: NOW, random };
             let decision = decide(&task, &event, context);
@@ -439,4 +463,94 @@ proptest! {
             }
         }
     }
+}
+
+fn applied(task: &Task, event: &Event) -> (Task, What, String) {
+    match decide(task, event, CONTEXT) {
+        Decision::Apply(change) => {
+            assert_eq!(change.effect, None);
+            (change.next, change.what, change.why)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_person_holds_and_releases() {
+    let hold = Event::Hold {
+        by: "ann".to_owned(),
+    };
+    let release = Event::Release {
+        by: "bob".to_owned(),
+    };
+    let later = NOW.plus_millis(9);
+    for (before, why) in [
+        (Hold::None, None),
+        (
+            Hold::Backoff { until: later },
+            Some("released by bob: its pause after a failed attempt ends now"),
+        ),
+        (
+            Hold::Scheduled { until: later },
+            Some("released by bob: it need not wait for its time"),
+        ),
+    ] {
+        let mut task = task(1);
+        task.state = State::Queued(before.clone());
+        let (held, what, by) = applied(&task, &hold);
+        assert_eq!((what, by.as_str()), (What::Held, "held by ann"));
+        let ignored = Decision::Ignore(Ignored::NotNow);
+        assert_eq!(decide(&held, &hold, CONTEXT), ignored, "held already");
+        assert_eq!(decide(&held, &claim(NONCE), CONTEXT), ignored);
+        assert_eq!(decide(&held, &Event::QueueExpired, CONTEXT), ignored);
+        let (free, what, by) = applied(&held, &release);
+        assert_eq!((what, by.as_str()), (What::Released, "released by bob"));
+        assert_eq!(free.state, State::Queued(Hold::None));
+        assert_eq!(free.queued_since, Some(NOW));
+        // Without a hold by a person it ends what the clock holds.
+        match why {
+            Some(why) => assert_eq!(applied(&task, &release).2, why),
+            None => assert_eq!(decide(&task, &release, CONTEXT), ignored),
+        }
+    }
+}
+
+#[test]
+fn a_task_waits_for_all_it_was_told_to() {
+    let after = |number, condition| After {
+        task: crate::task::testing::id(number),
+        condition,
+    };
+    let ended = |number, outcome| Event::DependencyEnded {
+        task: crate::task::testing::id(number),
+        outcome,
+    };
+    let mut waiting = task(9);
+    waiting.waits_for = vec![after(2, Condition::Success), after(3, Condition::End)];
+    let ignored = Decision::Ignore(Ignored::NotNow);
+    assert_eq!(decide(&waiting, &claim(NONCE), CONTEXT), ignored);
+    assert_eq!(
+        decide(&waiting, &ended(4, Outcome::Failed), CONTEXT),
+        ignored
+    );
+    let (next, what, why) = applied(&waiting, &ended(3, Outcome::Cancelled));
+    assert_eq!(
+        (what, why.as_str()),
+        (What::DependencyMet, "task 3 was cancelled")
+    );
+    assert_eq!((next.waits_for.len(), next.queued_since), (1, None));
+    assert_eq!(
+        decide(&next, &ended(3, Outcome::Cancelled), CONTEXT),
+        ignored
+    );
+    let (free, ..) = applied(&next, &ended(2, Outcome::Succeeded));
+    assert_eq!((free.waits_for.len(), free.queued_since), (0, Some(NOW)));
+    let (failed, what, why) = applied(&next, &ended(2, Outcome::Interrupted));
+    assert_eq!(what, What::Finished);
+    assert_eq!(why, "task 2, which had to succeed first, was interrupted");
+    let State::Finished(ending) = failed.state else {
+        panic!("it goes on");
+    };
+    assert_eq!(ending.outcome, Outcome::Failed);
+    assert_eq!(ending.reason, Some(FailureReason::DependencyFailed));
 }

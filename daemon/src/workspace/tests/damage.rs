@@ -17,7 +17,7 @@ fn a_checkout_that_was_killed_is_made_again() {
     let workspace = sandbox.prepare("42").unwrap();
     assert_eq!(status(&workspace), "");
     assert!(workspace.path.join("many-49").exists());
-    assert_eq!(sandbox.prepare("42").unwrap(), workspace);
+    assert_eq!(place(&sandbox.prepare("42").unwrap()), place(&workspace));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn locks_of_a_killed_commit_are_removed() {
     for lock in ["index.lock", "HEAD.lock"] {
         fs::write(own.join(lock), "").unwrap();
     }
-    assert_eq!(sandbox.prepare("42").unwrap(), workspace);
+    assert_eq!(place(&sandbox.prepare("42").unwrap()), place(&workspace));
     commit(&workspace.path, "work");
 }
 
@@ -85,7 +85,7 @@ fn a_lock_that_is_in_use_is_reported() {
     let sandbox = Sandbox::new();
     let workspace = sandbox.prepare("42").unwrap();
     let lock = sandbox.inside(&workspace).join("index.lock");
-    let open = fs::File::create(&lock).unwrap();
+    let open = File::create(&lock).unwrap();
     let pid = std::process::id().to_string();
     assert_failed(
         sandbox.prepare("42"),
@@ -105,14 +105,14 @@ fn a_missing_index_is_built_without_touching_files() {
     fs::write(workspace.path.join("new"), "x").unwrap();
     let index = sandbox.inside(&workspace).join("index");
     fs::remove_file(&index).unwrap();
-    assert_eq!(sandbox.prepare("42").unwrap(), workspace);
+    assert_eq!(place(&sandbox.prepare("42").unwrap()), place(&workspace));
     assert_eq!(status(&workspace), " M file\n?? new");
 
     for name in ["file", "new"] {
         fs::remove_file(workspace.path.join(name)).unwrap();
     }
     fs::remove_file(&index).unwrap();
-    assert_eq!(sandbox.prepare("42").unwrap(), workspace);
+    assert_eq!(place(&sandbox.prepare("42").unwrap()), place(&workspace));
     assert_eq!(status(&workspace), "");
 }
 
@@ -173,7 +173,7 @@ fn a_branch_that_was_deleted_is_reported() {
         &["agent/shell-42 is gone", "make it again"],
     );
     git(&sandbox.repo, &["branch", "agent/shell-42", "main"]);
-    assert_eq!(sandbox.prepare("42").unwrap(), workspace);
+    assert_eq!(place(&sandbox.prepare("42").unwrap()), place(&workspace));
 }
 
 #[test]

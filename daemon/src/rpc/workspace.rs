@@ -1,0 +1,289 @@
+//! What is in workspaces: listed, shown, restored, removed.
+//!
+//! Which attempt is meant is looked up here; everything else is the workspace
+//! room's. All of it runs git and blocks.
+
+use std::{path::PathBuf, sync::Arc};
+
+use agentd_proto::{reason, v1};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::TaskTracker;
+use tonic::{Code, Status};
+
+use super::{Shared, error::Failure, from_proto};
+use crate::{
+    dispatcher::Unavailable,
+    store::{Reader, Store, StoreError},
+    task::{
+        attempt::Attempt,
+        id::{AttemptId, TaskId},
+        limits::MAX_TEXT,
+        state::Task,
+    },
+    workspace,
+    workspace::{Found, RemoveError, WorkspaceError},
+};
+
+/// Text of one message, bytes; far below the limit of a message.
+const PIECE: usize = 256 * 1024;
+/// Longest path, bytes.
+const MAX_PATH: usize = 4096;
+/// Reasons and snapshots that are told of one worktree.
+const MAX_TOLD: usize = 100;
+/// Messages that the list may be ahead of its client.
+const AHEAD: usize = 16;
+
+type Info = Result<v1::WorkspaceInfo, Status>;
+
+/// Every worktree, in the order of their paths.
+pub(super) fn list(shared: Arc<Shared>, tracker: &TaskTracker) -> ReceiverStream<Info> {
+    let (to, found) = mpsc::channel(AHEAD);
+    tracker.spawn_blocking(move || {
+        if let Err(failure) = send_all(&shared, &to) {
+            // Who asked may have gone.
+            drop(to.blocking_send(Err(failure.into())));
+        }
+    });
+    ReceiverStream::new(found)
+}
+
+fn send_all(shared: &Shared, to: &mpsc::Sender<Info>) -> Result<(), Failure> {
+    let paths = workspace::worktrees(shared.state.path()).map_err(|error| {
+        let dir = shared.state.path().display();
+        failed(format!("{dir}: {error}"))
+    })?;
+    for path in paths {
+        if shared.stop.is_cancelled() {
+            return Err(Unavailable::Stopping.into());
+        }
+        let found = workspace::inspect(&path);
+        let info = info(&shared.store, shared.state.path(), found)?;
+        if to.blocking_send(Ok(info)).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn info(
+    store: &Store,
+    state_dir: &std::path::Path,
+    found: Found,
+) -> Result<v1::WorkspaceInfo, Failure> {
+    let reader = store.reader()?;
+    let had_by = match found.attempt {
+        Some(attempt) => reader.task(attempt.task)?,
+        None => None,
+    };
+    let user = user_of(&reader, state_dir, &found)?;
+    let mut stays_for: Vec<String> = user.iter().map(in_use).collect();
+    stays_for.extend(found.stays_for());
+    stays_for.truncate(MAX_TOLD);
+    let spec = had_by.map(|task| task.spec);
+    let repo = spec.as_ref().and_then(|spec| spec.repo.as_ref());
+    Ok(v1::WorkspaceInfo {
+        path: found.path.to_string_lossy().into_owned(),
+        branch: found.branch.unwrap_or_default(),
+        task: found.attempt.map_or(0, |attempt| attempt.task.get()),
+        attempt: found.attempt.map_or(0, |attempt| attempt.number),
+        repo: repo.map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
+        agent: spec
+            .as_ref()
+            .map_or_else(String::new, |spec| spec.agent.clone()),
+        issue: spec.and_then(|spec| spec.issue).unwrap_or_default(),
+        active_task: user.map_or(0, |task| task.id.get()),
+        uncommitted: found.uncommitted,
+        unmerged: found.unmerged,
+        snapshots: found.snapshots.into_iter().take(MAX_TOLD).collect(),
+        stays_for,
+    })
+}
+
+/// The active task whose worktree it is, also one that waits.
+fn user_of(
+    reader: &Reader,
+    state_dir: &std::path::Path,
+    found: &Found,
+) -> Result<Option<Task>, StoreError> {
+    let end = |path: &std::path::Path| {
+        let repo = path.parent().and_then(std::path::Path::file_name);
+        Some((repo?.to_owned(), path.file_name()?.to_owned()))
+    };
+    let wanted = end(&found.path);
+    let works_there = |task: &Task| {
+        let spec = &task.spec;
+        let first = spec.lineage.unwrap_or(task.id);
+        let place = spec.repo.as_ref().map(|repo| {
+            workspace::place_of(state_dir, repo, &spec.agent, spec.issue.as_deref(), first)
+        });
+        place.and_then(|place| end(&place)) == wanted
+    };
+    Ok(reader.active()?.into_iter().find(works_there))
+}
+
+fn in_use(task: &Task) -> String {
+    format!("task {} is {}", task.id, task.state.kind().as_str())
+}
+
+/// An attempt that was asked for, and its repository.
+struct Meant {
+    attempt: Attempt,
+    repo: PathBuf,
+}
+
+async fn meant(shared: &Arc<Shared>, task: u64, number: u32) -> Result<Meant, Failure> {
+    let id = from_proto::task_id(task)?;
+    let found = shared.read(move |reader| {
+        let Some(task) = reader.task(id)? else {
+            return Ok(None);
+        };
+        let number = if number == 0 { task.attempts } else { number };
+        let attempt = reader.attempt(AttemptId { task: id, number })?;
+        Ok(Some((task, attempt, number)))
+    });
+    let (task, attempt, number) = found.await?.ok_or_else(|| Failure::not_found(id))?;
+    let hint = format!("agentctl show {id} lists its attempts");
+    let attempt = attempt.ok_or_else(|| {
+        let message = match number {
+            0 => format!("task {id} has no attempt yet"),
+            number => format!("task {id} has no attempt {number}"),
+        };
+        Failure::new(Code::NotFound, reason::TASK_NOT_FOUND, message).hint(hint)
+    })?;
+    let repo = task.spec.repo.ok_or_else(|| {
+        Failure::new(
+            Code::FailedPrecondition,
+            reason::WORKSPACE_FAILED,
+            format!("task {id} has no repository: what it did is not recorded"),
+        )
+    })?;
+    Ok(Meant { attempt, repo })
+}
+
+/// The pieces of what an attempt changed.
+pub(super) async fn diff(
+    shared: &Arc<Shared>,
+    request: v1::WorkspaceDiffRequest,
+) -> Result<
+    impl tokio_stream::Stream<Item = Result<v1::WorkspaceDiffResponse, Status>> + use<>,
+    Failure,
+> {
+    let Meant { attempt, repo } = meant(shared, request.task, request.attempt).await?;
+    let state = shared.state.path().to_owned();
+    let text = blocking(move || workspace::diff(&state, &repo, &attempt, request.stat)).await?;
+    let pieces: Vec<_> = text
+        .chunks(PIECE)
+        .map(|piece| {
+            Ok(v1::WorkspaceDiffResponse {
+                text: piece.to_vec(),
+            })
+        })
+        .collect();
+    Ok(tokio_stream::iter(pieces))
+}
+
+pub(super) async fn restore(
+    shared: &Arc<Shared>,
+    request: v1::WorkspaceRestoreRequest,
+) -> Result<v1::WorkspaceRestoreResponse, Failure> {
+    let to = path("to", &request.to)?;
+    let Meant { attempt, repo } = meant(shared, request.task, request.attempt).await?;
+    let state = shared.state.path().to_owned();
+    let before = request.before;
+    let to = to.unwrap_or_else(|| {
+        let when = if before { "-before" } else { "" };
+        state.join("restored").join(format!("{}{when}", attempt.id))
+    });
+    let number = attempt.id.number;
+    let restoring = move || workspace::restore(&state, &repo, &attempt, before, &to);
+    let restored = blocking(restoring).await?;
+    Ok(v1::WorkspaceRestoreResponse {
+        path: restored.path.to_string_lossy().into_owned(),
+        commit: restored.commit,
+        attempt: number,
+    })
+}
+
+pub(super) async fn remove(
+    shared: &Arc<Shared>,
+    request: v1::WorkspaceRemoveRequest,
+) -> Result<v1::WorkspaceRemoveResponse, Failure> {
+    let path = match (path("path", &request.path)?, request.task) {
+        (Some(path), 0) => path,
+        (None, task) => worktree_of(shared, from_proto::task_id(task)?).await?,
+        (Some(_), _) => {
+            return Err(Failure::field("path", "a path and a task are too much"));
+        }
+    };
+    let shared = Arc::clone(shared);
+    let removing = tokio::task::spawn_blocking(move || {
+        let state = shared.state.path();
+        workspace::remove(state, &path, request.force, |found| {
+            // What is not known may be in use.
+            let user = shared.store.reader();
+            match user.and_then(|reader| user_of(&reader, state, found)) {
+                Ok(user) => user.map(|task| in_use(&task)),
+                Err(error) => Some(format!("the store failed: {error}")),
+            }
+        })
+    });
+    let removed = removing.await.map_err(|error| failed(error.to_string()))?;
+    let found = removed.map_err(refused)?;
+    Ok(v1::WorkspaceRemoveResponse {
+        path: found.path.to_string_lossy().into_owned(),
+        branch: found.branch.unwrap_or_default(),
+    })
+}
+
+async fn worktree_of(shared: &Arc<Shared>, id: TaskId) -> Result<PathBuf, Failure> {
+    let task = shared.read(move |reader| reader.task(id)).await?;
+    let task = task.ok_or_else(|| Failure::not_found(id))?;
+    let workspace = task.attempt.and_then(|attempt| attempt.workspace);
+    workspace.map(|workspace| workspace.path).ok_or_else(|| {
+        failed(format!("task {id} has had no workspace"))
+            .hint("agentctl workspace ls lists the worktrees there are")
+    })
+}
+
+/// An absolute path, if one is given.
+fn path(field: &str, given: &str) -> Result<Option<PathBuf>, Failure> {
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let path = PathBuf::from(given);
+    if !path.is_absolute() || given.len() > MAX_PATH || given.contains('\0') {
+        let shown = crate::task::limits::clip(given, MAX_TEXT);
+        let message = format!("{shown:?} is not an absolute path of at most {MAX_PATH} bytes");
+        return Err(Failure::field(field, message));
+    }
+    Ok(Some(path))
+}
+
+async fn blocking<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, WorkspaceError> + Send + 'static,
+) -> Result<T, Failure> {
+    let acting = tokio::task::spawn_blocking(act);
+    let done = acting.await.map_err(|error| failed(error.to_string()))?;
+    done.map_err(|error| failed(error.message))
+}
+
+fn failed(message: String) -> Failure {
+    Failure::new(Code::FailedPrecondition, reason::WORKSPACE_FAILED, message)
+}
+
+fn refused(error: RemoveError) -> Failure {
+    let message = error.to_string();
+    match error {
+        RemoveError::Stays { can_be_forced, .. } => {
+            let failure = Failure::new(Code::FailedPrecondition, reason::WORKSPACE_STAYS, message);
+            if can_be_forced {
+                return failure.hint(
+                    "--force records it under refs/agentd first; agentctl workspace restore brings it back",
+                );
+            }
+            failure
+        }
+        RemoveError::Failed(error) => failed(error.message),
+    }
+}

@@ -1,0 +1,326 @@
+//! The worktrees that there are: what is in them, and why they stay.
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    WorkspaceError,
+    git::{Git, GitError},
+    lock_of_dir,
+    refs::{self, Moment},
+    snapshot::{Checkout, names, text},
+    worktree::{lists, rev_parse},
+};
+use crate::task::id::AttemptId;
+
+/// Who had a worktree last, in a file of git's own directory of it.
+const HAD_BY: &str = "agentd.attempt";
+
+/// One worktree below the daemon's directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The branch that is checked out there.
+    pub branch: Option<String>,
+    /// The attempt that was given it last.
+    pub attempt: Option<AttemptId>,
+    /// Files that are not as they were committed, new ones included.
+    pub uncommitted: u32,
+    /// Commits that no other branch and no remote is known to have.
+    pub unmerged: u32,
+    /// Repositories inside, submodules included.
+    pub inside: u32,
+    /// Snapshots of the task that had it last.
+    pub snapshots: Vec<String>,
+    /// Why git cannot say more.
+    pub broken: Option<String>,
+}
+
+impl Found {
+    /// Why it is not simply removed; empty if it can be.
+    #[must_use]
+    pub fn stays_for(&self) -> Vec<String> {
+        if let Some(broken) = &self.broken {
+            return vec![broken.clone()];
+        }
+        let mut reasons = Vec::new();
+        for (number, one, many) in [
+            (
+                self.uncommitted,
+                "file is not committed",
+                "files are not committed",
+            ),
+            (
+                self.unmerged,
+                "commit is on no other branch and not pushed",
+                "commits are on no other branch and not pushed",
+            ),
+            (
+                self.inside,
+                "repository is inside",
+                "repositories are inside",
+            ),
+        ] {
+            match number {
+                0 => {}
+                1 => reasons.push(format!("1 {one}")),
+                number => reasons.push(format!("{number} {many}")),
+            }
+        }
+        reasons
+    }
+}
+
+/// Why a worktree was not removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// It is needed, or something in it is.
+    #[error("{} stays: {}", path.display(), reasons.join("; "))]
+    Stays {
+        /// The worktree.
+        path: PathBuf,
+        /// Why.
+        reasons: Vec<String>,
+        /// It would go if what is in it were recorded first.
+        can_be_forced: bool,
+    },
+    /// It is none of the daemon's worktrees, or git fails.
+    #[error(transparent)]
+    Failed(#[from] WorkspaceError),
+}
+
+impl From<GitError> for RemoveError {
+    fn from(err: GitError) -> Self {
+        Self::Failed(err.into())
+    }
+}
+
+/// The worktrees below the daemon's directory, in the order of their paths.
+///
+/// # Errors
+/// If the directory cannot be read.
+pub fn worktrees(state_dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for repo in entries(&state_dir.join("worktrees"))? {
+        found.extend(entries(&repo)?);
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        // Locks begin with a dot.
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") && entry.file_type()?.is_dir() {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// Looks at a worktree. Blocks.
+#[must_use]
+pub fn inspect(path: &Path) -> Found {
+    let found = Found {
+        path: path.to_owned(),
+        ..Found::default()
+    };
+    match look(path) {
+        Ok(seen) => seen,
+        Err(err) => Found {
+            broken: Some(err.message),
+            ..found
+        },
+    }
+}
+
+fn look(path: &Path) -> Result<Found, WorkspaceError> {
+    let git = Git::at(path).at_length();
+    let canonical = fs::canonicalize(path).map_err(|err| WorkspaceError::io(path, &err))?;
+    if rev_parse(&git, "--show-toplevel")? != canonical {
+        let path = path.display();
+        return Err(WorkspaceError::failed(format!("{path} is not a worktree")));
+    }
+    let own = rev_parse(&git, "--absolute-git-dir")?;
+    let branch = match git.call(&[&"symbolic-ref", &"--quiet", &"--short", &"HEAD"]) {
+        Ok(name) => Some(text(name)),
+        Err(GitError::Failed { .. }) => None,
+        Err(err) => return Err(err.into()),
+    };
+    let status: [&dyn AsRef<OsStr>; 4] = [
+        &"status",
+        &"--porcelain",
+        &"--no-renames",
+        &"--untracked-files=all",
+    ];
+    let status = git.call(&[&status[..], &[&"-z", &"--ignore-submodules=none"]].concat())?;
+    let (inside, uncommitted): (Vec<_>, Vec<_>) =
+        names(&status).partition(|name| name.as_os_str().as_encoded_bytes().ends_with(b"/"));
+    let attempt = had_by(&own);
+    let snapshots = match attempt {
+        Some(attempt) => refs::list(&git, Some(attempt.task))?,
+        None => Vec::new(),
+    };
+    Ok(Found {
+        path: path.to_owned(),
+        unmerged: unmerged(&git, branch.as_deref())?,
+        branch,
+        attempt,
+        uncommitted: count(uncommitted.len()),
+        inside: count(inside.len() + submodules(&git, path)?),
+        snapshots: snapshots.into_iter().map(|kept| kept.name).collect(),
+        broken: None,
+    })
+}
+
+/// Commits that would be found nowhere but by this worktree and its branch.
+fn unmerged(git: &Git<'_>, branch: Option<&str>) -> Result<u32, GitError> {
+    let own = format!("--exclude={}", branch.unwrap_or_default());
+    let words: [&dyn AsRef<OsStr>; 8] = [
+        &"rev-list",
+        &"--count",
+        &"--max-count=1000000",
+        &"HEAD",
+        &"--not",
+        &own,
+        &"--branches",
+        &"--remotes",
+    ];
+    match git.call(&words) {
+        Ok(number) => Ok(text(number).parse().unwrap_or(u32::MAX)),
+        // No commit yet.
+        Err(GitError::Failed { .. }) => Ok(0),
+        Err(err) => Err(err),
+    }
+}
+
+/// Submodules that are there: their repositories would go with the worktree.
+fn submodules(git: &Git<'_>, path: &Path) -> Result<usize, GitError> {
+    let entries = git.call(&[&"ls-files", &"-s", &"-z"])?;
+    let modules = entries
+        .split(|byte| *byte == 0)
+        .filter(|entry| entry.starts_with(b"160000 "));
+    let paths = modules.filter_map(|entry| entry.splitn(2, |byte| *byte == b'\t').nth(1));
+    let there = paths.flat_map(names).filter(|name| {
+        let link = path.join(name).join(".git");
+        link.symlink_metadata().is_ok()
+    });
+    Ok(there.count())
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn had_by(own: &Path) -> Option<AttemptId> {
+    let text = fs::read_to_string(own.join(HAD_BY)).ok()?;
+    let (task, number) = text.trim().split_once('.')?;
+    Some(AttemptId {
+        task: crate::task::id::TaskId::new(task.parse().ok()?)?,
+        number: number.parse().ok()?,
+    })
+}
+
+/// Writes down who is given a worktree. Only what is shown depends on it.
+pub(super) fn note_attempt(own: &Path, attempt: AttemptId) {
+    let file = own.join(HAD_BY);
+    if let Err(error) = fs::write(&file, format!("{attempt}\n")) {
+        tracing::warn!(path = %file.display(), %error, "cannot write down who has a worktree");
+    }
+}
+
+/// Removes a worktree of which nothing is lost: everything is committed and
+/// elsewhere, too. With `force` what is uncommitted is recorded first. The
+/// branch stays, and so do all snapshots.
+///
+/// `in_use` says why it is needed, and is asked once nobody can be given it.
+/// Blocks.
+///
+/// # Errors
+/// If it stays, and why.
+pub fn remove(
+    state_dir: &Path,
+    path: &Path,
+    force: bool,
+    in_use: impl FnOnce(&Found) -> Option<String>,
+) -> Result<Found, RemoveError> {
+    let dir = fs::canonicalize(state_dir.join("worktrees"))
+        .map_err(|err| WorkspaceError::io(state_dir, &err))?;
+    let path = fs::canonicalize(path).map_err(|err| WorkspaceError::io(path, &err))?;
+    let Some(repo_dir) = path.parent().filter(|repo| repo.parent() == Some(&dir)) else {
+        let (path, dir) = (path.display(), dir.display());
+        let message = format!("{path} is not a worktree below {dir}");
+        return Err(WorkspaceError::failed(message).into());
+    };
+    let lock = lock_of_dir(repo_dir)?;
+    let found = inspect(&path);
+    let stays = |reasons, can_be_forced| RemoveError::Stays {
+        path: path.clone(),
+        reasons,
+        can_be_forced,
+    };
+    if let Some(reason) = in_use(&found) {
+        return Err(stays(vec![reason], false));
+    }
+    let reasons = found.stays_for();
+    let can_be_forced = found.broken.is_none() && found.inside == 0 && found.attempt.is_some();
+    let goes = reasons.is_empty() || force && can_be_forced;
+    if !goes {
+        return Err(stays(reasons, can_be_forced));
+    }
+    let git = Git::at(&path).holding(&lock);
+    let common = rev_parse(&git, "--git-common-dir")?;
+    let from = Git::at(&common).holding(&lock);
+    if !lists(&from, &path)? {
+        return Err(stays(
+            vec!["git does not list it as a worktree".to_owned()],
+            false,
+        ));
+    }
+    if let Some(attempt) = found.attempt.filter(|_| !reasons.is_empty()) {
+        let lost = record(
+            &Checkout {
+                path: &path,
+                lock: &lock,
+            },
+            &found,
+            attempt,
+        )?;
+        if !lost.is_empty() {
+            return Err(stays(lost, false));
+        }
+        from.call(&[&"worktree", &"remove", &"--force", &path])?;
+    } else {
+        from.call(&[&"worktree", &"remove", &path])?;
+    }
+    Ok(found)
+}
+
+/// Records what goes with the worktree; what could not be recorded is returned.
+fn record(
+    checkout: &Checkout<'_>,
+    found: &Found,
+    attempt: AttemptId,
+) -> Result<Vec<String>, WorkspaceError> {
+    let message = format!("agentd: what was in the worktree of {attempt} when it was removed");
+    let snapshot = checkout.record(&[], &message)?;
+    let git = Git::at(checkout.path).holding(checkout.lock);
+    refs::keep_snapshot(&git, attempt, Moment::Removed, &snapshot)?;
+    if let (None, Some(head)) = (&found.branch, &snapshot.head) {
+        refs::keep(&git, attempt, Moment::Head, head)?;
+    }
+    let left = snapshot.left_out.into_iter();
+    Ok(left
+        .map(|left| format!("this cannot be recorded: {}", left.what))
+        .collect())
+}
