@@ -12,6 +12,10 @@ const TALKER: &str = r#"#!/bin/sh
 dir=$1
 prompt=$(cat)
 id=${AGENTD_SESSION:-}
+if [ "${2:-}" = strict ] && [ -n "$id" ] && [ ! -f "$dir/talks/$id" ]; then
+  echo "no such conversation"
+  exit 1
+fi
 if [ -z "$id" ] || [ ! -f "$dir/talks/$id" ]; then id=s-$AGENTD_TASK-$$; fi
 printf '%s %s %s\n' "$AGENTD_TASK" "${AGENTD_SESSION-none}" "$PWD" >>"$dir/talks/$id"
 printf '%s\n' "$prompt" >>"$dir/prompts"
@@ -46,7 +50,13 @@ impl World {
                  context_overflow = '^prompt is too long'\n"
             )
         };
-        let agents = agent("talker") + &agent("other");
+        // Nobody can see whether its conversations are there.
+        let strict = format!(
+            "[agents.strict]\ntype = 'command'\ncommand = ['{talker}', '{dir}', 'strict']\n\
+             [agents.strict.session]\n[agents.strict.output]\nsession = '^session (\\S+)'\n\
+             session_lost = '^no such conversation'\n"
+        );
+        let agents = agent("talker") + &agent("other") + &strict;
         daemon.configure(&format!("[daemon]\nmax_running = 4\n{agents}"));
         daemon.launch();
         let repo = daemon.repo("app").arg().to_owned();
@@ -179,6 +189,35 @@ fn one_that_is_gone_is_retired_and_the_agent_is_told() {
         "{}",
         show.text()
     );
+}
+
+#[test]
+fn one_that_only_the_agent_misses_is_replaced_in_the_same_attempt() {
+    let world = World::new();
+    let first = world.submit("strict", "7", "fail");
+    world.daemon.wait(first);
+    let session = world.session(first);
+    fs::remove_file(world.daemon.path("talks").join(&session)).unwrap();
+    let again = world.daemon.ctl(&["rerun", "1"]).id();
+    let again = world.daemon.wait(again);
+    assert_eq!(again["attempt_count"], 1, "{again}");
+    assert_eq!(again["failure_reason"], "agent_error");
+    let attempt = &again["attempt"];
+    assert_eq!(attempt["session_way"], "unseen");
+    assert_eq!(attempt["session_gone"], session.as_str());
+    let fresh = attempt["session"].as_str().unwrap();
+    assert_ne!(fresh, session);
+    assert_eq!(world.talk(fresh)[0][1], "none", "what it was given");
+    let note = world.last_line("notes");
+    let gone = format!("Your earlier conversation ({session}) is gone");
+    assert!(note.starts_with(&gone), "{note}");
+    let prompts = fs::read_to_string(world.daemon.path("prompts")).unwrap();
+    assert!(
+        prompts.ends_with(&format!("[agentd: {note}]\n\nfail\n")),
+        "{prompts}"
+    );
+    assert_eq!(world.standing(&session), "retired");
+    assert_eq!(world.standing(fresh), "good");
 }
 
 #[test]
