@@ -3,11 +3,14 @@
 //! States and modes are lowercase words, times RFC 3339 strings (`null` for
 //! "not yet"), durations milliseconds, and what is not set is `null`.
 
+mod changes;
+
 use std::collections::{BTreeMap, HashMap};
 
 use agentd_proto::v1::{self, State};
 use serde::Serialize;
 
+use self::changes::ChangesView;
 use crate::when::{between, rfc3339};
 
 /// The states that `--failed` means.
@@ -246,23 +249,6 @@ pub(crate) struct AttemptView {
     figures: Option<FiguresView>,
 }
 
-/// What an attempt did to its workspace, and what it left there.
-#[derive(Debug, Serialize)]
-struct ChangesView {
-    /// Everything was left as it had been found.
-    none: bool,
-    head: Option<String>,
-    commits: u32,
-    files: u32,
-    uncommitted: u32,
-    /// `null` without a remote.
-    unpushed: Option<u32>,
-    conflicts: u32,
-    /// The ref that holds what is uncommitted.
-    recorded: Option<String>,
-    left_out: Option<String>,
-}
-
 /// What an agent says that it has used.
 #[derive(Debug, Serialize)]
 struct UsageView {
@@ -435,22 +421,6 @@ impl From<v1::Attempt> for AttemptView {
             suspect: vitals.as_ref().map(|v| v.suspect),
             probe: vitals.as_ref().and_then(|v| text(v.probe.clone())),
             figures: vitals.filter(|v| v.processes > 0).map(FiguresView::from),
-        }
-    }
-}
-
-impl From<v1::Changes> for ChangesView {
-    fn from(changes: v1::Changes) -> Self {
-        Self {
-            none: changes.none,
-            head: text(changes.head),
-            commits: changes.commits,
-            files: changes.files,
-            uncommitted: changes.uncommitted,
-            unpushed: changes.unpushed,
-            conflicts: changes.conflicts,
-            recorded: text(changes.recorded),
-            left_out: text(changes.left_out),
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Pages of named fields, for `show` and `status`.
 
+mod changes;
+
 use agentd_proto::v1;
 use anstyle::Style;
 use jiff::{Timestamp, tz::TimeZone};
 use nix::sys::signal::Signal;
 
 use super::{
+    sessions::session_text,
     style::{DIM, HEAD, of_state, paint},
     table::one_line,
     tasks::hold_text,
@@ -229,27 +232,6 @@ impl Page {
         self.field("took", &took.map(human).unwrap_or_default());
     }
 
-    /// What the attempt did to its workspace, and what it left there.
-    fn changes(&mut self, changes: &v1::Changes) {
-        self.field("changes", &changes_text(changes));
-        let mut left = Vec::new();
-        for (number, what) in [
-            (changes.uncommitted, "not committed"),
-            (changes.conflicts, "with a conflict"),
-        ] {
-            if number > 0 {
-                left.push(format!("{} {what}", counted(number, "file", "files")));
-            }
-        }
-        if let Some(unpushed) = changes.unpushed.filter(|&number| number > 0) {
-            let commits = counted(unpushed, "commit", "commits");
-            left.push(format!("{commits} not pushed"));
-        }
-        self.field("left", &left.join(", "));
-        self.field("recorded", &changes.recorded);
-        self.field("not recorded", &changes.left_out);
-    }
-
     /// What the runner of an attempt that is under way said last.
     fn vitals(&mut self, vitals: &v1::Vitals) {
         if vitals.suspect {
@@ -272,46 +254,6 @@ impl Page {
             self.field("idle for", &time(vitals.idle));
         }
     }
-}
-
-/// The session that an attempt works in, and how it came to it.
-fn session_text(attempt: &v1::Attempt) -> String {
-    let known = match attempt.session.as_str() {
-        "" => attempt.session_given.as_str(),
-        named => named,
-    };
-    match attempt.session_way.as_str() {
-        _ if !attempt.session_gone.is_empty() => match attempt.session.as_str() {
-            "" => format!("a new one: {} is gone", attempt.session_gone),
-            named => format!("{named} (new: {} is gone)", attempt.session_gone),
-        },
-        "gone" if attempt.session.is_empty() => {
-            format!("a new one: {} is gone", attempt.session_given)
-        }
-        "chosen" | "seen" | "unseen" if known == attempt.session_given => {
-            format!("{known} (resumed)")
-        }
-        "minted" if attempt.session.is_empty() => format!("{known} (new)"),
-        "chosen" | "seen" | "unseen" => {
-            format!("{known} (resumed from {})", attempt.session_given)
-        }
-        _ if attempt.session.is_empty() => String::new(),
-        _ => format!("{known} (new)"),
-    }
-}
-
-/// `1 commit, 3 files`; `no changes`.
-fn changes_text(changes: &v1::Changes) -> String {
-    if changes.none {
-        return "no changes".to_owned();
-    }
-    let commits = counted(changes.commits, "commit", "commits");
-    let files = counted(changes.files, "file", "files");
-    format!("{commits}, {files}")
-}
-
-fn counted(number: u32, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Limits in words, those that are set.

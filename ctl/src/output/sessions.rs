@@ -206,3 +206,29 @@ impl Page {
         self.time("changed", session.changed_at);
     }
 }
+
+/// The session that an attempt works in, and how it came to it.
+pub(super) fn session_text(attempt: &v1::Attempt) -> String {
+    let known = match attempt.session.as_str() {
+        "" => attempt.session_given.as_str(),
+        named => named,
+    };
+    match attempt.session_way.as_str() {
+        _ if !attempt.session_gone.is_empty() => match attempt.session.as_str() {
+            "" => format!("a new one: {} is gone", attempt.session_gone),
+            named => format!("{named} (new: {} is gone)", attempt.session_gone),
+        },
+        "gone" if attempt.session.is_empty() => {
+            format!("a new one: {} is gone", attempt.session_given)
+        }
+        "chosen" | "seen" | "unseen" if known == attempt.session_given => {
+            format!("{known} (resumed)")
+        }
+        "minted" if attempt.session.is_empty() => format!("{known} (new)"),
+        "chosen" | "seen" | "unseen" => {
+            format!("{known} (resumed from {})", attempt.session_given)
+        }
+        _ if attempt.session.is_empty() => String::new(),
+        _ => format!("{known} (new)"),
+    }
+}
