@@ -200,6 +200,22 @@ impl Client {
         self.ask(q, async |mut c, q| c.usage(q).await).await
     }
 
+    pub(crate) async fn session_list(
+        &self,
+        q: v1::SessionListRequest,
+    ) -> Result<v1::SessionListResponse, Error> {
+        self.ask(q, async |mut c, q| c.session_list(q).await).await
+    }
+
+    pub(crate) async fn session_show(&self, q: v1::SessionRequest) -> Result<v1::Session, Error> {
+        self.ask(q, async |mut c, q| c.session_show(q).await).await
+    }
+
+    pub(crate) async fn session_forget(&self, q: v1::SessionRequest) -> Result<v1::Session, Error> {
+        self.ask(q, async |mut c, q| c.session_forget(q).await)
+            .await
+    }
+
     pub(crate) async fn recover(&self) -> Result<v1::RecoverResponse, Error> {
         let q = v1::RecoverRequest {};
         self.ask(q, async |mut c, q| c.recover(q).await).await

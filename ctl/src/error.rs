@@ -89,7 +89,9 @@ impl Kind {
     /// By the daemon's stable reason; `None` if only the gRPC code tells.
     fn of_reason(reason: &str) -> Option<Self> {
         Some(match reason {
-            reason::TASK_NOT_FOUND | reason::ACCOUNT_UNKNOWN => Self::NotFound,
+            reason::TASK_NOT_FOUND | reason::ACCOUNT_UNKNOWN | reason::SESSION_NOT_FOUND => {
+                Self::NotFound
+            }
             reason::TASK_ACTIVE
             | reason::TASK_SUCCEEDED
             | reason::ISSUE_UNKNOWN
@@ -99,7 +101,8 @@ impl Kind {
             | reason::BUDGET_EXCEEDED
             | reason::WORKSPACE_FAILED
             | reason::WORKSPACE_STAYS
-            | reason::ATTEMPT_ENDED => Self::Conflict,
+            | reason::ATTEMPT_ENDED
+            | reason::SESSION_IN_USE => Self::Conflict,
             reason::ISSUE_CLOSED => Self::Gone,
             reason::STORE_UNAVAILABLE | reason::DAEMON_STOPPING => Self::Unreachable,
             reason::INVALID_FIELD => Self::Usage,

@@ -30,6 +30,7 @@ use crate::{
     output::{
         Output,
         page::Page,
+        sessions::SessionList,
         tasks::{Format, ListArgs, TaskList, result_line},
     },
     socket::{Refusal, Sockets},
@@ -119,6 +120,20 @@ pub fn shown(data: &[u8]) {
             harmless(&printed(&task, format, width), "\n");
         }
     }
+    if let Ok(session) = v1::Session::decode(data) {
+        let mut page = Page::new(false, now(), TimeZone::UTC);
+        page.session(&session);
+        harmless(&page.into_text(), "\n");
+        let answer = v1::SessionListResponse {
+            sessions: vec![session],
+            ..v1::SessionListResponse::default()
+        };
+        for (format, width) in [(Format::Table, Some(40)), (Format::Wide, None)] {
+            let list = SessionList::from(answer.clone());
+            let text = written(width, |out| out.sessions(list, ListArgs::of(format)));
+            harmless(&text, "\n");
+        }
+    }
     let (code, message) = match data.split_first() {
         Some((code, message)) => (Code::from(i32::from(*code)), message),
         None => (Code::Unknown, data),
@@ -141,14 +156,19 @@ fn harmless(text: &str, but: &str) {
 
 /// A list of one task as it is printed.
 fn printed(task: &v1::Task, format: Format, width: Option<usize>) -> String {
-    let stdout = Memory::default();
-    let mut out = Output::into(Box::new(stdout.clone()), Box::new(io::sink()), now());
-    out.width = width;
     let list = TaskList {
         tasks: vec![task.clone()],
         ..TaskList::default()
     };
-    let done = out.tasks(list, ListArgs::of(format));
+    written(width, |out| out.tasks(list, ListArgs::of(format)))
+}
+
+/// What is printed.
+fn written(width: Option<usize>, print: impl FnOnce(&mut Output) -> Result<(), Error>) -> String {
+    let stdout = Memory::default();
+    let mut out = Output::into(Box::new(stdout.clone()), Box::new(io::sink()), now());
+    out.width = width;
+    let done = print(&mut out);
     done.and_then(|()| out.flush()).expect("memory takes it");
     drop(out);
     String::from_utf8(stdout.0.take()).expect("text")

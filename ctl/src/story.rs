@@ -70,12 +70,13 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
             "claimed" => claimed(told, event, between(since, event.at))
                 .into_iter()
                 .for_each(say),
-            "workspace_ready" => say(format!(
-                "{}: {}{}",
-                workspace(told),
-                event.why,
-                reuse(told, event)
-            )),
+            "workspace_ready" => {
+                if !goes_on_there(told, event.attempt) {
+                    let reuse = reuse(told, event);
+                    say(format!("{}: {}{reuse}", workspace(told), event.why));
+                }
+                session(told, event.attempt).into_iter().for_each(say);
+            }
             "registered" => say(format!("its runner is there ({})", event.why)),
             "started" => say(format!("the agent was started ({})", event.why)),
             "adopted" => say(format!(
@@ -109,13 +110,17 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
             "retry" => {
                 since = event.at;
                 say(ended(told, event));
-                sequel(told, event.attempt)
-                    .map(decision)
-                    .into_iter()
-                    .for_each(say);
+                let decided = sequel(told, event.attempt).map(decision);
+                let left = left_behind(told, event.attempt);
+                left.into_iter().chain(decided).for_each(say);
+            }
+            "finished" => {
+                let left = left_behind(told, event.attempt);
+                let mut lines = finished(told, event);
+                lines.splice(1..1, left);
+                lines.into_iter().for_each(say);
             }
             "workspace_left" => say(format!("what it left in its workspace: {}", event.why)),
-            "finished" => finished(told, event).into_iter().for_each(say),
             // Of a daemon that knows more than this program.
             other if event.why.is_empty() => say(other.to_owned()),
             other => say(format!("{other}: {}", event.why)),
@@ -147,6 +152,9 @@ fn submitted(told: &v1::ExplainResponse) -> String {
         }
     };
     text.push_str(&format!(" for agent {}", task.agent));
+    if task.fresh {
+        text.push_str(", without an earlier session");
+    }
     if task.rerun_of != 0 {
         text.push_str(&format!(", to run task {} again", task.rerun_of));
         if let Some(before) = told.ancestors.iter().find(|a| a.task == task.rerun_of) {
@@ -203,9 +211,7 @@ fn claimed(told: &v1::ExplainResponse, event: &v1::Event, waited: Option<Duratio
         let spent = spend_text(spent);
         lines.push(format!("of its budgets were spent before: {spent}"));
     }
-    let again =
-        both.filter(|(now, before)| !now.workspace.is_empty() && now.workspace == before.workspace);
-    if let Some((now, before)) = again {
+    if let Some((now, before)) = both.filter(|_| goes_on_there(told, event.attempt)) {
         lines.push(format!(
             "goes on in the workspace of attempt {}: {}",
             before.number,
@@ -213,6 +219,56 @@ fn claimed(told: &v1::ExplainResponse, event: &v1::Event, waited: Option<Duratio
         ));
     }
     lines
+}
+
+/// The attempt has the workspace of the one before it.
+fn goes_on_there(told: &v1::ExplainResponse, number: u32) -> bool {
+    let before = attempt(told, number.saturating_sub(1));
+    attempt(told, number)
+        .zip(before)
+        .is_some_and(|(now, before)| !now.workspace.is_empty() && now.workspace == before.workspace)
+}
+
+/// Which session an attempt was given, and why.
+fn session(told: &v1::ExplainResponse, number: u32) -> Option<String> {
+    let attempt = attempt(told, number).filter(|a| !a.session_why.is_empty())?;
+    let (given, why) = (&attempt.session_given, &attempt.session_why);
+    Some(match attempt.session_way.as_str() {
+        "gone" => format!("begins a new session: {why}; {given} is retired"),
+        "minted" => format!("begins session {given}: {why}"),
+        "chosen" => format!("is to resume: {why}"),
+        "seen" => format!("resumes: {why}, which was seen to be there"),
+        "unseen" => format!("resumes: {why}; whether it is still there was not to be seen"),
+        _ => format!("begins a new session: {why}"),
+    })
+}
+
+/// What the end of an attempt has made of the sessions that it worked in last.
+fn left_behind(told: &v1::ExplainResponse, number: u32) -> Vec<String> {
+    let task = task(told).id;
+    let last = told.sessions.iter().filter(|session| {
+        (session.task, session.attempt) == (task, number) && session.user_task == 0
+    });
+    // That a later attempt did not find it is told there.
+    let missed = |id: &String| {
+        let mut attempts = told.attempts.iter();
+        attempts.any(|a| a.session_gone == *id || a.session_way == "gone" && a.session_given == *id)
+    };
+    let lines = last.filter_map(|session| {
+        let id = &session.id;
+        match session.standing.as_str() {
+            "quarantined" => Some(format!(
+                "session {id} is quarantined: it is kept, and nothing goes on with it"
+            )),
+            "retired" if missed(id) => None,
+            "retired" => Some(format!("session {id} is retired: it is not there any more")),
+            "unverified" => Some(format!(
+                "session {id} was interrupted: it is looked for before anything goes on with it"
+            )),
+            _ => None,
+        }
+    });
+    lines.collect()
 }
 
 fn place(attempt: &v1::Attempt) -> String {

@@ -177,6 +177,7 @@ fn submission(config: &Config, schedule: &Schedule) -> Result<Submission, reques
         retry: agent.retry.or(config.retry),
         workspace_reuse: WorkspaceReuse::Keep,
         forgiven: Spend::default(),
+        fresh: false,
         not_before: None,
         after: Vec::new(),
         created_at: clock::now(),

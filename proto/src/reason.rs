@@ -44,6 +44,10 @@ pub const NOT_PERMITTED: &str = "NOT_PERMITTED";
 pub const BUDGET_EXCEEDED: &str = "BUDGET_EXCEEDED";
 /// `NOT_FOUND`: no agent works on this account.
 pub const ACCOUNT_UNKNOWN: &str = "ACCOUNT_UNKNOWN";
+/// `NOT_FOUND`: no agent has a session of this id.
+pub const SESSION_NOT_FOUND: &str = "SESSION_NOT_FOUND";
+/// `FAILED_PRECONDITION`: an attempt works in the session.
+pub const SESSION_IN_USE: &str = "SESSION_IN_USE";
 /// `FAILED_PRECONDITION`: git or the disk refused, or nothing is recorded.
 pub const WORKSPACE_FAILED: &str = "WORKSPACE_FAILED";
 /// `FAILED_PRECONDITION`: the worktree is needed, or something in it is.

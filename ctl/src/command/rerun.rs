@@ -47,6 +47,10 @@ pub(crate) struct Rerun {
     #[arg(long, value_name = "TEXT", conflicts_with = "prompt")]
     append_prompt: Option<String>,
 
+    /// Begin a new conversation instead of going on in the earlier one.
+    #[arg(long)]
+    fresh: bool,
+
     /// What becomes of what is in the task's worktree: go on with it, take
     /// away what is not committed, or also begin its branch anew. What is
     /// taken away is recorded: agentctl workspace restore [default: keep].
@@ -109,6 +113,7 @@ impl Rerun {
             not_before,
             delay,
             force: self.force,
+            fresh: self.fresh,
             on_busy: self.busy.on_busy().into(),
             limits: Some(self.budget.limits()).filter(|limits| *limits != v1::Limits::default()),
             override_budget: self.override_budget,

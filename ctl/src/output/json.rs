@@ -33,6 +33,10 @@ pub(crate) const EVENT: &str = "agentctl.event/v1";
 pub(crate) const EXPLANATION: &str = "agentctl.explanation/v1";
 /// What is scheduled.
 pub(crate) const SCHEDULES: &str = "agentctl.schedules/v1";
+/// One session.
+pub(crate) const SESSION: &str = "agentctl.session/v1";
+/// A list of sessions.
+pub(crate) const SESSIONS: &str = "agentctl.sessions/v1";
 /// The daemon.
 pub(crate) const STATUS: &str = "agentctl.status/v1";
 /// What became of running many tasks again.

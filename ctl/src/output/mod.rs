@@ -5,6 +5,7 @@
 pub(crate) mod json;
 pub(crate) mod limits;
 pub(crate) mod page;
+pub(crate) mod sessions;
 pub(crate) mod style;
 pub(crate) mod table;
 pub(crate) mod tasks;

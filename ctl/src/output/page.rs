@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::{
     limits::{limits_text, retry_text, spend_text},
+    sessions::session_text,
     style::{DIM, HEAD, of_state, paint},
     table::one_line,
     tasks::hold_text,
@@ -132,6 +133,9 @@ impl Page {
         );
         self.field("user", &task.user);
         self.field("trigger", trigger_word(task.trigger()));
+        if task.fresh {
+            self.field("session", "a new one, as it was asked for");
+        }
         if task.rerun_of != 0 {
             self.field(
                 "rerun of",
@@ -206,12 +210,13 @@ impl Page {
                 self.field("memory", &format!("{} at most", bytes(exit.peak_memory)));
             }
         }
+        self.field("session", &session_text(attempt));
+        self.field("given", &attempt.session_why);
         self.field("workspace", &attempt.workspace);
         self.field("branch", &attempt.branch);
         if let Some(changes) = &attempt.changes {
             self.changes(changes);
         }
-        self.field("session", &attempt.session);
         self.field("model", &attempt.model);
         self.field("progress", &attempt.progress);
         if let Some(usage) = &attempt.usage {

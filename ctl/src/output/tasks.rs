@@ -56,6 +56,11 @@ impl ListArgs {
         }
     }
 
+    /// Whether the line of heads is left out.
+    pub(crate) fn no_headers(self) -> bool {
+        self.no_headers
+    }
+
     /// The format chosen.
     pub(crate) fn format(self) -> Format {
         if self.quiet {

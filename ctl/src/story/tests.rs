@@ -1,5 +1,6 @@
 //! The stories that there are today, as a person reads them.
 
+mod sessions;
 mod spending;
 
 use agentd_proto::v1::{self, State};

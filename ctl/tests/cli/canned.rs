@@ -405,6 +405,21 @@ impl Control for Canned {
         not_here()
     }
 
+    async fn session_list(
+        &self,
+        _: Request<v1::SessionListRequest>,
+    ) -> Reply<v1::SessionListResponse> {
+        not_here()
+    }
+
+    async fn session_show(&self, _: Request<v1::SessionRequest>) -> Reply<v1::Session> {
+        not_here()
+    }
+
+    async fn session_forget(&self, _: Request<v1::SessionRequest>) -> Reply<v1::Session> {
+        not_here()
+    }
+
     async fn recover(&self, _: Request<v1::RecoverRequest>) -> Reply<v1::RecoverResponse> {
         not_here()
     }

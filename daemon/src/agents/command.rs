@@ -7,15 +7,23 @@
 //! | no, `shell` | no | yes | `sh`, the prompt as the script on its standard input |
 //! | else | | | an error |
 
-use super::{InvocationError, Plan};
+use super::{InvocationError, Plan, note::before_prompt};
 use crate::{
     config::{Agent, SHELL},
     spool::{Reads, Stdin},
     task::spec::Payload,
 };
 
-pub(super) fn plan(agent: &Agent, payload: &Payload) -> Result<Plan, InvocationError> {
-    let stdin = if payload.prompt.is_empty() {
+/// The note goes before the prompt only of an agent that has sessions: the
+/// prompt of any other is the input of some program, or a script.
+pub(super) fn plan(
+    agent: &Agent,
+    payload: &Payload,
+    note: Option<&str>,
+) -> Result<Plan, InvocationError> {
+    let note = note.filter(|_| agent.session.is_some());
+    let prompt = before_prompt(note, &payload.prompt);
+    let stdin = if prompt.is_empty() {
         Stdin::Empty
     } else {
         Stdin::Prompt
@@ -33,6 +41,7 @@ pub(super) fn plan(agent: &Agent, payload: &Payload) -> Result<Plan, InvocationE
     Ok(Plan {
         argv,
         stdin,
+        prompt,
         reads: match agent.output.is_empty() {
             true => Reads::Nothing,
             false => Reads::Lines(agent.output.clone()),

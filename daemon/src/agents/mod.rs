@@ -13,6 +13,8 @@
 mod command;
 mod environment;
 mod exit;
+mod note;
+mod probe;
 pub mod stream;
 
 use std::{collections::BTreeMap, env, fmt, path::Path};
@@ -20,6 +22,8 @@ use std::{collections::BTreeMap, env, fmt, path::Path};
 pub use self::{
     environment::{EnvironmentError, environment},
     exit::classify,
+    note::{Told, note},
+    probe::{probe, takes_session_id},
 };
 use crate::{
     config::Agent,
@@ -41,6 +45,8 @@ pub struct Invocation {
     pub env: BTreeMap<String, String>,
     /// Standard input.
     pub stdin: Stdin,
+    /// What goes there with [`Stdin::Prompt`].
+    pub prompt: String,
     /// What is read from its output.
     pub reads: Reads,
     /// The number of the signal that asks it to end.
@@ -100,9 +106,12 @@ struct Plan {
     argv: Vec<String>,
     stdin: Stdin,
     reads: Reads,
+    /// The prompt, with what the agent is told before it.
+    prompt: String,
 }
 
-/// What is to be started for an attempt.
+/// What is to be started for an attempt that was given what it was given, and
+/// comes after what is told.
 ///
 /// Reads the agent's `env_file` and the process's environment.
 ///
@@ -115,15 +124,24 @@ pub fn invocation(
     payload: &Payload,
     workspace: &Workspace,
     socket: &Path,
+    told: &Told,
 ) -> Result<Invocation, InvocationError> {
     debug_assert_eq!(attempt.id.task, task.id, "an attempt of another task");
+    let note = note(&attempt.given, told);
     let plan = match agent.agent_type {
-        AgentType::Command => command::plan(agent, payload)?,
+        AgentType::Command => command::plan(agent, payload, note.as_deref())?,
     };
     if plan.argv.iter().any(|word| word.contains('\0')) {
         return Err(InvocationError::Nul);
     }
     let facts = environment::facts(task, attempt, workspace, socket);
+    let facts = facts.map(|mut facts| {
+        let session = attempt.given.resumes().map(str::to_owned);
+        let more = [("AGENTD_SESSION", session), ("AGENTD_NOTE", note)];
+        let more = more.into_iter();
+        facts.extend(more.filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        facts
+    });
     let env = facts.and_then(|facts| environment(agent, &|name| env::var_os(name), facts));
     let env = env.map_err(|source| InvocationError::Environment {
         agent: agent.name.clone(),
@@ -133,6 +151,7 @@ pub fn invocation(
         argv: plan.argv,
         env,
         stdin: plan.stdin,
+        prompt: plan.prompt,
         reads: plan.reads,
         polite_signal: agent.polite_signal,
     })

@@ -16,6 +16,7 @@ use crate::{
         moment::Moment,
         observed::Observed,
         retry::Policy,
+        session::Given,
         spec::{TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
         token::Token,
     },
@@ -40,6 +41,7 @@ fn task() -> Task {
         retry: Policy::default(),
         forgiven: Spend::default(),
         workspace_mode: WorkspaceMode::Worktree,
+        fresh: false,
         workspace_reuse: WorkspaceReuse::Keep,
         not_before: None,
         after: Vec::new(),
@@ -60,6 +62,7 @@ fn attempt() -> Attempt {
         boot_id: String::new(),
         phase: Phase::Claimed,
         workspace: None,
+        given: Given::default(),
         runner: None,
         agent: None,
         claimed_at: Moment::of_wall(Timestamp(0)),
@@ -89,7 +92,16 @@ fn shell() -> Agent {
 
 fn invoke(agent: &Agent, payload: &Payload) -> Result<Invocation, InvocationError> {
     let socket = Path::new("/run/agentd.sock");
-    invocation(agent, &task(), &attempt(), payload, &workspace(), socket)
+    let told = Told::default();
+    invocation(
+        agent,
+        &task(),
+        &attempt(),
+        payload,
+        &workspace(),
+        socket,
+        &told,
+    )
 }
 
 fn payload(prompt: &str, command: &[&str]) -> Payload {

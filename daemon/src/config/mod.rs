@@ -56,6 +56,9 @@ pub const SHELL: &str = "shell";
 /// The exit code with which an agent says that it declines.
 pub const ABORT_CODE: i32 = 79;
 
+/// What stands for the id in the path of a session's file.
+pub const SESSION: &str = "{session}";
+
 /// Cache of the store, bytes.
 pub const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -139,6 +142,16 @@ pub struct Agent {
     pub polite_signal: i32,
     /// What its output is read for.
     pub output: Rules,
+    /// It has conversations that can be taken up again.
+    pub session: Option<Sessions>,
+}
+
+/// What is known of an agent's conversations.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sessions {
+    /// The path of the file or directory that is there as long as a session
+    /// is, with [`SESSION`] in it.
+    pub file: Option<String>,
 }
 
 impl Agent {
@@ -161,6 +174,7 @@ impl Agent {
             abort_code: ABORT_CODE,
             polite_signal: Signal::SIGTERM as i32,
             output: Rules::default(),
+            session: None,
         }
     }
 
@@ -196,6 +210,7 @@ impl fmt::Debug for Agent {
             .field("abort_code", &self.abort_code)
             .field("polite_signal", &self.polite_signal)
             .field("output", &self.output)
+            .field("session", &self.session)
             .finish()
     }
 }

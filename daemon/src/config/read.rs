@@ -13,7 +13,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    Agent, Config, ConfigError, Environment, MIN_BEATS, Repo, SHELL,
+    Agent, Config, ConfigError, Environment, MIN_BEATS, Repo, SHELL, Sessions,
     document::{Problems, Section},
     env_file, output, value,
 };
@@ -70,6 +70,7 @@ pub(super) const AGENT: &[&str] = &[
     "abort_code",
     "polite_signal",
     "output",
+    "session",
 ];
 pub(super) const REPO: &[&str] = &[
     "path",
@@ -80,6 +81,7 @@ pub(super) const REPO: &[&str] = &[
 ];
 /// Besides these, it takes every sign.
 pub(super) const OUTPUT: &[&str] = &["keys", "adds_up"];
+pub(super) const SESSIONS: &[&str] = &["file"];
 
 const TYPES: &[AgentType] = &[AgentType::Command];
 
@@ -296,6 +298,14 @@ impl Reader {
                 );
                 self.problems.reject(section, "output", &wrong);
             }
+        }
+        if let Some(section) = self.problems.section(section, "session") {
+            self.problems.unknown_keys(&section, SESSIONS);
+            let home = self.home.clone();
+            let file = self.problems.word(&section, "file", |text| {
+                value::session_file(text, home.as_deref())
+            });
+            agent.session = Some(Sessions { file });
         }
         agent
     }

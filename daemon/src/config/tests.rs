@@ -97,6 +97,13 @@ const BAD: &[(&str, &str)] = &[
          [agents.a]\ntype = 'command'\nretry_on = ['queue_expired']\nretry_onn = []\n",
     ),
     (
+        "sessions",
+        "[agents.a]\ntype = 'command'\nsession = { file = '~/x.json', dir = '' }\n\
+         [agents.b]\ntype = 'command'\nsession = { file = 'x/{session}' }\n\
+         [agents.c]\ntype = 'command'\nsession.file = '/x/../{session}'\n\
+         [agents.d]\ntype = 'command'\nsession.file = '/{x}/{session}'\n",
+    ),
+    (
         "columns",
         "# ä\n[daemon]\n'ä' = 1 \nmax_running = 'ü' # x\n",
     ),
@@ -174,6 +181,8 @@ fn everything_can_be_set() {
         session = '^session (\\S+)'
         adds_up = true
         keys.input = '/usage/input'
+        [agents.tests.session]
+        file = '~/.x/{session}.json'
         [agents.shell]
         max_running = 1
         [repos.app]
@@ -198,6 +207,11 @@ fn everything_can_be_set() {
         adds_up: true,
     };
     assert_eq!(agent.output, rules);
+    let file = agent
+        .session
+        .as_ref()
+        .and_then(|known| known.file.as_deref());
+    assert_eq!(file, Some("/home/ann/.x/{session}.json"));
     assert_eq!(config.agent(SHELL).unwrap().max_running, Some(1));
     let repo = config.repo_at(Path::new("/home/ann/src/app")).unwrap();
     assert_eq!((repo.name.as_str(), repo.max_running), ("app", Some(3)));
@@ -358,6 +372,10 @@ fn the_example_names_every_key() {
         (&document["daemon"], read::DAEMON),
         (&document["defaults"], &defaults),
         (&document["agents"].get_ref()["tests"], &agent),
+        (
+            &document["agents"].get_ref()["tests"].get_ref()["session"],
+            read::SESSIONS,
+        ),
         (&document["repos"].get_ref()["app"], read::REPO),
         (output, &signs),
         (&output.get_ref()["keys"], &values),

@@ -1,10 +1,11 @@
 //! Words that values are made of: durations, sizes, signals, names, paths.
 //! Each parser says what is wrong with a word, not where it stands.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use nix::sys::signal::Signal;
 
+use super::SESSION;
 use crate::task::{
     limits::{CPU, MAX_LABEL, MIN_MEMORY, clip},
     reason::{FailureReason, Reasons},
@@ -217,6 +218,29 @@ pub(super) fn path(text: &str, home: Option<&Path>) -> Result<PathBuf, String> {
     } else {
         Err(format!("expected an absolute path or ~/, found {text:?}"))
     }
+}
+
+/// The path of a session's file: the id stands in it once, and nothing leads
+/// out of where it points.
+pub(super) fn session_file(text: &str, home: Option<&Path>) -> Result<String, String> {
+    let path = path(text, home)?;
+    let text = path
+        .into_os_string()
+        .into_string()
+        .map_err(|_| "HOME is not UTF-8".to_owned())?;
+    let around: Vec<&str> = text.split(SESSION).collect();
+    if around.len() != 2 || around.iter().any(|part| part.contains(['{', '}'])) {
+        return Err(format!(
+            "expected {SESSION} once in it, and no other braces"
+        ));
+    }
+    if Path::new(&text)
+        .components()
+        .any(|part| part == Component::ParentDir)
+    {
+        return Err("expected a path without ..".to_owned());
+    }
+    Ok(text)
 }
 
 /// A search path: directories with colons between them.

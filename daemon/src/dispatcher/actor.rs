@@ -10,21 +10,23 @@ use tokio::runtime;
 use super::{
     close::{Closing, Gates},
     life::LeftBehind,
+    session,
     turn::Act,
 };
 use crate::{
-    agents,
+    agents::{self, Invocation},
     config::Config,
     forge::{self, IssueState},
-    spool::Launch,
-    store::{Store, StoreError},
+    spool::{Fallback, Launch},
+    store::Store,
     supervisor::{Expected, Plan, Supervisor},
     task::{
         attempt::{Attempt, Phase, Workspace},
         effect::Effect,
-        event::{AttemptRef, Event},
+        event::AttemptRef,
         limits::{Limits, TRANSCRIPT},
         reason::FailureReason,
+        session::Given,
         spec::{Trigger, WorkspaceReuse},
         state::Task,
         transition::reference,
@@ -175,17 +177,19 @@ impl Actor {
                 Err(panicked) => Err(Failed::spawn(panicked)),
             };
             match prepared {
-                Ok(_) if wanted.is_cancelled() => {
-                    let message = "stopped before the runner was started".to_owned();
-                    supervisor
-                        .start_failed(attempt, FailureReason::SpawnFailed, message)
-                        .await;
-                }
-                Ok((workspace, plan)) => {
-                    supervisor
-                        .tell(Event::Prepared { attempt, workspace })
-                        .await;
-                    supervisor.launch(attempt, plan);
+                Ok(_) if wanted.is_cancelled() => stopped(&supervisor, attempt).await,
+                Ok(prepared) => {
+                    let Prepared {
+                        workspace,
+                        given,
+                        plan,
+                    } = prepared;
+                    let live = supervisor.prepared(attempt, workspace, given).await;
+                    if live && !wanted.is_cancelled() {
+                        supervisor.launch(attempt, plan);
+                    } else {
+                        stopped(&supervisor, attempt).await;
+                    }
                 }
                 Err(Failed { reason, message }) => {
                     supervisor.start_failed(attempt, reason, message).await;
@@ -202,6 +206,19 @@ fn expected(attempt: &Attempt, limits: Limits) -> Expected {
         runner: attempt.runner.clone(),
         idle_timeout: limits.idle_timeout(),
     }
+}
+
+async fn stopped(supervisor: &Supervisor, attempt: AttemptRef) {
+    let message = "stopped before the runner was started".to_owned();
+    let reason = FailureReason::SpawnFailed;
+    supervisor.start_failed(attempt, reason, message).await;
+}
+
+/// What a runner needs.
+struct Prepared {
+    workspace: Workspace,
+    given: Given,
+    plan: Plan,
 }
 
 /// The issue of a rerun may have been closed while it waited. Blocks.
@@ -235,7 +252,7 @@ fn prepare(
     config: &Config,
     store: &Store,
     task: &Task,
-) -> Result<(Workspace, Plan), Failed> {
+) -> Result<Prepared, Failed> {
     let spec = &task.spec;
     let attempt = task
         .live_attempt()
@@ -247,7 +264,7 @@ fn prepare(
     let payload = store
         .reader()
         .and_then(|reader| reader.payload(task.id))
-        .map_err(|error: StoreError| Failed::spawn(error))?
+        .map_err(Failed::spawn)?
         .unwrap_or_default();
     still_wanted(task, config)?;
     let repo = spec.repo.as_deref();
@@ -278,8 +295,31 @@ fn prepare(
     })?;
     failpoint!("dispatcher.workspace").map_err(Failed::spawn)?;
     let socket: PathBuf = supervisor.socket().to_owned();
-    let invocation = agents::invocation(agent, task, attempt, &payload, &workspace, &socket)
-        .map_err(Failed::spawn)?;
+    let reader = store.reader().map_err(Failed::spawn)?;
+    let given = session::given(&reader, agent, task, attempt, &workspace).map_err(Failed::spawn)?;
+    let told = session::told(&reader, task, attempt, &given, &workspace).map_err(Failed::spawn)?;
+    drop(reader);
+    let invocation = |given: Given| {
+        let attempt = Attempt {
+            given,
+            ..attempt.clone()
+        };
+        agents::invocation(agent, task, &attempt, &payload, &workspace, &socket, &told)
+            .map_err(Failed::spawn)
+    };
+    let fresh = given
+        .resumes()
+        .map(|id| Ok((id.to_owned(), invocation(given.lost())?)))
+        .transpose()?;
+    let (fallback, fresh_prompt) = fresh
+        .map(|(session, fresh)| {
+            let Invocation {
+                argv, env, prompt, ..
+            } = fresh;
+            (Fallback { session, argv, env }, prompt)
+        })
+        .unzip();
+    let invocation = invocation(given.clone())?;
     let launch = Launch {
         attempt: attempt.id,
         nonce: attempt.nonce,
@@ -295,7 +335,7 @@ fn prepare(
         idle_timeout: spec.limits.idle_timeout(),
         transcript_limit: TRANSCRIPT,
         reads: invocation.reads,
-        fallback: None,
+        fallback,
         open_files: supervisor.open_files(),
         cgroup: None,
         memory: spec.limits.memory,
@@ -304,8 +344,12 @@ fn prepare(
     };
     let plan = Plan {
         launch,
-        prompt: payload.prompt,
-        fresh_prompt: None,
+        prompt: invocation.prompt,
+        fresh_prompt,
     };
-    Ok((workspace, plan))
+    Ok(Prepared {
+        workspace,
+        given,
+        plan,
+    })
 }

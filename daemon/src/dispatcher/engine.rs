@@ -14,6 +14,7 @@ mod look;
 mod reports;
 mod said;
 mod schedules;
+mod sessions;
 mod space;
 
 use self::{
@@ -263,6 +264,10 @@ impl Engine {
                 }
                 turn.reply(reply, cleared);
             }
+            Message::ForgetSession { agent, id, reply } => {
+                let answer = Self::forget_session(turn, &agent, &id)?;
+                turn.reply(reply, answer);
+            }
             Message::Overview(reply) => {
                 let overview = self.overview(turn.batch.revision());
                 turn.reply(reply, overview);
@@ -372,12 +377,14 @@ impl Engine {
         let Some(task) = self.tasks.get(&id) else {
             return Ok(());
         };
+        let given = Self::session_for(turn, task)?;
         let event = Event::Claim {
             nonce: nonce(),
             epoch: self.parts.incarnation,
             boot_id: self.parts.boot_id.clone(),
             account: self.schedule.account_of(&task.spec.agent).to_owned(),
             spent: turn.batch.spent(task.lineage())?,
+            given,
         };
         self.apply(turn, id, &event)?;
         Ok(())

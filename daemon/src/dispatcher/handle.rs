@@ -1,9 +1,12 @@
 //! How others speak to the dispatcher.
 
+mod sessions;
+
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use self::sessions::ForgetError;
 use super::{
     outcome::{
         CancelError, Cancelled, FiringError, Held, HoldError, SubmitError, Trouble, Unavailable,
@@ -159,6 +162,11 @@ pub(super) enum Message {
         account: String,
         reply: Reply<bool>,
     },
+    ForgetSession {
+        agent: String,
+        id: String,
+        reply: Reply<Result<(), ForgetError>>,
+    },
     Overview(Reply<Overview>),
     Recover(Reply<u64>),
     Reload(Arc<Config>, Reply<()>),
@@ -180,6 +188,7 @@ impl fmt::Debug for Message {
             Self::ClockSet => "ClockSet",
             Self::Pause { .. } => "Pause",
             Self::ClearQuota { .. } => "ClearQuota",
+            Self::ForgetSession { .. } => "ForgetSession",
             Self::Overview(_) => "Overview",
             Self::Recover(_) => "Recover",
             Self::Reload(..) => "Reload",

@@ -334,6 +334,9 @@ fn refuse(message: Message, overview: &Overview) -> bool {
         Message::Overview(reply) => drop(reply.send(overview.clone())),
         Message::Fire(_, reply) => drop(reply.send(Err(Unavailable::Store.into()))),
         // Their sides see that nobody answers, and why.
+        Message::ForgetSession { reply, .. } => {
+            drop(reply.send(Err(Unavailable::Store.into())));
+        }
         Message::Pause { .. }
         | Message::ClearQuota { .. }
         | Message::Recover(_)

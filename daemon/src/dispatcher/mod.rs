@@ -27,6 +27,7 @@ mod outcome;
 mod overview;
 mod recovery;
 mod said;
+mod session;
 mod timers;
 mod turn;
 
@@ -39,7 +40,10 @@ use tokio::{
 
 use self::life::{Life, Lives};
 pub use self::{
-    handle::{CancelOrder, Firing, Handle, OnBusy, RerunOrder, ShutDown, Submission, Submitted},
+    handle::{
+        CancelOrder, Firing, ForgetError, Handle, OnBusy, RerunOrder, ShutDown, Submission,
+        Submitted,
+    },
     outcome::{
         CancelError, Cancelled, FiringError, Held, HoldError, SubmitError, Trouble, Unavailable,
     },

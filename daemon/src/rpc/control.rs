@@ -15,7 +15,7 @@ use super::{
     from_proto, hold, issue, logs,
     peer::{self, Names},
     query::{list, whole},
-    quota, schedules, status,
+    quota, schedules, sessions, status,
     to_proto::{self, ShownHold},
     until::{Answers, until},
     usage, wait,
@@ -404,6 +404,27 @@ impl v1::control_server::Control for ControlService {
             .shared
             .read(move |reader| usage::usage(reader, &question, now));
         Ok(Response::new(answer.await?))
+    }
+
+    async fn session_list(
+        &self,
+        request: Request<v1::SessionListRequest>,
+    ) -> Result<Response<v1::SessionListResponse>, Status> {
+        Ok(sessions::list(&self.shared, request).await?)
+    }
+
+    async fn session_show(
+        &self,
+        request: Request<v1::SessionRequest>,
+    ) -> Result<Response<v1::Session>, Status> {
+        Ok(sessions::show(&self.shared, request).await?)
+    }
+
+    async fn session_forget(
+        &self,
+        request: Request<v1::SessionRequest>,
+    ) -> Result<Response<v1::Session>, Status> {
+        Ok(sessions::forget(&self.shared, request).await?)
     }
 
     async fn recover(

@@ -13,12 +13,14 @@ use super::{
 use crate::{
     store::{JournalEntry, Reader, StoreError},
     task::{
+        attempt::Attempt,
         deadline::{self, Ends},
         id::{Revision, TaskId},
         limits::{Limits, POISON_STREAK},
         moment::Moment,
         reason::FailureReason,
         sequel::{self, Follows, Sequel},
+        session,
         spec::{Key, TaskSpec},
         state::{State, Task},
     },
@@ -67,6 +69,7 @@ pub(super) fn explain(
         limits: Some(to_proto::limits(filled_in(task.spec.limits))),
         waits: waits(&task, around.now),
         ancestors,
+        sessions: sessions(reader, &task, &attempts)?,
         key_holder: key_holder.flatten().as_ref().map(relative),
         ..v1::ExplainResponse::default()
     }))
@@ -94,6 +97,25 @@ fn events(reader: &Reader, id: TaskId) -> Result<(Vec<v1::Event>, u64), StoreErr
             }
         }
     }
+}
+
+fn sessions(
+    reader: &Reader,
+    task: &Task,
+    attempts: &[Attempt],
+) -> Result<Vec<v1::Session>, StoreError> {
+    let mut ids: Vec<String> = attempts
+        .iter()
+        .flat_map(|attempt| session::touched(None, attempt))
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut found = Vec::new();
+    for id in ids {
+        let session = reader.session(&task.spec.agent, &id)?;
+        found.extend(session.as_ref().map(to_proto::session));
+    }
+    Ok(found)
 }
 
 fn ancestors(reader: &Reader, task: &Task) -> Result<Vec<v1::Relative>, StoreError> {

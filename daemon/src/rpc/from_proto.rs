@@ -93,6 +93,7 @@ pub(super) fn submission(
         retry: retry.or(agent.retry).or(config.retry),
         forgiven: Spend::default(),
         workspace_mode: mode,
+        fresh: false,
         workspace_reuse: WorkspaceReuse::Keep,
         not_before,
         after: wait::after(&request.after)?,
@@ -149,6 +150,7 @@ pub(super) fn rerun(
         model: text("model", &request.model)?.or_else(|| of.spec.model.clone()),
         limits: limits.or(of.spec.limits),
         user,
+        fresh: request.fresh,
         workspace_reuse: workspace_reuse(request.workspace_reuse, of)?,
         not_before,
         // A person asks for it now.
@@ -173,6 +175,9 @@ pub(super) fn rerun(
         hash.update(prost::Message::encode_to_vec(limits));
     }
     hash.update([u8::from(request.override_budget)]);
+    if request.fresh {
+        hash.update("fresh");
+    }
     // Not if it is the default: the same request of an older client is the same.
     if spec.workspace_reuse != WorkspaceReuse::Keep {
         hash.update(spec.workspace_reuse.as_str());

@@ -25,7 +25,7 @@ use super::{
 use crate::dispatcher::Handle;
 
 /// The calls that change nothing.
-const READS: [&str; 13] = [
+const READS: [&str; 15] = [
     "Get",
     "Explain",
     "List",
@@ -36,6 +36,8 @@ const READS: [&str; 13] = [
     "Status",
     "Quota",
     "Usage",
+    "SessionList",
+    "SessionShow",
     "WorkspaceList",
     "WorkspaceDiff",
     "Schedules",
@@ -133,6 +135,7 @@ mod tests {
             "QuotaClear",
             "Recover",
             "Shutdown",
+            "SessionForget",
             "WorkspaceRestore",
             "WorkspaceRemove",
             "Hold",

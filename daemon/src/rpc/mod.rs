@@ -20,6 +20,7 @@ mod query;
 mod quota;
 mod runner;
 mod schedules;
+mod sessions;
 mod status;
 mod to_proto;
 mod until;

@@ -14,6 +14,7 @@ use crate::{
         limits::Limits,
         reason::Reasons,
         retry::Policy,
+        session::Session,
         spec::{Payload, Trigger, WorkspaceMode, WorkspaceReuse},
         state::{State, StateKind, Task},
         usage::Usage,
@@ -222,6 +223,7 @@ pub(super) fn task(task: &Task, hold: ShownHold) -> v1::Task {
         retry: (spec.retry != Policy::default()).then(|| policy(spec.retry)),
         spent: None,
         forgiven: (spec.forgiven != Spend::default()).then(|| spend(spec.forgiven)),
+        fresh: spec.fresh,
         workspace_reuse: workspace_reuse(spec.workspace_reuse).into(),
         not_before: time(spec.not_before.map(|at| at.wall)),
         after: spec.after.iter().map(after).collect(),
@@ -283,6 +285,10 @@ pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
         progress: text(known.progress.as_ref()),
         account: attempt.account.clone(),
         spent_before: (attempt.before != Spend::default()).then(|| spend(attempt.before)),
+        session_given: text(attempt.given.session.as_ref()),
+        session_way: attempt.given.way.as_str().to_owned(),
+        session_why: attempt.given.why.clone(),
+        session_gone: text(known.session_gone.as_ref()),
         changes: attempt
             .changes
             .as_ref()
@@ -290,6 +296,29 @@ pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
         head_before: text(workspace.and_then(|w| w.head.as_ref())),
     }
 }
+
+pub(super) fn session(session: &Session) -> v1::Session {
+    let user = session.user;
+    v1::Session {
+        id: session.id.clone(),
+        agent: session.agent.clone(),
+        agent_type: session.agent_type.as_str().to_owned(),
+        model: text(session.model.as_ref()),
+        key: session.key.clone(),
+        workspace: session.workspace.to_string_lossy().into_owned(),
+        standing: session.standing.as_str().to_owned(),
+        why: session.why.clone(),
+        task: session.attempt.task.get(),
+        attempt: session.attempt.number,
+        user_task: user.map_or(0, |user| user.task.get()),
+        user_attempt: user.map_or(0, |user| user.number),
+        first_task: session.first.task.get(),
+        first_attempt: session.first.number,
+        made_at: session.made_at.0,
+        changed_at: session.changed_at.0,
+    }
+}
+
 fn changes(changes: &Changes, none: bool) -> v1::Changes {
     v1::Changes {
         head: text(changes.head.as_ref()),

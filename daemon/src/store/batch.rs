@@ -37,10 +37,10 @@ pub struct Entry<'a> {
 
 /// A write that is not yet committed. Dropping it undoes all of it.
 pub struct Batch {
-    transaction: WriteTransaction,
-    revision: u64,
+    pub(super) transaction: WriteTransaction,
+    pub(super) revision: u64,
     next_task: u64,
-    dirty: bool,
+    pub(super) dirty: bool,
 }
 
 impl std::fmt::Debug for Batch {
@@ -200,6 +200,8 @@ impl Batch {
             self.transaction
                 .open_table(ATTEMPTS)?
                 .insert((number, attempt.id.number), row.as_slice())?;
+            let before = before.and_then(|task| task.attempt.as_ref());
+            self.follow_sessions(before, task, entry.at)?;
         }
         self.index(before, task)?;
         self.journal(task, entry)

@@ -1,8 +1,8 @@
 //! What holds for any bytes in the rows of the store.
 
 use super::record::{
-    decode_attempt, decode_event, decode_payload, decode_task, encode_attempt, encode_event,
-    encode_payload, encode_task,
+    decode_attempt, decode_event, decode_payload, decode_session, decode_task, encode_attempt,
+    encode_event, encode_payload, encode_session, encode_task,
 };
 use crate::task::id::{AttemptId, TaskId};
 
@@ -19,6 +19,11 @@ pub fn check(data: &[u8]) {
         b'a' => same(|row| decode_attempt(id, row).ok(), encode_attempt, row),
         b'e' => same(|row| decode_event(7, row).ok(), encode_event, row),
         b'p' => same(|row| decode_payload(row).ok(), encode_payload, row),
+        b's' => same(
+            |row| decode_session("a", "s", row).ok(),
+            |(session, revision)| encode_session(session, *revision),
+            row,
+        ),
         _ => {}
     }
 }

@@ -1,13 +1,14 @@
 //! The format's version: written into a new store, checked at each start,
 //! raised step by step.
 
-use redb::{Database, ReadableDatabase, WriteTransaction};
+use redb::{Database, ReadableDatabase, TableHandle as _, WriteTransaction};
 
 use super::{
     FORMAT, StoreError,
     tables::{
         ACCOUNTS, ACTIVE_KEYS, ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS,
-        LINEAGES, PAUSED, PAYLOADS, REQUESTS, TASK_EVENTS, TASKS, counter,
+        KEY_SESSIONS, LINEAGES, PAUSED, PAYLOADS, RECENT_SESSIONS, REQUESTS, SCHEDULES, SESSIONS,
+        TASK_EVENTS, TASKS, counter,
     },
 };
 
@@ -34,13 +35,46 @@ pub(super) fn initialise(db: &Database, format: u64) -> Result<(), StoreError> {
         transaction.open_table(ACTIVE_KEYS)?;
         transaction.open_table(REQUESTS)?;
         transaction.open_table(PAUSED)?;
-        transaction.open_table(LINEAGES)?;
-        transaction.open_table(ACCOUNTS)?;
+        open_later_tables(&transaction)?;
         transaction
             .open_table(COUNTERS)?
             .insert(counter::FORMAT, format)?;
     }
     Ok(transaction.commit()?)
+}
+
+/// Makes the tables that stores of this format did not have from the beginning,
+/// where they are missing: a table more changes nothing for those who do not
+/// know it.
+pub(super) fn complete(db: &Database) -> Result<(), StoreError> {
+    let transaction = db.begin_read()?;
+    let tables = transaction.list_tables()?;
+    let names: Vec<String> = tables.map(|table| table.name().to_owned()).collect();
+    let later = [
+        SESSIONS.name(),
+        KEY_SESSIONS.name(),
+        RECENT_SESSIONS.name(),
+        SCHEDULES.name(),
+        LINEAGES.name(),
+        ACCOUNTS.name(),
+    ];
+    if later.iter().all(|name| names.iter().any(|n| n == name)) {
+        return Ok(());
+    }
+    let mut transaction = db.begin_write()?;
+    transaction.set_quick_repair(true);
+    open_later_tables(&transaction)?;
+    Ok(transaction.commit()?)
+}
+
+fn open_later_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(SESSIONS)?;
+    transaction.open_table(KEY_SESSIONS)?;
+    transaction.open_table(RECENT_SESSIONS)?;
+    transaction.open_table(SCHEDULES)?;
+    transaction.open_table(LINEAGES)?;
+    transaction.open_table(ACCOUNTS)?;
+    Ok(())
 }
 
 /// The format of a store; 0 if it does not say, which no store of agentd does.

@@ -18,6 +18,7 @@ pub(crate) mod fuzz;
 mod migrate;
 mod reader;
 mod record;
+mod sessions;
 mod tables;
 
 use std::{
@@ -34,6 +35,7 @@ pub use self::{
     batch::{Batch, Entry},
     reader::{COUNT_BOUND, Filter, Listing, Reader},
     record::{JournalEntry, RecordError},
+    sessions::{SessionFilter, SessionListing},
 };
 
 /// The format that this program writes.
@@ -159,6 +161,7 @@ impl Store {
                 .map_err(|source| io_error(&copy, source))?;
             migrate::migrate(&db, found).map_err(|e| damaged(path, e))?;
         }
+        migrate::complete(&db).map_err(|e| damaged(path, e))?;
         Ok(Self {
             db: RwLock::new(Some(db)),
             path: path.to_owned(),

@@ -21,6 +21,7 @@ use crate::task::{
     id::{AttemptId, Revision, TaskId, Timestamp},
     moment::Moment,
     reason::FailureReason,
+    session::{Fate, Given, Session, follow, touched},
     spec::TaskSpec,
     state::{StateKind, Task},
     testing,
@@ -83,6 +84,8 @@ struct Plain {
     requests: BTreeMap<String, (TaskId, [u8; 32])>,
     journal: Vec<JournalEntry>,
     paused: BTreeSet<String>,
+    /// With the revision at which each was worked in last.
+    sessions: BTreeMap<(String, String), (Session, u64)>,
     incarnation: u64,
 }
 
@@ -140,7 +143,10 @@ fn change(task: &Task, what: u8) -> Option<Change> {
             9 => Event::Prepared {
                 attempt,
                 workspace: testing::workspace(),
+                given: Given::default(),
             },
+            10..16 => testing::says(attempt, &format!("s{}", what % 3)),
+            16 => testing::exited_because(attempt, FailureReason::ContextOverflow),
             _ => Event::Lost {
                 attempt,
                 reason: FailureReason::HostRebooted,
@@ -192,6 +198,7 @@ impl Plain {
 
     fn put(&mut self, mut task: Task, what: What, why: &str) {
         task.revision = Revision(self.journal.len() as u64 + 1);
+        self.follow(&task);
         if let Some(attempt) = &task.attempt {
             self.attempts.insert(attempt.id, attempt.clone());
         }
@@ -205,6 +212,45 @@ impl Plain {
             state: task.state.kind(),
         });
         self.tasks.insert(task.id, task);
+    }
+
+    fn follow(&mut self, task: &Task) {
+        let Some(attempt) = &task.attempt else {
+            return;
+        };
+        let before = self.attempts.get(&attempt.id);
+        if before == Some(attempt) {
+            return;
+        }
+        let at = Timestamp(task.revision.0.cast_signed());
+        for id in touched(before, attempt) {
+            let place = (task.spec.agent.clone(), id);
+            let row = self.sessions.get(&place);
+            let known = row.map(|(session, _)| session);
+            match follow(known, &place.1, before, task, at) {
+                Fate::Stays => {}
+                Fate::Vanishes => drop(self.sessions.remove(&place)),
+                Fate::Becomes(session) => {
+                    let moved = known.is_none_or(|known| {
+                        (known.attempt, &known.key) != (session.attempt, &session.key)
+                    });
+                    let since = row.map(|(_, since)| *since).filter(|_| !moved);
+                    let since = since.unwrap_or(task.revision.0);
+                    self.sessions.insert(place, (*session, since));
+                }
+            }
+        }
+    }
+
+    /// Newest first.
+    fn sessions(&self, agent: Option<&str>, key: Option<&str>) -> Vec<&Session> {
+        let rows = self.sessions.values();
+        let rows = rows.filter(|(session, _)| agent.is_none_or(|agent| agent == session.agent));
+        let mut rows: Vec<_> = rows
+            .filter(|(session, _)| key.is_none_or(|key| key == session.key))
+            .collect();
+        rows.sort_by_key(|(session, since)| (*since, &session.agent, &session.id));
+        rows.iter().rev().map(|(session, _)| session).collect()
     }
 
     fn next_task(&self) -> TaskId {
@@ -246,7 +292,7 @@ fn act() -> impl Strategy<Value = Act> {
         4 => submit.prop_map(|(agent, repo, issue, label, request, hours)| Act::Submit {
             agent, repo, issue, label, request, hours,
         }),
-        12 => (any::<Index>(), 0u8..12).prop_map(|(to, what)| Act::Happen { to, what }),
+        16 => (any::<Index>(), 0u8..18).prop_map(|(to, what)| Act::Happen { to, what }),
         1 => (0u8..3, any::<bool>()).prop_map(|(agent, paused)| Act::Pause(agent, paused)),
         1 => Just(Act::Incarnation),
     ]

@@ -60,7 +60,7 @@ pub struct Listing {
 /// A snapshot. Keep it for one answer, not longer: pages that it can see are
 /// not used again while it lives.
 pub struct Reader {
-    transaction: ReadTransaction,
+    pub(super) transaction: ReadTransaction,
     tasks: ReadOnlyTable<u64, &'static [u8]>,
     attempts: ReadOnlyTable<(u64, u32), &'static [u8]>,
 }
@@ -193,12 +193,7 @@ impl Reader {
     /// If the store cannot be read or a row is damaged.
     pub fn schedules(&self) -> Result<BTreeMap<String, Fired>, StoreError> {
         let mut rows = BTreeMap::new();
-        let table = match self.transaction.open_table(SCHEDULES) {
-            Ok(table) => table,
-            // Of a store that is older than schedules.
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(rows),
-            Err(error) => return Err(error.into()),
-        };
+        let table = self.transaction.open_table(SCHEDULES)?;
         for row in table.iter()? {
             let (name, row) = row?;
             let fired = record::decode_schedule(row.value())?;

@@ -10,6 +10,7 @@ mod code;
 mod observed;
 mod retry;
 mod schedule;
+mod session;
 mod spend;
 mod wait;
 
@@ -20,6 +21,7 @@ use prost::Message;
 pub(super) use self::{
     attempt::{decode_attempt, encode_attempt},
     schedule::{decode_schedule, encode_schedule},
+    session::{decode_session, encode_session},
     spend::{decode_account, decode_spend, encode_account, encode_spend},
 };
 use self::{
@@ -163,6 +165,8 @@ struct TaskRecord {
     budgets: Option<BudgetsRecord>,
     #[prost(message, optional, tag = "121")]
     forgiven: Option<SpendRecord>,
+    #[prost(bool, tag = "100")]
+    fresh: bool,
     /// 0: kept.
     #[prost(uint32, tag = "90")]
     workspace_reuse: u32,
@@ -291,6 +295,7 @@ pub(super) fn encode_task(task: &Task) -> Vec<u8> {
         budgets: budgets_record(spec.limits),
         forgiven: spend_record(spec.forgiven),
         session_failures: task.session_failures,
+        fresh: spec.fresh,
         not_before: spec.not_before.map(moment_record),
         after: after_records(&spec.after),
         waits_for: after_records(&task.waits_for),
@@ -389,6 +394,7 @@ pub(super) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, RecordError>
         retry: policy(record.retry)?,
         forgiven: spend(record.forgiven),
         workspace_mode: WorkspaceMode::from_code(record.workspace_mode)?,
+        fresh: record.fresh,
         workspace_reuse: WorkspaceReuse::from_code(record.workspace_reuse)?,
         not_before: record.not_before.map(moment),
         after: after(&record.after)?,

@@ -13,7 +13,7 @@
 //! | `active_keys` | (key, task) | who has a key, who waits behind |
 //! | `requests` | request id → (task, digest) | a submit that is sent twice |
 //! | `paused` | agent, or empty for all | |
-//! | `schedules` | name → row | which of its times were dealt with; made when first written |
+//! | `schedules` | name → row | which of its times were dealt with |
 //! | `lineages` | first task → what was spent | budgets; a lineage without a row has spent nothing |
 //! | `accounts` | account → row | the limits that it met in a row; none: no row |
 
@@ -36,11 +36,17 @@ pub(super) const ACTIVE_KEYS: TableDefinition<'_, (&str, u64), ()> =
 pub(super) const REQUESTS: TableDefinition<'_, &str, (u64, [u8; 32])> =
     TableDefinition::new("requests");
 pub(super) const PAUSED: TableDefinition<'_, &str, ()> = TableDefinition::new("paused");
-/// Younger than format 1: a store may lack it.
 pub(super) const SCHEDULES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("schedules");
 
 pub(super) const LINEAGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("lineages");
 pub(super) const ACCOUNTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("accounts");
+
+pub(super) const SESSIONS: TableDefinition<'_, (&str, &str), &[u8]> =
+    TableDefinition::new("sessions");
+pub(super) const KEY_SESSIONS: TableDefinition<'_, (&str, u64, &str), ()> =
+    TableDefinition::new("key_sessions");
+pub(super) const RECENT_SESSIONS: TableDefinition<'_, (u64, &str, &str), ()> =
+    TableDefinition::new("recent_sessions");
 
 /// Names in [`COUNTERS`].
 pub(super) mod counter {

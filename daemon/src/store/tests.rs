@@ -42,17 +42,9 @@ fn finished(outcome: Outcome) -> State {
 }
 
 #[test]
-fn what_lineages_spent_and_accounts_met_is_kept_also_in_a_store_of_before() {
+fn what_lineages_spent_and_accounts_met_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
-    // Such a store does not have these tables.
-    let old = |db: &Database| {
-        let transaction = db.begin_write()?;
-        transaction.delete_table(tables::LINEAGES)?;
-        transaction.delete_table(tables::ACCOUNTS)?;
-        Ok(transaction.commit()?)
-    };
-    store.with_db(old).unwrap();
     let (one, two) = (testing::id(1), testing::id(2));
     let reader = store.reader().unwrap();
     assert_eq!(reader.spent(one).unwrap(), Spend::default());
@@ -91,6 +83,36 @@ fn what_lineages_spent_and_accounts_met_is_kept_also_in_a_store_of_before() {
     batch.set_account("team", None).unwrap();
     batch.commit().unwrap();
     assert!(store.reader().unwrap().accounts().unwrap().is_empty());
+}
+
+#[test]
+fn a_store_of_before_gets_the_tables_that_it_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let mut batch = store.begin().unwrap();
+    let task = insert(&mut batch, testing::spec("shell"));
+    batch.commit().unwrap();
+    drop(store);
+    let db = Database::open(dir.path().join("agentd.redb")).unwrap();
+    let transaction = db.begin_write().unwrap();
+    transaction.delete_table(tables::LINEAGES).unwrap();
+    transaction.delete_table(tables::ACCOUNTS).unwrap();
+    transaction.delete_table(tables::SCHEDULES).unwrap();
+    transaction.delete_table(tables::SESSIONS).unwrap();
+    transaction.delete_table(tables::KEY_SESSIONS).unwrap();
+    transaction.delete_table(tables::RECENT_SESSIONS).unwrap();
+    transaction.commit().unwrap();
+    drop(db);
+
+    let store = open(dir.path()).unwrap();
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.task(task.id).unwrap().as_ref(), Some(&task));
+    let listing = reader.sessions(&SessionFilter::default(), 9).unwrap();
+    assert_eq!(listing, SessionListing::default());
+    assert_eq!(reader.session("shell", "s").unwrap(), None);
+    assert_eq!(reader.spent(task.id).unwrap(), Spend::default());
+    assert!(reader.accounts().unwrap().is_empty());
+    assert!(reader.schedules().unwrap().is_empty());
 }
 
 #[test]

@@ -28,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{guard::Begin, pulse::Pulses};
@@ -42,9 +42,10 @@ use crate::{
     process::Groups,
     spool::StateDir,
     task::{
-        attempt::{Changes, ProcessIdentity, RunResult},
+        attempt::{Changes, ProcessIdentity, RunResult, Workspace},
         event::{AttemptRef, Event, Stage},
         id::AttemptId,
+        session::Given,
     },
 };
 
@@ -53,6 +54,18 @@ use crate::{
 pub enum Report {
     /// Something that the core decides about as it is.
     Event(Event),
+    /// The workspace is there.
+    Prepared {
+        /// Of which attempt.
+        attempt: AttemptRef,
+        /// Where.
+        workspace: Workspace,
+        /// The session that the attempt has.
+        given: Given,
+        /// Whoever waits until this is durable, to spawn the runner if the
+        /// attempt is still under way.
+        durable: oneshot::Sender<bool>,
+    },
     /// A runner has connected and says how far it is.
     Registered {
         /// For which attempt.
@@ -204,6 +217,21 @@ impl Supervisor {
     /// Reports something that happened on the way to a runner.
     pub async fn tell(&self, event: Event) {
         self.report(Report::Event(event)).await;
+    }
+
+    /// Says that the workspace is there, and waits until that is durable.
+    /// Returns whether the attempt is still under way: if not, or if nobody
+    /// listens any more, its runner is not to be spawned.
+    pub async fn prepared(&self, attempt: AttemptRef, workspace: Workspace, given: Given) -> bool {
+        let (durable, known) = oneshot::channel();
+        self.report(Report::Prepared {
+            attempt,
+            workspace,
+            given,
+            durable,
+        })
+        .await;
+        known.await.unwrap_or(false)
     }
 
     /// Begins an attempt: until [`Supervisor::launch`] is called for it, the

@@ -11,6 +11,7 @@ use super::{
     observed::Observed,
     reason::{FailureReason, Outcome},
     retry::is_parked,
+    session::Given,
 };
 
 /// Names one process for ever: a pid is used again, these three together not.
@@ -201,6 +202,8 @@ pub struct Attempt {
     pub phase: Phase,
     /// Where the agent works, once that is made.
     pub workspace: Option<Workspace>,
+    /// Which session it goes on with, and why.
+    pub given: Given,
     /// Its runner, once registered.
     pub runner: Option<ProcessIdentity>,
     /// The agent's own process, once started.

@@ -9,6 +9,7 @@ use super::{
     moment::Moment,
     observed::Observed,
     reason::{FailureReason, Outcome, Verdict},
+    session::Given,
     state::StopReason,
 };
 
@@ -60,6 +61,8 @@ pub enum Event {
         account: String,
         /// What its lineage has spent by now.
         spent: Spend,
+        /// The session that was chosen for it.
+        given: Given,
     },
     /// The workspace is there.
     Prepared {
@@ -67,6 +70,8 @@ pub enum Event {
         attempt: AttemptRef,
         /// Where.
         workspace: Workspace,
+        /// What was found of the session that was chosen.
+        given: Given,
     },
     /// It could not be started, and nothing of it is left.
     StartFailed {

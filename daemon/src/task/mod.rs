@@ -49,6 +49,7 @@ pub mod recovery;
 pub mod retry;
 pub mod schedule;
 pub mod sequel;
+pub mod session;
 pub mod signs;
 pub mod spec;
 pub mod state;

@@ -134,6 +134,8 @@ pub struct TaskSpec {
     pub forgiven: Spend,
     /// Where the agent works.
     pub workspace_mode: WorkspaceMode,
+    /// No session of before is resumed.
+    pub fresh: bool,
     /// What its first attempt does with a workspace that is there already.
     #[serde(default)]
     pub workspace_reuse: WorkspaceReuse,

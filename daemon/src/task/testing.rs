@@ -3,14 +3,17 @@
 use super::{
     attempt::{Exit, ProcessIdentity, Run, RunResult, Status, Workspace},
     budget::Spend,
-    event::{AttemptRef, Event, Stage},
+    event::{AttemptRef, Event, Stage, Teller},
     id::{AttemptId, Incarnation, Nonce, TaskId, Timestamp},
     limits::Limits,
     moment::Moment,
+    observed::Observed,
     reason::{FailureReason, Outcome, Verdict},
     retry::Policy,
+    session::Given,
     spec::{AgentType, TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
     state::Task,
+    transition::{Context, Decision, decide},
 };
 
 pub(crate) const NONCE: Nonce = Nonce([1; 16]);
@@ -38,6 +41,7 @@ pub(crate) fn spec(agent: &str) -> TaskSpec {
         retry: Policy::default(),
         forgiven: Spend::default(),
         workspace_mode: WorkspaceMode::None,
+        fresh: false,
         workspace_reuse: WorkspaceReuse::Keep,
         not_before: None,
         after: Vec::new(),
@@ -48,6 +52,20 @@ pub(crate) fn spec(agent: &str) -> TaskSpec {
 
 pub(crate) fn task(number: u64) -> Task {
     Task::submitted(id(number), spec("shell"))
+}
+
+/// A task of this number with an attempt of that number under way.
+pub(crate) fn claimed(number: u64, attempt: u32) -> Task {
+    let mut task = task(number);
+    task.attempts = attempt - 1;
+    let context = Context {
+        now: Moment::of_wall(Timestamp(1_500)),
+        random: 0,
+    };
+    match decide(&task, &claim(NONCE), context) {
+        Decision::Apply(change) => change.next,
+        Decision::Repeat(_) | Decision::Ignore(_) => unreachable!("a queued task can be claimed"),
+    }
 }
 
 pub(crate) fn claim(nonce: Nonce) -> Event {
@@ -61,6 +79,7 @@ pub(crate) fn claim_after(nonce: Nonce, spent: Spend) -> Event {
         boot_id: "boot".to_owned(),
         account: "shell".to_owned(),
         spent,
+        given: Given::default(),
     }
 }
 
@@ -135,6 +154,31 @@ pub(crate) fn exited(attempt: AttemptRef, code: i32) -> Event {
             observed: Box::default(),
         },
         verdict: Some(verdict),
+    }
+}
+
+pub(crate) fn exited_because(attempt: AttemptRef, reason: FailureReason) -> Event {
+    let mut event = exited(attempt, 1);
+    if let Event::Exited {
+        verdict: Some(verdict),
+        ..
+    } = &mut event
+    {
+        verdict.reason = Some(reason);
+    }
+    event
+}
+
+/// The agent names its session.
+pub(crate) fn says(attempt: AttemptRef, session: &str) -> Event {
+    let observed = Observed {
+        session: Some(session.to_owned()),
+        ..Observed::default()
+    };
+    Event::Observed {
+        attempt,
+        observed: Box::new(observed),
+        by: Teller::Runner,
     }
 }
 

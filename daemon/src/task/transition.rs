@@ -23,6 +23,7 @@ use super::{
     moment::Moment,
     observed::Observed,
     reason::{FailureReason, Outcome, Verdict},
+    session::Given,
     state::{Hold, State, Task},
 };
 
@@ -90,6 +91,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             boot_id,
             account,
             spent,
+            given,
         } => {
             let held = matches!(task.state, State::Queued(Hold::Held { .. }));
             if task.state.is_occupied() || held || !task.waits_for.is_empty() {
@@ -112,6 +114,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
                 phase: Phase::Claimed,
                 // A retry goes on where the attempt before it was.
                 workspace: task.attempt.as_ref().and_then(found_again),
+                given: given.clone(),
                 runner: None,
                 agent: None,
                 claimed_at: context.now,
@@ -128,7 +131,9 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             };
             claim(task, attempt)
         }
-        Event::Prepared { workspace, .. } => prepared(task, workspace),
+        Event::Prepared {
+            workspace, given, ..
+        } => prepared(task, workspace, given),
         Event::StartFailed {
             reason, message, ..
         } => end(
@@ -285,16 +290,18 @@ fn claim(task: &Task, attempt: Attempt) -> Decision {
     apply(next, What::Claimed, String::new(), Some(effect))
 }
 
-fn prepared(task: &Task, workspace: &Workspace) -> Decision {
-    let known = task.attempt.as_ref().and_then(|a| a.workspace.as_ref());
-    if known == Some(workspace) {
+fn prepared(task: &Task, workspace: &Workspace, given: &Given) -> Decision {
+    let next = with_attempt(task, |a| {
+        a.workspace = Some(workspace.clone());
+        a.given = given.clone();
+    });
+    if next.attempt == task.attempt {
         return Decision::Ignore(Ignored::NotNow);
     }
     let why = match &workspace.branch {
         Some(branch) => format!("{} on branch {branch}", workspace.path.display()),
         None => workspace.path.display().to_string(),
     };
-    let next = with_attempt(task, |a| a.workspace = Some(workspace.clone()));
     apply(next, What::WorkspaceReady, why, None)
 }
 

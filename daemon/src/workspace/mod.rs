@@ -44,6 +44,7 @@ mod snapshot;
 mod worktree;
 
 use std::{
+    ffi::OsStr,
     fs::{self, DirBuilder, File},
     io,
     os::unix::fs::DirBuilderExt as _,
@@ -51,6 +52,7 @@ use std::{
     time::Duration,
 };
 
+use self::git::Git;
 pub use self::{
     changes::{Ended, conclude},
     git::GitError,
@@ -154,6 +156,15 @@ pub fn prepare(request: &Request) -> Result<Workspace, WorkspaceError> {
         WorkspaceMode::InPlace => in_place(request),
         WorkspaceMode::Worktree => worktree(request),
     }
+}
+
+/// Whether a checkout holds work that is not committed; `None`: it is none, or
+/// git does not say. Blocks.
+#[must_use]
+pub fn uncommitted(workspace: &Workspace) -> Option<bool> {
+    let status: [&dyn AsRef<OsStr>; 2] = [&"status", &"--porcelain"];
+    let found = Git::at(&workspace.path).call(&status).ok()?;
+    Some(!found.is_empty())
 }
 
 fn private(request: &Request) -> Result<Workspace, WorkspaceError> {

@@ -16,6 +16,7 @@ use agentd::{
         moment::Moment,
         observed::Observed,
         schedule::{Capacity, Schedule},
+        session::Given,
         state::{State, Task},
         transition::{Change, Context, Decision, attempt_of, decide},
     },
@@ -145,6 +146,7 @@ impl<'a> Turn<'a> {
                 account: String::new(),
                 // More than the tasks of a model can spend may be spent.
                 spent: Spend::default(),
+                given: Given::default(),
             };
             if !self.apply(task, &claim) {
                 break;

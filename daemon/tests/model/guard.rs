@@ -9,6 +9,7 @@ use agentd::{
         id::AttemptId,
         reason::FailureReason,
         recovery::{Finding, Sighting, judge},
+        session::Given,
         state::Task,
     },
 };
@@ -33,7 +34,11 @@ impl Turn<'_> {
             place.feed(ToMachine::Order(Order::Go));
         }
         let workspace = Workspace::at("/w".into(), None);
-        self.report(&Event::Prepared { attempt, workspace });
+        self.report(&Event::Prepared {
+            attempt,
+            workspace,
+            given: Given::default(),
+        });
     }
 
     pub(crate) fn start_failed(&mut self, id: AttemptId) {

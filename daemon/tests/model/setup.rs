@@ -88,6 +88,7 @@ impl Setup {
                 ..Limits::default()
             },
             workspace_mode: WorkspaceMode::None,
+            fresh: false,
             workspace_reuse: WorkspaceReuse::Keep,
             not_before: None,
             after: Vec::new(),

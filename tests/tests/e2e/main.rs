@@ -28,6 +28,7 @@ mod restart;
 mod run;
 mod runner;
 mod schedule;
+mod session;
 mod submit;
 mod workspace;
 

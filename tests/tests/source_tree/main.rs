@@ -128,6 +128,7 @@ const PARTS: &[(&str, &str, &[&str])] = &[
             "Filter",
             "JournalEntry",
             "Reader",
+            "SessionFilter",
             "Store",
             "StoreError",
         ],

@@ -65,6 +65,23 @@ impl Engine {
                     });
                 }
             }
+            Report::Prepared {
+                attempt,
+                workspace,
+                given,
+                durable,
+            } => {
+                let event = Event::Prepared {
+                    attempt,
+                    workspace,
+                    given,
+                };
+                self.apply(turn, attempt.id.task, &event)?;
+                // The runner is spawned after that, so that none ever goes on
+                // with a session that the store does not know it has.
+                let live = self.live(attempt).is_some();
+                turn.reply(durable, live);
+            }
             Report::Closed { attempt, changes } => self.closed(turn, attempt, changes)?,
             Report::Event(event) => {
                 if let Some(named) = attempt_of(&event) {

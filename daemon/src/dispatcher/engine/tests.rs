@@ -20,6 +20,7 @@ use crate::{
         observed::Limited,
         reason::FailureReason,
         recovery::Finding,
+        session::Given,
         spec::Payload,
         state::{StateKind, StopReason},
         testing::{exited, id, process, spec},
@@ -310,7 +311,11 @@ fn a_start_is_counted_from_its_claim_whatever_comes_between() {
     world.pass(20_000);
     let attempt = world.attempt();
     let workspace = Workspace::at("/w".into(), None);
-    let _none = world.tell(Event::Prepared { attempt, workspace });
+    let _none = world.tell(Event::Prepared {
+        attempt,
+        workspace,
+        given: Given::default(),
+    });
     assert_eq!(world.wakes_in(), Some(40_000));
     world.pass(20_000);
     let _go = world.registers(Stage::Waiting);

@@ -1,12 +1,12 @@
 //! The store under test, and what is compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest_state_machine::StateMachineTest;
 
 use super::{Act, End, Plain, Step, active, change, digest, prompt, spec};
 use crate::{
-    store::{Batch, COUNT_BOUND, Entry, Store},
+    store::{Batch, COUNT_BOUND, Entry, SessionFilter, Store},
     task::{
         event::What,
         id::{Incarnation, Revision, TaskId, Timestamp},
@@ -175,11 +175,43 @@ impl StateMachineTest for Real {
         assert!(paused.iter().eq(&plain.paused));
         assert_eq!(reader.revision().unwrap().0, plain.journal.len() as u64);
         assert!(reader.task(plain.next_task()).unwrap().is_none());
+        for (session, _) in plain.sessions.values() {
+            let found = reader.session(&session.agent, &session.id).unwrap();
+            assert_eq!(found.as_ref(), Some(session));
+            let called = reader.sessions_called(&session.id).unwrap();
+            let all = plain.sessions.values().map(|(other, _)| other);
+            assert!(called.iter().eq(all.filter(|other| other.id == session.id)));
+        }
+        for agent in [None, Some("a1")] {
+            let filter = SessionFilter {
+                agent: agent.map(str::to_owned),
+                standings: Vec::new(),
+            };
+            let expected = plain.sessions(agent, None);
+            let found = reader.sessions(&filter, 3).unwrap();
+            assert!(found.sessions.iter().eq(expected.iter().copied().take(3)));
+            assert_eq!(found.more, expected.len().saturating_sub(3) as u64);
+        }
 
         let mut batch = real.store().begin().unwrap();
         assert_eq!(batch.next_task(), plain.next_task());
         for (request, made) in &plain.requests {
             assert_eq!(batch.request(request).unwrap(), Some(*made));
+        }
+        let keys: BTreeSet<_> = plain
+            .sessions
+            .values()
+            .map(|(session, _)| (&session.agent, &session.key))
+            .collect();
+        for (agent, key) in keys {
+            let found = batch.sessions_of_key(agent, key).unwrap();
+            let expected = plain.sessions(Some(agent), Some(key));
+            assert!(found.iter().eq(expected.into_iter().take(32)));
+        }
+        if let Some(((agent, id), _)) = plain.sessions.first_key_value() {
+            assert!(batch.forget_session(agent, id).unwrap());
+            assert!(!batch.forget_session(agent, id).unwrap());
+            assert_eq!(batch.session(agent, id).unwrap(), None);
         }
         let incarnation = batch.next_incarnation().unwrap();
         assert_eq!(incarnation, Incarnation(plain.incarnation + 1));

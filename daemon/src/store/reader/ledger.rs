@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use redb::{Key, ReadOnlyTable, ReadableTable as _, TableDefinition, TableError, Value};
+use redb::ReadableTable as _;
 
 use super::{CLOCK_SLACK, Reader};
 use crate::{
@@ -24,9 +24,7 @@ impl Reader {
     /// # Errors
     /// If the store cannot be read or the row is damaged.
     pub fn spent(&self, lineage: TaskId) -> Result<Spend, StoreError> {
-        let Some(lineages) = self.table(LINEAGES)? else {
-            return Ok(Spend::default());
-        };
+        let lineages = self.transaction.open_table(LINEAGES)?;
         let row = lineages.get(lineage.get())?;
         let spent = row.map(|row| record::decode_spend(row.value()));
         Ok(spent.transpose()?.unwrap_or_default())
@@ -39,9 +37,7 @@ impl Reader {
     /// If the store cannot be read or a row is damaged.
     pub fn accounts(&self) -> Result<BTreeMap<String, Account>, StoreError> {
         let mut found = BTreeMap::new();
-        let Some(accounts) = self.table(ACCOUNTS)? else {
-            return Ok(found);
-        };
+        let accounts = self.transaction.open_table(ACCOUNTS)?;
         for row in accounts.iter()? {
             let (name, row) = row?;
             found.insert(
@@ -57,9 +53,7 @@ impl Reader {
     /// # Errors
     /// If the store cannot be read or the row is damaged.
     pub fn account(&self, name: &str) -> Result<Option<Account>, StoreError> {
-        let Some(accounts) = self.table(ACCOUNTS)? else {
-            return Ok(None);
-        };
+        let accounts = self.transaction.open_table(ACCOUNTS)?;
         let row = accounts.get(name)?;
         Ok(row
             .map(|row| record::decode_account(row.value()))
@@ -94,17 +88,5 @@ impl Reader {
             }
         }
         Ok(())
-    }
-
-    /// A table that a store of before does not have until it is written to.
-    fn table<K: Key + 'static, V: Value + 'static>(
-        &self,
-        table: TableDefinition<'_, K, V>,
-    ) -> Result<Option<ReadOnlyTable<K, V>>, StoreError> {
-        match self.transaction.open_table(table) {
-            Ok(table) => Ok(Some(table)),
-            Err(TableError::TableDoesNotExist(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
     }
 }

@@ -8,6 +8,7 @@ use super::{
     ending, ending_record,
     observed::{ObservedRecord, observed, observed_record},
     path_text,
+    session::{GivenRecord, given, given_record},
     spend::{SpendRecord, spend, spend_record},
 };
 use crate::task::{
@@ -87,6 +88,8 @@ struct AttemptRecord {
     before: Option<SpendRecord>,
     #[prost(uint64, tag = "122")]
     ran: u64,
+    #[prost(message, optional, tag = "100")]
+    given: Option<GivenRecord>,
     #[prost(uint32, tag = "72")]
     news: u32,
     #[prost(message, optional, tag = "90")]
@@ -191,6 +194,7 @@ pub(in crate::store) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
         account: attempt.account.clone(),
         before: spend_record(attempt.before),
         ran: attempt.ran,
+        given: given_record(&attempt.given),
         changes: attempt.changes.as_ref().map(changes_record),
         head: workspace.and_then(|w| w.head.clone()),
         found: workspace.and_then(|w| w.found.clone()),
@@ -257,6 +261,7 @@ pub(in crate::store) fn decode_attempt(
         account: record.account,
         before: spend(record.before),
         ran: record.ran,
+        given: given(record.given)?,
         changes: record.changes.map(changes),
         news: record.news,
         boot_id,

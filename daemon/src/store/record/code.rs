@@ -6,6 +6,7 @@ use crate::task::{
     dependency::Condition,
     event::What,
     reason::{FailureReason, Outcome},
+    session::{Standing, Way},
     spec::{AgentType, Trigger, WorkspaceMode, WorkspaceReuse},
     state::{StateKind, StopReason},
 };
@@ -48,6 +49,10 @@ codes!(FailureReason, "failure reason":
     ProviderUnreachable = 40, RateLimited = 41, UsageLimit = 42, SessionLost = 43,
     ContextOverflow = 44, SessionPoisoned = 45, AuthFailed = 46, InvalidModel = 47,
     PermissionBlocked = 48, BudgetExceeded = 49, DependencyFailed = 50, IssueClosed = 51);
+codes!(Standing, "session's standing":
+    Good = 1, Unverified = 2, Quarantined = 3, Retired = 4);
+codes!(Way, "way of a session":
+    Fresh = 1, Gone = 2, Minted = 3, Chosen = 4, Seen = 5, Unseen = 6);
 codes!(What, "event":
     Submitted = 1, Claimed = 2, WorkspaceReady = 3, Registered = 4, Started = 5, Adopted = 6,
     StopRequested = 7, Retry = 8, Finished = 9,

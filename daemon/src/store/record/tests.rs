@@ -7,6 +7,7 @@ use crate::task::{
     observed::{Claim, Fault, Limited, Observed},
     quota::Account,
     retry::Policy,
+    session::{Given, Place, Session, Standing, Way},
     testing,
     usage::Usage,
 };
@@ -38,6 +39,7 @@ fn full_task() -> Task {
         retry: Policy::default(),
         forgiven: Spend::default(),
         workspace_mode: WorkspaceMode::Worktree,
+        fresh: false,
         workspace_reuse: WorkspaceReuse::Keep,
         not_before: None,
         after: Vec::new(),
@@ -67,6 +69,7 @@ fn full_attempt() -> Attempt {
         boot_id: "boot".to_owned(),
         phase: Phase::Ended,
         workspace: Some(testing::workspace()),
+        given: Given::default(),
         runner: Some(testing::process(10)),
         agent: Some(ProcessIdentity {
             boot_id: "other".to_owned(),
@@ -140,6 +143,32 @@ fn full_observed() -> Observed {
     }
 }
 
+fn full_session() -> Session {
+    let attempt = |number| AttemptId {
+        task: testing::id(7),
+        number,
+    };
+    Session {
+        id: "s-1".to_owned(),
+        agent: "claude".to_owned(),
+        agent_type: AgentType::Command,
+        model: Some("m".to_owned()),
+        key: "claude:/src/app:12".to_owned(),
+        workspace: "/w".into(),
+        place: Some(Place {
+            device: 3,
+            inode: 4,
+        }),
+        first: attempt(1),
+        attempt: attempt(2),
+        user: Some(attempt(3)),
+        standing: Standing::Quarantined,
+        why: "context_overflow in attempt 7.2".to_owned(),
+        made_at: Timestamp(5),
+        changed_at: Timestamp(6),
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -152,6 +181,7 @@ fn what_is_encoded_is_decoded() {
     task.spec.limits.cpu = Some(1500);
     task.spec.retry = full_policy();
     task.session_failures = 1;
+    task.spec.fresh = true;
     let after = |number, condition| After {
         task: testing::id(number),
         condition,
@@ -188,6 +218,35 @@ fn what_is_encoded_is_decoded() {
         decode_attempt(attempt.id, &encode_attempt(&attempt)).unwrap(),
         attempt
     );
+    for way in [
+        Way::Fresh,
+        Way::Gone,
+        Way::Minted,
+        Way::Chosen,
+        Way::Seen,
+        Way::Unseen,
+    ] {
+        attempt.given = Given {
+            way,
+            session: Some("s-1".to_owned()),
+            why: "so".to_owned(),
+            place: full_session().place,
+        };
+        assert_eq!(
+            decode_attempt(attempt.id, &encode_attempt(&attempt)).unwrap(),
+            attempt
+        );
+    }
+    let bare_session = Session {
+        model: None,
+        place: None,
+        user: None,
+        ..full_session()
+    };
+    for session in [full_session(), bare_session] {
+        let row = encode_session(&session, 9);
+        assert_eq!(decode_session("claude", "s-1", &row), Ok((session, 9)));
+    }
     let mut bare = full_attempt();
     bare.exit = bare.exit.map(|exit| Exit {
         status: Status::Code(0),
@@ -330,6 +389,8 @@ fn the_bytes_of_format_1() {
     };
     insta::assert_snapshot!("event_format_1", hex(&encode_event(&entry)));
     assert_eq!(decode_event(1, &encode_event(&entry)).unwrap(), entry);
+    let session = encode_session(&full_session(), 9);
+    insta::assert_snapshot!("session_format_1", hex(&session));
 }
 
 #[test]
@@ -345,12 +406,16 @@ fn a_damaged_row_is_an_error_and_never_a_panic() {
         Err(RecordError::Field("state"))
     );
     assert!(decode_attempt(full_attempt().id, &[0xff; 9]).is_err());
+    assert!(decode_session("a", "s", &[]).is_err());
 }
 
 #[test]
 fn every_code_is_its_own() {
     for reason in FailureReason::ALL {
         assert_eq!(FailureReason::from_code(reason.code()), Ok(*reason));
+    }
+    for standing in Standing::ALL {
+        assert_eq!(Standing::from_code(standing.code()), Ok(standing));
     }
     for kind in StateKind::ALL {
         assert_eq!(state_kind(kind as u8), Ok(kind));

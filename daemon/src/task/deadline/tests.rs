@@ -8,6 +8,7 @@ use crate::task::{
     observed::Observed,
     reason::FailureReason,
     retry::MAXIMUM_INTERVAL,
+    session::Given,
     testing::{NONCE, id, named, task},
     transition::{Context, Decision, decide},
 };
@@ -46,6 +47,7 @@ fn with_attempt(state: State) -> Task {
         boot_id: "boot".to_owned(),
         phase: Phase::Running,
         workspace: None,
+        given: Given::default(),
         runner: None,
         agent: None,
         claimed_at: begin(),

@@ -7,6 +7,7 @@ use super::*;
 use crate::task::dependency::{After, Condition};
 use crate::task::{
     id::{Nonce, Timestamp},
+    session::Given,
     state::{StateKind, StopReason},
     testing::{
         NONCE, cancel, claim, exited, named, process, registered, running, started, task, workspace,
@@ -309,6 +310,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             2 => Event::Prepared {
                 attempt: me,
                 workspace: workspace(),
+                given: Given::default(),
             },
             3 => Event::StartFailed {
                 attempt: me,

@@ -1,0 +1,112 @@
+//! What an attempt is given of a session, now that its workspace is there, and
+//! what it is told of those before it. Blocks.
+
+use std::{fs, os::unix::fs::MetadataExt as _};
+
+use crate::{
+    agents::{self, Told},
+    config::Agent,
+    store::{Reader, StoreError},
+    task::{
+        attempt::{Attempt, Workspace},
+        id::{AttemptId, TaskId},
+        session::{Given, Place, verify},
+        state::Task,
+    },
+    workspace,
+};
+
+/// The session that was chosen at the claim, looked for.
+pub(super) fn given(
+    reader: &Reader,
+    agent: &Agent,
+    task: &Task,
+    attempt: &Attempt,
+    workspace: &Workspace,
+) -> Result<Given, StoreError> {
+    let chosen = attempt.given.clone();
+    let row = match chosen.resumes() {
+        Some(id) => reader.session(&task.spec.agent, id)?,
+        None => None,
+    };
+    let place = fs::metadata(&workspace.path).ok().map(|meta| Place {
+        device: meta.dev(),
+        inode: meta.ino(),
+    });
+    let id = chosen.session.clone().unwrap_or_default();
+    let probe = || agents::probe(agent, &id, workspace);
+    let here = (workspace.path.as_path(), place);
+    let given = verify(chosen, row.as_ref(), task.spec.agent_type, here, probe);
+    Ok(if agents::takes_session_id(agent.agent_type) {
+        given.minted(uuid)
+    } else {
+        given
+    })
+}
+
+/// What came before an attempt, for its agent.
+pub(super) fn told(
+    reader: &Reader,
+    task: &Task,
+    attempt: &Attempt,
+    given: &Given,
+    workspace: &Workspace,
+) -> Result<Told, StoreError> {
+    let number = attempt.id.number;
+    let before = match (number, task.spec.rerun_of) {
+        (2.., _) => Some((task.id, number - 1)),
+        (_, Some(of)) => last_number(reader, of)?.map(|number| (of, number)),
+        (_, None) => match given.resumes() {
+            Some(id) => {
+                let row = reader.session(&task.spec.agent, id)?;
+                row.map(|row| (row.attempt.task, row.attempt.number))
+            }
+            None => None,
+        },
+    };
+    let before = before.map(|(task, number)| reader.attempt(AttemptId { task, number }));
+    Ok(Told {
+        before: before.transpose()?.flatten(),
+        // A private directory may lie inside of somebody's checkout.
+        uncommitted: match task.spec.repo {
+            Some(_) => workspace::uncommitted(workspace),
+            None => None,
+        },
+    })
+}
+
+fn last_number(reader: &Reader, task: TaskId) -> Result<Option<u32>, StoreError> {
+    let task = reader.task(task)?;
+    Ok(task.map(|task| task.attempts).filter(|number| *number > 0))
+}
+
+/// A random id of the form that RFC 9562 calls version 4.
+fn uuid() -> String {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).expect("the kernel of every supported system gives random bytes");
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (a, rest) = hex.split_at(8);
+    let (b, rest) = rest.split_at(4);
+    let (c, rest) = rest.split_at(4);
+    let (d, e) = rest.split_at(4);
+    format!("{a}-{b}-{c}-{d}-{e}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::observed::is_session;
+
+    #[test]
+    fn ids_that_are_made_are_uuids() {
+        let id = uuid();
+        assert_ne!(id, uuid());
+        assert!(is_session(&id), "{id}");
+        let lengths: Vec<usize> = id.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12]);
+        assert_eq!(id.as_bytes()[14], b'4');
+        assert!(b"89ab".contains(&id.as_bytes()[19]));
+    }
+}
