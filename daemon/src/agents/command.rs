@@ -7,6 +7,8 @@
 //! | no, `shell` | no | yes | `sh`, the prompt as the script on its standard input |
 //! | else | | | an error |
 
+use std::collections::BTreeMap;
+
 use super::{InvocationError, Plan};
 use crate::{
     config::{Agent, SHELL},
@@ -37,5 +39,6 @@ pub(super) fn plan(agent: &Agent, payload: &Payload) -> Result<Plan, InvocationE
             true => Reads::Nothing,
             false => Reads::Lines(agent.output.clone()),
         },
+        env: BTreeMap::new(),
     })
 }

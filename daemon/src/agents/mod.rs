@@ -1,22 +1,29 @@
 //! What agents are run as, and what their exits mean: one file an agent type.
 //!
-//! A driver says two things of its program: the command line and standard
-//! input for a task ([`invocation`]), and what the end of a run means
-//! ([`classify`]). The environment is the same for all
-//! ([`fn@environment`]).
+//! A driver says of its program what is run for a task ([`invocation`]), how what
+//! it prints is read ([`stream`]), whether a session of it is still there
+//! ([`probe`]), and whether it is logged in ([`survey`]). What the end of a run
+//! means ([`classify`]) and the environment ([`fn@environment`]) are much the same
+//! for all.
 //!
 //! Not here: starting anything, and deciding what happens after a failure.
 //!
 //! Invariant: nothing of a task is put into a shell's command line. A prompt
 //! reaches an agent through its standard input only.
 
+mod claude;
+mod codex;
 mod command;
+mod driver;
 mod environment;
 mod exit;
+mod gemini;
+mod opencode;
 pub mod stream;
 
 use std::{collections::BTreeMap, env, fmt, path::Path};
 
+use self::driver::Job;
 pub use self::{
     environment::{EnvironmentError, environment},
     exit::classify,
@@ -29,8 +36,50 @@ use crate::{
         reason::FailureReason,
         spec::{AgentType, Payload},
         state::Task,
+        usage::Usage,
     },
 };
+
+/// The conversation that an agent begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start<'a> {
+    /// A new one.
+    #[default]
+    Fresh,
+    /// A new one under this id, if it takes one; see [`takes_id`].
+    Minted(&'a str),
+    /// One that it had before.
+    Resume {
+        /// Its id.
+        session: &'a str,
+        /// What is known to have been used in it, for agents whose figures go
+        /// on over a resume.
+        before: Usage,
+    },
+}
+
+/// Whether a session is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// It was seen.
+    Present,
+    /// It is not where it would be.
+    Absent,
+    /// That cannot be seen.
+    Unknown,
+}
+
+/// Whether an agent is logged in at its provider, as far as can be seen without
+/// asking that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    /// It is, in this way; it may still be refused.
+    Yes(String),
+    /// It has no key and no login.
+    No,
+    /// That cannot be seen.
+    Unknown,
+}
 
 /// What the runner is to start. Its `Debug` hides values and arguments.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,6 +122,28 @@ pub enum InvocationError {
         /// The agent's name.
         agent: String,
     },
+    /// There is nothing to ask of it.
+    #[error("agent {agent} needs a prompt")]
+    NoPrompt {
+        /// The agent's name.
+        agent: String,
+    },
+    /// It refuses to do everything as root.
+    #[error(
+        "agent {agent} may do everything, which Claude Code does not do as root: \
+         set allow_root for it if this machine is a sandbox, or permissions, \
+         or run agentd as another user"
+    )]
+    Root {
+        /// The agent's name.
+        agent: String,
+    },
+    /// It cannot be put into an argument.
+    #[error("the directory {path} is not UTF-8")]
+    Directory {
+        /// The directory, as far as it can be shown.
+        path: String,
+    },
     /// No process can be given such an argument.
     #[error("the command holds a NUL character")]
     Nul,
@@ -100,35 +171,55 @@ struct Plan {
     argv: Vec<String>,
     stdin: Stdin,
     reads: Reads,
+    /// Variables that are set unless the operator does.
+    env: BTreeMap<String, String>,
 }
 
-/// What is to be started for an attempt.
+/// What is to be started for an attempt that works in `workspace` and begins
+/// with `start`.
 ///
-/// Reads the agent's `env_file` and the process's environment.
+/// Reads the agent's `env_file`, the process's environment, and where the
+/// agent's program is.
 ///
 /// # Errors
-/// A task without a command, and an environment that cannot be made.
+/// A task without a command or prompt, and an environment that cannot be made.
 pub fn invocation(
     agent: &Agent,
     task: &Task,
     attempt: &Attempt,
     payload: &Payload,
     workspace: &Workspace,
+    start: Start<'_>,
     socket: &Path,
 ) -> Result<Invocation, InvocationError> {
     debug_assert_eq!(attempt.id.task, task.id, "an attempt of another task");
-    let plan = match agent.agent_type {
-        AgentType::Command => command::plan(agent, payload)?,
-    };
-    if plan.argv.iter().any(|word| word.contains('\0')) {
-        return Err(InvocationError::Nul);
-    }
     let facts = environment::facts(task, attempt, workspace, socket);
     let env = facts.and_then(|facts| environment(agent, &|name| env::var_os(name), facts));
-    let env = env.map_err(|source| InvocationError::Environment {
+    let mut env = env.map_err(|source| InvocationError::Environment {
         agent: agent.name.clone(),
         source,
     })?;
+    let job = Job {
+        agent,
+        payload,
+        model: task.spec.model.as_deref(),
+        workspace,
+        start,
+        env: &env,
+    };
+    let plan = match agent.agent_type {
+        AgentType::Command => command::plan(agent, payload),
+        AgentType::Claude => claude::plan(&job),
+        AgentType::Codex => codex::plan(&job),
+        AgentType::Gemini => gemini::plan(&job),
+        AgentType::Opencode => opencode::plan(&job),
+    }?;
+    if plan.argv.iter().any(|word| word.contains('\0')) {
+        return Err(InvocationError::Nul);
+    }
+    for (name, value) in plan.env {
+        env.entry(name).or_insert(value);
+    }
     Ok(Invocation {
         argv: plan.argv,
         env,
@@ -136,6 +227,31 @@ pub fn invocation(
         reads: plan.reads,
         polite_signal: agent.polite_signal,
     })
+}
+
+/// Whether an agent of this type takes the id of a new session; others say it.
+#[must_use]
+pub fn takes_id(agent_type: AgentType) -> bool {
+    match agent_type {
+        AgentType::Claude | AgentType::Gemini => true,
+        AgentType::Command | AgentType::Codex | AgentType::Opencode => false,
+    }
+}
+
+/// Looks for a session of this agent. Reads its `env_file`: blocks.
+#[must_use]
+pub fn probe(agent: &Agent, session: &str) -> Probe {
+    let of_daemon = |name: &str| env::var_os(name);
+    let Ok(env) = environment(agent, &of_daemon, BTreeMap::new()) else {
+        return Probe::Unknown;
+    };
+    match agent.agent_type {
+        AgentType::Command => Probe::Unknown,
+        AgentType::Claude => claude::probe(&env, session),
+        AgentType::Codex => codex::probe(&env, session),
+        AgentType::Gemini => gemini::probe(&env, session),
+        AgentType::Opencode => opencode::probe(&env, session),
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ fn env() -> Environment {
         config: None,
         xdg_config_home: None,
         home: Some("/home/ann".into()),
+        path: None,
         system: PathBuf::from("/nonexistent/config.toml"),
     }
 }
@@ -81,6 +82,12 @@ const BAD: &[(&str, &str)] = &[
          [repos.app]\npath = 'src/app'\nbase = '-x'\n[repos.none]\nbase = ''\n",
     ),
     (
+        "driven",
+        "[agents.a]\ntype = 'claude'\nargs = 'x'\npermissions = 'al'\nallow_root = 1\n\
+         result_grace = '0s'\n[agents.b]\ntype = 'command'\nargs = ['x']\n\
+         [agents.shell]\npermissions = 'all'\n[agents.c]\nargs = []\n",
+    ),
+    (
         "columns",
         "# ä\n[daemon]\n'ä' = 1 \nmax_running = 'ü' # x\n",
     ),
@@ -140,6 +147,11 @@ fn everything_can_be_set() {
         session = '^session (\\S+)'
         adds_up = true
         keys.input = '/usage/input'
+        [agents.reviewer]
+        type = 'codex'
+        args = ['-c', 'x=1']
+        permissions = 'read'
+        result_grace = '1m'
         [agents.shell]
         max_running = 1
         [repos.app]
@@ -164,6 +176,11 @@ fn everything_can_be_set() {
         adds_up: true,
     };
     assert_eq!(agent.output, rules);
+    let reviewer = config.agent("reviewer").unwrap();
+    assert_eq!(reviewer.agent_type, AgentType::Codex);
+    assert_eq!(reviewer.args, ["-c", "x=1"]);
+    assert_eq!(reviewer.permissions, Permissions::Read);
+    assert_eq!((reviewer.result_grace, reviewer.polite_signal), (60_000, 2));
     assert_eq!(config.agent(SHELL).unwrap().max_running, Some(1));
     let repo = config.repo_at(Path::new("/home/ann/src/app")).unwrap();
     assert_eq!((repo.name.as_str(), repo.max_running), ("app", Some(3)));
@@ -195,6 +212,7 @@ fn the_first_file_that_is_there_is_read() {
         config: Some(named.into()),
         xdg_config_home: Some(dir.path().join("xdg").into()),
         home: Some(dir.path().join("home").into()),
+        path: None,
         system: system.clone(),
     };
     let max = |explicit, env: &Environment| {
@@ -314,6 +332,7 @@ fn the_example_names_every_key() {
         (&document["daemon"], read::DAEMON),
         (&document["defaults"], read::LIMITS),
         (&document["agents"].get_ref()["tests"], &agent),
+        (&document["agents"].get_ref()["claude"], read::DRIVEN),
         (&document["repos"].get_ref()["app"], read::REPO),
         (output, &signs),
         (&output.get_ref()["keys"], &values),

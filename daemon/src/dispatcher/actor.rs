@@ -278,8 +278,12 @@ fn prepare(
     })?;
     failpoint!("dispatcher.workspace").map_err(Failed::spawn)?;
     let socket: PathBuf = supervisor.socket().to_owned();
-    let invocation = agents::invocation(agent, task, attempt, &payload, &workspace, &socket)
-        .map_err(Failed::spawn)?;
+    let start = agents::Start::Fresh;
+    let invocation = agents::invocation(agent, task, attempt, &payload, &workspace, start, &socket);
+    let invocation = invocation.map_err(|error| Failed {
+        reason: error.reason(),
+        message: error.to_string(),
+    })?;
     let launch = Launch {
         attempt: attempt.id,
         nonce: attempt.nonce,

@@ -33,7 +33,7 @@ use crate::{
             CPU, Limits, MAX_LABEL, MAX_LABELS, MAX_PIDS, MAX_PROMPT, MAX_REQUEST_ID, MAX_TEXT,
             MIN_MEMORY, clip,
         },
-        spec::{Payload, TaskSpec, Trigger, WorkspaceReuse},
+        spec::{AgentType, Payload, TaskSpec, Trigger, WorkspaceReuse},
         state::{StateKind, Task},
     },
     workspace::locate_repo,
@@ -237,7 +237,18 @@ fn payload_fits(agent: &config::Agent, prompt: &str, command: &[String]) -> Resu
             "the command has an empty program or a NUL byte",
         ));
     }
-    if agent.command.is_empty() {
+    if agent.agent_type != AgentType::Command {
+        if !command.is_empty() {
+            let name = &agent.name;
+            let wrong = format!("agent {name} takes a prompt, not a command");
+            return Err(Failure::field("command", wrong)
+                .hint("give it a prompt, or leave out --agent to run the command as it is"));
+        }
+        if prompt.trim().is_empty() {
+            let wrong = format!("agent {} needs a prompt", agent.name);
+            return Err(Failure::field("prompt", wrong).hint("agentctl run --agent NAME PROMPT"));
+        }
+    } else if agent.command.is_empty() {
         if prompt.trim().is_empty() && command.is_empty() {
             return Err(
                 Failure::field("prompt", "prompt and command are both empty")

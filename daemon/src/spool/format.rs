@@ -14,6 +14,7 @@ use crate::task::{
     attempt::{ProcessIdentity, RunResult},
     id::{AttemptId, Nonce},
     signs::Rules,
+    usage::Usage,
 };
 
 /// The version that this program writes and the newest that it reads.
@@ -63,6 +64,30 @@ pub enum Reads {
     Nothing,
     /// By the rules that the operator wrote for it.
     Lines(Rules),
+    /// As Claude Code's stream of events.
+    Claude {
+        /// What the session had used before.
+        before: Usage,
+        /// The session that it is to resume.
+        resumed: Option<String>,
+    },
+    /// As the events of Codex.
+    Codex {
+        /// What the thread had used before.
+        before: Usage,
+        /// The thread that it is to resume.
+        resumed: Option<String>,
+    },
+    /// As Gemini CLI's stream of events.
+    Gemini {
+        /// The session that it is to resume.
+        resumed: Option<String>,
+    },
+    /// As the events of opencode.
+    Opencode {
+        /// The session that it is to resume.
+        resumed: Option<String>,
+    },
 }
 
 /// What is run instead, in the same attempt, if the agent does not know the

@@ -127,7 +127,11 @@ impl Stream {
 
 fn parser(reads: &Reads) -> Box<dyn Parse> {
     match reads {
-        Reads::Nothing => Box::new(Nothing),
         Reads::Lines(rules) => Box::new(Ruled::new(rules, clock::now)),
+        Reads::Nothing
+        | Reads::Claude { .. }
+        | Reads::Codex { .. }
+        | Reads::Gemini { .. }
+        | Reads::Opencode { .. } => Box::new(Nothing),
     }
 }
