@@ -237,6 +237,8 @@ mod tests {
             let mut agent = job.agent.clone();
             agent.permissions = Permissions::Edit;
             let workspace = Workspace {
+                found: None,
+                head: None,
                 path: work.clone(),
                 branch: None,
             };

@@ -110,6 +110,8 @@ pub(super) fn driven<T>(
         payload: &payload("words", &[]),
         model: Some("m"),
         workspace: &Workspace {
+            found: None,
+            head: None,
             path: "/w".into(),
             branch: None,
         },

@@ -201,6 +201,7 @@ fn expected(attempt: &Attempt, limits: Limits) -> Expected {
         attempt: reference(attempt),
         runner: attempt.runner.clone(),
         idle_timeout: limits.idle_timeout(),
+        tool_idle_timeout: limits.tool_idle_timeout(),
     }
 }
 
@@ -295,8 +296,10 @@ fn prepare(
         polite_signal: invocation.polite_signal,
         start_timeout: spec.limits.start_timeout(),
         kill_grace: spec.limits.kill_grace(),
+        result_grace: agent.result_grace,
         heartbeat: config.heartbeat,
         idle_timeout: spec.limits.idle_timeout(),
+        tool_idle_timeout: spec.limits.tool_idle_timeout(),
         transcript_limit: TRANSCRIPT,
         reads: invocation.reads,
         fallback: None,

@@ -1,7 +1,7 @@
 //! What a runner decides: a state machine without processes, files or clock.
 //!
 //! ```text
-//!            Go            started                 main process ended, or Stop
+//!            Go            started        main process ended or lingers, or Stop
 //! Waiting ───────► Starting ───────► Running ─────────────────────────────────┐
 //!   │ │              │                │ Stop{0}, Fenced                        ▼
 //!   │ │Stop          │cannot          │                  ┌──────────── Ending{until}
@@ -16,9 +16,11 @@
 //!
 //! - **Waiting**: registered or about to; nothing runs. Only Go starts an agent.
 //! - **Starting**: the agent is being spawned; that does not take time.
-//! - **Running**: the agent's main process lives.
-//! - **Ending**: the tree was asked to end: politely because of a Stop, or with
-//!   SIGTERM because the main process ended and left children behind.
+//! - **Running**: the agent's main process lives. Once it has said its last word
+//!   it has a while to end by itself.
+//! - **Ending**: the tree was asked to end: politely because of a Stop or because
+//!   it lingered after its last word, or with SIGTERM because the main process
+//!   ended and left children behind.
 //! - **Killing**: the tree is swept again and again. A tree that is empty is
 //!   one of which `wait` says that we have no children, since we are its
 //!   subreaper; if that cannot be had within [`KILL_LIMIT`], what is left over
@@ -80,6 +82,8 @@ pub enum Event {
         /// The program is not there or may not be run.
         missing: bool,
     },
+    /// The agent has said its last word, or has gone on after all.
+    LastWord(bool),
     /// Children were waited for.
     Reaped {
         /// The status of the main process, if it was among them.
@@ -151,7 +155,10 @@ enum State {
         /// How the first one ended.
         first: Option<Status>,
     },
-    Running,
+    Running {
+        /// When it is asked to end, since it has said its last word.
+        until: Option<Instant>,
+    },
     Ending {
         main: Option<Status>,
         until: Instant,
@@ -172,23 +179,30 @@ pub struct Machine {
     state: State,
     /// For children that outlive the main process.
     kill_grace: Duration,
-    /// The main process ended before anything was done to end it.
+    /// For an agent that has said its last word.
+    result_grace: Duration,
+    /// The main process ended, or had said its last word, before anybody wanted
+    /// it to end.
     by_itself: bool,
     /// Somebody wants its end.
     unwanted: bool,
     /// It was started without its session.
     afresh: bool,
+    /// It was ended since it lingered after its last word.
+    lingered: bool,
 }
 
 impl Machine {
     /// A runner that waits for Go until `until`.
-    pub fn new(until: Instant, kill_grace: Duration) -> Self {
+    pub fn new(until: Instant, kill_grace: Duration, result_grace: Duration) -> Self {
         Self {
             state: State::Waiting { until },
             kill_grace,
+            result_grace,
             by_itself: false,
             unwanted: false,
             afresh: false,
+            lingered: false,
         }
     }
 
@@ -199,13 +213,20 @@ impl Machine {
             State::Killing {
                 next_sweep, until, ..
             } => Some(*next_sweep.min(until)),
-            State::Starting { .. } | State::Running | State::Reporting | State::Left => None,
+            State::Running { until } => *until,
+            State::Starting { .. } | State::Reporting | State::Left => None,
         }
     }
 
-    /// Whether the main process ended before it was asked to or killed.
+    /// Whether the main process ended, or had said its last word, before it was
+    /// asked to end or killed.
     pub fn ended_by_itself(&self) -> bool {
         self.by_itself
+    }
+
+    /// Whether it was ended since it lingered after its last word.
+    pub fn lingered(&self) -> bool {
+        self.lingered
     }
 
     /// Whether there is, or may be, something that runs.
@@ -226,7 +247,14 @@ impl Machine {
             Event::Deadline => self.deadline_is_over(now),
             Event::Started => {
                 debug_assert!(matches!(self.state, State::Starting { .. }));
-                self.state = State::Running;
+                self.state = State::Running { until: None };
+                Vec::new()
+            }
+            Event::LastWord(said) => {
+                if let State::Running { until } = &mut self.state {
+                    let first = now + self.result_grace;
+                    *until = said.then(|| until.unwrap_or(first));
+                }
                 Vec::new()
             }
             Event::NotStarted { message, missing } => self.not_started(message, missing),
@@ -265,7 +293,7 @@ impl Machine {
     /// wants anything else. A signal may have come from a person.
     fn may_start_afresh(&self) -> bool {
         let failed = matches!(self.main(), Some(Status::Code(code)) if code != 0);
-        failed && self.by_itself && !self.unwanted && !self.afresh
+        failed && self.by_itself && !self.lingered && !self.unwanted && !self.afresh
     }
 
     /// How the main process ended, while its tree is being ended.
@@ -274,7 +302,7 @@ impl Machine {
             State::Ending { main, .. } | State::Killing { main, .. } => main,
             State::Waiting { .. }
             | State::Starting { .. }
-            | State::Running
+            | State::Running { .. }
             | State::Reporting
             | State::Left => None,
         }
@@ -304,12 +332,12 @@ impl Machine {
                 actions.extend(self.conclude(End::NotStarted));
                 actions
             }
-            State::Running if grace.is_zero() => {
+            State::Running { .. } if grace.is_zero() => {
                 let mut actions = vec![note("killed")];
                 actions.extend(self.kill(None, false, now));
                 actions
             }
-            State::Running => {
+            State::Running { .. } => {
                 let main = None;
                 let until = now + grace;
                 self.state = State::Ending { main, until };
@@ -338,7 +366,7 @@ impl Machine {
         self.unwanted |= self.has_tree();
         match &mut self.state {
             State::Waiting { .. } | State::Reporting => self.leave(Leave::Fenced),
-            State::Starting { .. } | State::Running => {
+            State::Starting { .. } | State::Running { .. } => {
                 let mut actions = vec![note];
                 actions.extend(self.kill(None, true, now));
                 actions
@@ -369,7 +397,18 @@ impl Machine {
                 *next_sweep = now + SWEEP_EVERY;
                 vec![Action::Sweep]
             }
-            State::Starting { .. } | State::Running | State::Reporting | State::Left => Vec::new(),
+            State::Running { until: Some(_) } => {
+                let until = now + self.kill_grace;
+                self.state = State::Ending { main: None, until };
+                self.by_itself = true;
+                self.lingered = true;
+                let note = "ended: it said its last word and did not end by itself";
+                vec![Action::Note(note.to_owned()), Action::AskPolitely]
+            }
+            State::Running { until: None }
+            | State::Starting { .. }
+            | State::Reporting
+            | State::Left => Vec::new(),
         }
     }
 
@@ -377,7 +416,7 @@ impl Machine {
     fn reaped(&mut self, ended: Option<Status>, now: Instant) -> Vec<Action> {
         let kill_grace = self.kill_grace;
         match &mut self.state {
-            State::Running if ended.is_some() => {
+            State::Running { .. } if ended.is_some() => {
                 let until = now + kill_grace;
                 self.state = State::Ending { main: ended, until };
                 self.by_itself = true;
@@ -392,7 +431,7 @@ impl Machine {
                 *main = main.or(ended);
                 Vec::new()
             }
-            State::Running
+            State::Running { .. }
             | State::Ending { .. }
             | State::Waiting { .. }
             | State::Starting { .. }
@@ -405,7 +444,7 @@ impl Machine {
     fn ends_when_empty(&self) -> bool {
         matches!(
             self.state,
-            State::Running | State::Ending { .. } | State::Killing { .. }
+            State::Running { .. } | State::Ending { .. } | State::Killing { .. }
         )
     }
 

@@ -122,6 +122,18 @@ impl Limits {
         Some(self.idle_timeout.unwrap_or(TOOL_IDLE_TIMEOUT)).filter(|limit| *limit > 0)
     }
 
+    /// How long it may do nothing, for a person.
+    #[must_use]
+    pub fn idle_words(&self) -> String {
+        match (self.idle_timeout(), self.tool_idle_timeout()) {
+            (Some(usual), Some(tool)) if usual != tool => {
+                let (usual, tool) = (span(usual), span(tool));
+                format!("{usual}, or {tool} while it waits for a tool")
+            }
+            (usual, _) => span(usual.unwrap_or(0)),
+        }
+    }
+
     /// Attempts of one task, at least one.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
