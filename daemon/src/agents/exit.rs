@@ -61,7 +61,9 @@ pub fn classify(
         && let Some((reason, words)) = cause(agent_type, &result.run, known)
     {
         verdict.reason = Some(reason);
-        verdict.message = format!("{words}; {}", verdict.message);
+        if !verdict.message.starts_with(words) {
+            verdict.message = format!("{words}; {}", verdict.message);
+        }
     }
     Some(verdict)
 }

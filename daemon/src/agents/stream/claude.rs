@@ -169,7 +169,7 @@ impl Claude {
             }
             return;
         }
-        let message = said.map_or_else(|| errors(event), |said| said.into_owned());
+        let mut message = said.map_or_else(|| errors(event), |said| said.into_owned());
         let ended = event.text("terminal_reason").unwrap_or_default();
         match &*event.text("subtype").unwrap_or_default() {
             "error_max_budget_usd" => {
@@ -177,7 +177,8 @@ impl Claude {
             }
             "error_max_turns" => common::fault(FailureReason::AgentError, &message, seen),
             _other if ended.starts_with("aborted") => {
-                common::fault(FailureReason::AgentError, "it was interrupted", seen);
+                "it was interrupted".clone_into(&mut message);
+                common::fault(FailureReason::AgentError, &message, seen);
             }
             _other => self.refused(event, &message, seen),
         }
