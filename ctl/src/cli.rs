@@ -9,6 +9,7 @@ use crate::{
     autostart,
     client::Client,
     command::{
+        agents::Agents,
         explain::Explain,
         hold::{Hold, Release},
         logs::Logs,
@@ -82,6 +83,7 @@ enum Command {
     Pause(Pause),
     Resume(Resume),
     Status(Status),
+    Agents(Agents),
     Drain(Drain),
     Shutdown(Shutdown),
     Recover(Recover),
@@ -109,6 +111,7 @@ impl Command {
             Self::Pause(args) => args.run(cx).await,
             Self::Resume(args) => args.run(cx).await,
             Self::Status(args) => args.run(cx).await,
+            Self::Agents(args) => args.run(cx).await,
             Self::Drain(args) => args.run(cx).await,
             Self::Shutdown(args) => args.run(cx).await,
             Self::Recover(args) => args.run(cx).await,

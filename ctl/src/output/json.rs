@@ -33,6 +33,8 @@ pub(crate) const EVENT: &str = "agentctl.event/v1";
 pub(crate) const EXPLANATION: &str = "agentctl.explanation/v1";
 /// The daemon.
 pub(crate) const STATUS: &str = "agentctl.status/v1";
+/// The agents.
+pub(crate) const AGENTS: &str = "agentctl.agents/v1";
 /// What became of running many tasks again.
 pub(crate) const RERUNS: &str = "agentctl.reruns/v1";
 /// The worktrees there are.

@@ -11,9 +11,9 @@ use super::{
     driver::{Env, Job, exists, flag, home_of, login, names, probed},
 };
 use crate::{
-    config::Permissions,
+    config::{Agent, Permissions},
     spool::Reads,
-    task::{observed::is_session, usage::Usage},
+    task::{observed::is_session, spec::AgentType, usage::Usage},
 };
 
 /// Without these it speaks to others than its provider, and waits for minutes.
@@ -44,12 +44,11 @@ fn plan_as(job: &Job<'_>, root: bool) -> Result<Plan, InvocationError> {
     let mut env = ENV.to_vec();
     match job.agent.permissions {
         Permissions::All => {
-            let sandbox = job.env.get(SANDBOX.0).map(String::as_str) == Some(SANDBOX.1);
-            if root && !sandbox {
-                if !job.agent.allow_root {
-                    let agent = job.agent.name.clone();
-                    return Err(InvocationError::Root { agent });
-                }
+            if refuses_root(job.agent, job.env, root) {
+                let agent = job.agent.name.clone();
+                return Err(InvocationError::Root { agent });
+            }
+            if root {
                 env.push(SANDBOX);
             }
             argv.push("--dangerously-skip-permissions".to_owned());
@@ -71,6 +70,13 @@ fn plan_as(job: &Job<'_>, root: bool) -> Result<Plan, InvocationError> {
         }
     };
     job.plan(argv, Reads::Claude { before, resumed }, &env)
+}
+
+/// Whether it would refuse to do everything, since it is `root`.
+pub(super) fn refuses_root(agent: &Agent, env: &Env, root: bool) -> bool {
+    let everything = agent.agent_type == AgentType::Claude && agent.permissions == Permissions::All;
+    let sandbox = env.get(SANDBOX.0).map(String::as_str) == Some(SANDBOX.1);
+    root && everything && !agent.allow_root && !sandbox
 }
 
 /// A session is a file in the directory of its project.
@@ -102,7 +108,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::{agents::tests::driven, task::spec::AgentType};
+    use crate::agents::tests::driven;
 
     const ID: &str = "95cc3bff-9aff-4170-98a0-6eb76fab8823";
 

@@ -20,6 +20,7 @@ mod exit;
 mod gemini;
 mod opencode;
 pub mod stream;
+mod survey;
 
 use std::{collections::BTreeMap, env, fmt, path::Path};
 
@@ -27,6 +28,7 @@ use self::driver::Job;
 pub use self::{
     environment::{EnvironmentError, environment},
     exit::classify,
+    survey::{Survey, Trouble, Versions, survey},
 };
 use crate::{
     config::Agent,

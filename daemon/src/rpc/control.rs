@@ -10,6 +10,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::{
     Shared,
+    agents::agents,
     error::Failure,
     explain::explain,
     from_proto, issue, logs,
@@ -414,6 +415,13 @@ impl v1::control_server::Control for ControlService {
                 .unwrap_or_default(),
             ..to_proto::status(&overview)
         }))
+    }
+
+    async fn agents(
+        &self,
+        _request: Request<v1::AgentsRequest>,
+    ) -> Result<Response<v1::AgentsResponse>, Status> {
+        Ok(Response::new(agents(&self.shared).await?))
     }
 
     async fn recover(

@@ -25,7 +25,7 @@ use super::{
 use crate::dispatcher::Handle;
 
 /// The calls that change nothing.
-const READS: [&str; 10] = [
+const READS: [&str; 11] = [
     "Get",
     "Explain",
     "List",
@@ -36,6 +36,7 @@ const READS: [&str; 10] = [
     "Status",
     "WorkspaceList",
     "WorkspaceDiff",
+    "Agents",
 ];
 
 /// The calls by which an agent changes what is its own; each asks for the

@@ -63,6 +63,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "rpc",
         &[
+            "agents",
             "dispatcher",
             "store",
             "transcript",
@@ -95,6 +96,11 @@ const PARTS: &[(&str, &str, &[&str])] = &[
         "rpc",
         "supervisor",
         &["Beat", "Outbox", "Report", "ToRunner", "Vitals"],
+    ),
+    (
+        "rpc",
+        "agents",
+        &["Login", "Survey", "Trouble", "Versions", "survey"],
     ),
     ("rpc", "spool", &["StateDir"]),
     ("rpc", "process", &["Origin", "origin", "start_ticks"]),
