@@ -512,7 +512,7 @@ fn an_agent_that_waits_for_a_tool_may_be_idle_for_longer() {
 #[test]
 fn an_agent_that_lives_on_after_its_last_word_is_ended_and_believed() {
     let mut case = speaks(&format!(
-        "trap \"echo '{INTERRUPTED}'; exit 7\" TERM; echo '{DONE}'; sleep 600 & wait"
+        "bye() {{ echo '{INTERRUPTED}'; exit 7; }}; trap bye TERM; echo '{DONE}'; sleep 600 & wait"
     ));
     case.launch.result_grace = 200;
     let daemon = case.daemon();

@@ -79,12 +79,12 @@ fn they_commit_their_work_and_name_their_sessions() {
             Reply::text("mended"),
         ]));
         let repo = shop.daemon.repo("repo");
-        let id = shop.succeeds(agent, "-- mend it");
+        let id = shop.succeeds(agent, "mend it");
         let branch = format!("agent/{agent}-task-{id}");
         assert_eq!(repo.git(&["show", &format!("{branch}:new.txt")]), "new\n");
         let turns = shop.endpoint.turns();
         assert_eq!((agent, turns.len()), (agent, 3));
-        assert_eq!(turns[0].prompts(), ["-- mend it"]);
+        assert_eq!(turns[0].prompts(), ["mend it"]);
         let story = shop.daemon.agentctl().call(&["explain", &id]).ok();
         assert!(story.text().contains("session"), "{}", story.text());
     }
@@ -96,7 +96,7 @@ fn a_cancelled_agent_leaves_nothing_behind() {
         let shop = Shop::new(Script::new([Reply::shell(
             "touch started; tail -f /dev/null",
         )]));
-        shop.daemon.repo("repo");
+        let _repo = shop.daemon.repo("repo");
         let id = shop.submit(agent, &["wait"]);
         wait_until("the tool runs", || {
             let shown = shop
@@ -110,7 +110,7 @@ fn a_cancelled_agent_leaves_nothing_behind() {
                 .map(str::to_owned);
             dir.is_some_and(|dir| Path::new(&dir).join("started").exists())
         });
-        shop.daemon.agentctl().call(&["cancel", &id]).ok();
+        let _cancelled = shop.daemon.agentctl().call(&["cancel", &id]).ok();
         assert_eq!(shop.ended(&id)["state"], "cancelled", "{agent}");
     }
 }
@@ -119,7 +119,7 @@ fn a_cancelled_agent_leaves_nothing_behind() {
 fn a_refused_key_is_their_own_failure() {
     for agent in ["claude", "codex"] {
         let shop = Shop::new(Script::always(Reply::error(401)));
-        shop.daemon.repo("repo");
+        let _repo = shop.daemon.repo("repo");
         let id = shop.submit(agent, &["work"]);
         let task = shop.ended(&id);
         assert_eq!(task["state"], "failed", "{task:#}");
@@ -141,7 +141,7 @@ fn a_background_shell_does_not_hold_a_result_back() {
         }),
     };
     let shop = Shop::new(Script::new([Reply::calls([shell]), Reply::text("done")]));
-    shop.daemon.repo("repo");
+    let _repo = shop.daemon.repo("repo");
     let id = shop.succeeds("claude", "wait in the background");
     let show = shop.daemon.agentctl().call(&["show", &id]).ok();
     assert!(
