@@ -82,7 +82,11 @@ impl<'a> Object<'a> {
     pub(super) fn dollars(&self, key: &str) -> Option<u64> {
         let dollars: f64 = self.get(key)?.read()?;
         let micros = (dollars * 1e6).round();
-        // More than this is no price, and would not fit.
+        // More than this is no price.
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "whole, not negative, and small"
+        )]
         (0.0..1e15).contains(&micros).then_some(micros as u64)
     }
 

@@ -100,8 +100,8 @@ fn recordings() -> Vec<Recording> {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(&path).unwrap();
         let (head, rest) = text.split_once('\n').unwrap();
-        let agent_type = AgentType::ALL.into_iter();
-        let agent_type = agent_type.filter(|of| name.starts_with(of.as_str())).last();
+        let mut types = AgentType::ALL.into_iter();
+        let agent_type = types.rfind(|of| name.starts_with(of.as_str()));
         let line = |line: &str| match line.split_at(2) {
             ("> ", text) => (Source::Output, text.to_owned()),
             ("! ", text) => (Source::Errors, text.to_owned()),
