@@ -4,7 +4,7 @@ use agentd_proto::v1;
 
 use super::{Shared, error::Failure};
 use crate::{
-    agents::{self, Login, Survey, Trouble},
+    agents::{Login, Survey, Trouble, survey},
     config::{Agent, Config},
     dispatcher::{AgentOverview, Overview},
     task::spec::AgentType,
@@ -17,7 +17,7 @@ pub(super) async fn agents(shared: &Shared) -> Result<v1::AgentsResponse, Failur
     let looks = config.agents.values().map(|agent| {
         let agent = agent.clone();
         let versions = shared.versions.clone();
-        tokio::task::spawn_blocking(move || agents::survey(&agent, &versions))
+        tokio::task::spawn_blocking(move || survey(&agent, &versions))
     });
     // They are all under way before the first is waited for.
     let looks: Vec<_> = looks.collect();
