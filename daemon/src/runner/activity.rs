@@ -12,7 +12,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{process::Figures, task::limits::QUIET_BEATS};
+use crate::{process::Figures, spool::Launch, task::limits::QUIET_BEATS};
 
 /// By how much the time between two looks grows at the most.
 const RAREST_LOOK: u32 = 12;
@@ -27,6 +27,17 @@ pub(super) struct IdleLimits {
     pub(super) usual: Option<Duration>,
     /// While it waits for a tool.
     pub(super) tool: Option<Duration>,
+}
+
+impl IdleLimits {
+    /// What the launch file says, up to the `longest` that can be waited for.
+    pub(super) fn of(launch: &Launch, longest: Duration) -> Self {
+        let limit = |millis: Option<u64>| millis.map(|ms| Duration::from_millis(ms).min(longest));
+        Self {
+            usual: limit(launch.idle_timeout),
+            tool: limit(launch.tool_idle_timeout.or(launch.idle_timeout)),
+        }
+    }
 }
 
 /// What is known of the agent's doings.

@@ -116,17 +116,13 @@ pub(super) async fn supervise(ready: Ready) -> Result<Leave, SetupError> {
         runner: identity,
     };
     let now = Instant::now();
-    let go_until = now + Duration::from_millis(launch.start_timeout).min(LONGEST);
-    let kill_grace = Duration::from_millis(launch.kill_grace).min(LONGEST);
-    let result_grace = Duration::from_millis(launch.result_grace).min(LONGEST);
+    let [start, kill_grace, result_grace] =
+        [launch.start_timeout, launch.kill_grace, launch.result_grace]
+            .map(|millis| Duration::from_millis(millis).min(LONGEST));
+    let idle_limits = IdleLimits::of(&launch, LONGEST);
     let heartbeat = Duration::from_millis(launch.heartbeat).max(MIN_HEARTBEAT);
-    let limit = |millis: Option<u64>| millis.map(|ms| Duration::from_millis(ms).min(LONGEST));
-    let idle_limits = IdleLimits {
-        usual: limit(launch.idle_timeout),
-        tool: limit(launch.tool_idle_timeout.or(launch.idle_timeout)),
-    };
     let mut supervisor = Supervisor {
-        machine: Machine::new(go_until, kill_grace, result_grace),
+        machine: Machine::new(now + start, kill_grace, result_grace),
         link: Link::new(registrant, dir.clone(), launch.socket.clone()),
         output: Output::new(
             dir.transcript(),
@@ -168,14 +164,8 @@ impl Supervisor {
         let store = self.unstored.as_ref().map(|unstored| unstored.again);
         let flush = self.output.flush_at();
         let told = self.told.at();
-        let all = [
-            self.machine.deadline(),
-            store,
-            Some(self.tell_at()),
-            flush,
-            told,
-        ];
-        all.into_iter().flatten().min()
+        let all = [self.machine.deadline(), store, flush, told];
+        all.into_iter().flatten().chain([self.tell_at()]).min()
     }
 
     fn take(&mut self, input: Input) -> Option<Leave> {
@@ -196,12 +186,10 @@ impl Supervisor {
                 self.output.read(source);
                 self.tell_news(Instant::now());
                 let seen = self.output.seen();
+                let now_over = seen.over;
                 self.activity.waits_for_tool(seen.tool);
-                let is_over = seen.over;
-                match over == is_over {
-                    true => None,
-                    false => self.act(Event::LastWord(is_over)),
-                }
+                let changed = over != now_over;
+                changed.then(|| self.act(Event::LastWord(now_over)))?
             }
             Input::Time => self.do_what_is_due(),
         }
