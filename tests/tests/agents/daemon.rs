@@ -80,7 +80,8 @@ fn they_commit_their_work_and_name_their_sessions() {
         ]));
         let repo = shop.daemon.repo("repo");
         let id = shop.succeeds(agent, "mend it");
-        let branch = format!("agent/{agent}-task-{id}");
+        let branches = repo.git(&["branch", "--list", "agent/*", "--format=%(refname)"]);
+        let branch = branches.trim();
         assert_eq!(repo.git(&["show", &format!("{branch}:new.txt")]), "new\n");
         let turns = shop.endpoint.turns();
         assert_eq!((agent, turns.len()), (agent, 3));
