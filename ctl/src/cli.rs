@@ -9,6 +9,7 @@ use crate::{
     autostart,
     client::Client,
     command::{
+        agents::Agents,
         explain::Explain,
         hold::{Hold, Release},
         logs::Logs,
@@ -90,6 +91,7 @@ enum Command {
     Quota(Quota),
     Usage(Usage),
     Status(Status),
+    Agents(Agents),
     Drain(Drain),
     Shutdown(Shutdown),
     Recover(Recover),
@@ -121,6 +123,7 @@ impl Command {
             Self::Quota(args) => args.run(cx).await,
             Self::Usage(args) => args.run(cx).await,
             Self::Status(args) => args.run(cx).await,
+            Self::Agents(args) => args.run(cx).await,
             Self::Drain(args) => args.run(cx).await,
             Self::Shutdown(args) => args.run(cx).await,
             Self::Recover(args) => args.run(cx).await,

@@ -216,6 +216,11 @@ impl Client {
             .await
     }
 
+    pub(crate) async fn agents(&self) -> Result<v1::AgentsResponse, Error> {
+        let q = v1::AgentsRequest {};
+        self.ask(q, async |mut c, q| c.agents(q).await).await
+    }
+
     pub(crate) async fn recover(&self) -> Result<v1::RecoverResponse, Error> {
         let q = v1::RecoverRequest {};
         self.ask(q, async |mut c, q| c.recover(q).await).await

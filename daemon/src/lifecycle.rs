@@ -125,6 +125,7 @@ async fn live(
         socket = %socket.display(), state = %state.path().display(), "agentd is up"
     );
     let shared = Arc::new(Shared {
+        versions: Arc::default(),
         dispatcher: dispatcher.clone(),
         store,
         state,

@@ -6,7 +6,7 @@ use crate::{
     config::Agent,
     task::{
         limits::{MAX_PROMPT, clip},
-        spec::Payload,
+        spec::{AgentType, Payload},
     },
     workspace,
 };
@@ -59,6 +59,9 @@ pub fn payload_fits(agent: &Agent, payload: &Payload) -> Result<(), Refused> {
             "",
         ));
     }
+    if agent.agent_type != AgentType::Command {
+        return driven_fits(agent, payload);
+    }
     if agent.command.is_empty() {
         if prompt.trim().is_empty() && command.is_empty() {
             return Err(Refused::new(
@@ -72,6 +75,26 @@ pub fn payload_fits(agent: &Agent, payload: &Payload) -> Result<(), Refused> {
             "command",
             format!("agent {} has a command of its own", agent.name),
             "give it a prompt, or leave out --agent to run the command as it is",
+        ));
+    }
+    Ok(())
+}
+
+/// An agent with a driver is asked in words.
+fn driven_fits(agent: &Agent, payload: &Payload) -> Result<(), Refused> {
+    let name = &agent.name;
+    if !payload.command.is_empty() {
+        return Err(Refused::new(
+            "command",
+            format!("agent {name} takes a prompt, not a command"),
+            "give it a prompt, or leave out --agent to run the command as it is",
+        ));
+    }
+    if payload.prompt.trim().is_empty() {
+        return Err(Refused::new(
+            "prompt",
+            format!("agent {name} needs a prompt"),
+            "agentctl run --agent NAME PROMPT",
         ));
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! One file a command: its arguments, whose doc comments are the help, and
 //! what it does with them. A command gives the exit code.
 
+pub(crate) mod agents;
 pub(crate) mod budget;
 pub(crate) mod bulk;
 pub(crate) mod explain;

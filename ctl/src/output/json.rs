@@ -39,6 +39,8 @@ pub(crate) const SESSION: &str = "agentctl.session/v1";
 pub(crate) const SESSIONS: &str = "agentctl.sessions/v1";
 /// The daemon.
 pub(crate) const STATUS: &str = "agentctl.status/v1";
+/// The agents.
+pub(crate) const AGENTS: &str = "agentctl.agents/v1";
 /// What became of running many tasks again.
 pub(crate) const RERUNS: &str = "agentctl.reruns/v1";
 /// Accounts, and which of them wait.

@@ -358,6 +358,36 @@ impl Control for Canned {
         not_here()
     }
 
+    async fn agents(&self, _: Request<v1::AgentsRequest>) -> Reply<v1::AgentsResponse> {
+        let claude = v1::Agent {
+            name: "claude".to_owned(),
+            r#type: "claude".to_owned(),
+            program: "/usr/bin/claude".to_owned(),
+            version: "2.1.329 (Claude Code)".to_owned(),
+            login: v1::Login::No.into(),
+            slots: 4,
+            running: 1,
+            account: "claude".to_owned(),
+            permissions: "all".to_owned(),
+            troubles: vec![v1::agent::Trouble {
+                what: "not logged\u{1b}[2J in".to_owned(),
+                hint: "log in".to_owned(),
+            }],
+            ..v1::Agent::default()
+        };
+        let shell = v1::Agent {
+            name: "shell".to_owned(),
+            r#type: "command".to_owned(),
+            login: v1::Login::Unknown.into(),
+            slots: 4,
+            account: "command".to_owned(),
+            ..v1::Agent::default()
+        };
+        Ok(Response::new(v1::AgentsResponse {
+            agents: vec![claude, shell],
+        }))
+    }
+
     async fn status(&self, _: Request<v1::StatusRequest>) -> Reply<v1::StatusResponse> {
         Ok(Response::new(v1::StatusResponse {
             version: "9.9.9".to_owned(),

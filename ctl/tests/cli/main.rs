@@ -322,6 +322,31 @@ fn a_rerun_prints_the_new_id_or_why_not() {
 }
 
 #[test]
+fn the_agents_and_what_they_lack() {
+    let (_dir, socket) = socket();
+    let _daemon = Daemon::start(&socket, Script::default());
+    let (code, out, _) = ran(&mut at(&socket, &["agents"]));
+    assert_eq!(code, 0);
+    insta::assert_snapshot!(out, @r"
+    NAME    TYPE     VERSION                LOGIN  RUNNING  SLOTS  STATE    PROGRAM
+    claude  claude   2.1.329 (Claude Code)  no     1        4      trouble  /usr/bin/claude
+    shell   command  -                      -      0        4      ready    -
+    claude: not logged [2J in
+      hint: log in
+    ");
+    let (_, out, _) = ran(&mut at(&socket, &["agents", "-o", "json"]));
+    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(found["schema"], "agentctl.agents/v1");
+    let [claude, shell] = &found["agents"].as_array().unwrap()[..] else {
+        panic!("not two agents: {out}");
+    };
+    assert_eq!(claude["logged_in"], false);
+    assert_eq!(claude["troubles"][0]["hint"], "log in");
+    assert_eq!(shell["logged_in"], serde_json::Value::Null);
+    assert_eq!(shell["version"], serde_json::Value::Null);
+}
+
+#[test]
 fn the_status_of_the_daemon() {
     let (_dir, socket) = socket();
     let _daemon = Daemon::start(&socket, Script::default());

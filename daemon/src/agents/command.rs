@@ -7,21 +7,19 @@
 //! | no, `shell` | no | yes | `sh`, the prompt as the script on its standard input |
 //! | else | | | an error |
 
-use super::{InvocationError, Plan, note::before_prompt};
+use std::collections::BTreeMap;
+
+use super::{InvocationError, Plan, driver::Job, note::before_prompt};
 use crate::{
-    config::{Agent, SHELL},
+    config::SHELL,
     spool::{Reads, Stdin},
-    task::spec::Payload,
 };
 
 /// The note goes before the prompt only of an agent that has sessions: the
 /// prompt of any other is the input of some program, or a script.
-pub(super) fn plan(
-    agent: &Agent,
-    payload: &Payload,
-    note: Option<&str>,
-) -> Result<Plan, InvocationError> {
-    let note = note.filter(|_| agent.session.is_some());
+pub(super) fn plan(job: &Job<'_>) -> Result<Plan, InvocationError> {
+    let (agent, payload) = (job.agent, job.payload);
+    let note = job.note.filter(|_| agent.session.is_some());
     let prompt = before_prompt(note, &payload.prompt);
     let stdin = if prompt.is_empty() {
         Stdin::Empty
@@ -46,5 +44,6 @@ pub(super) fn plan(
             true => Reads::Nothing,
             false => Reads::Lines(agent.output.clone()),
         },
+        env: BTreeMap::new(),
     })
 }

@@ -1,29 +1,38 @@
 //! What agents are run as, and what their exits mean: one file an agent type.
 //!
-//! A driver says two things of its program: the command line and standard
-//! input for a task ([`invocation`]), and what the end of a run means
-//! ([`classify`]). The environment is the same for all
-//! ([`fn@environment`]).
+//! A driver says of its program what is run for a task ([`invocation`]), how what
+//! it prints is read ([`stream`]), whether a session of it is still there
+//! ([`probe`]), and whether it is logged in ([`survey`]). What the end of a run
+//! means ([`classify`]) and the environment ([`fn@environment`]) are much the same
+//! for all.
 //!
 //! Not here: starting anything, and deciding what happens after a failure.
 //!
 //! Invariant: nothing of a task is put into a shell's command line. A prompt
 //! reaches an agent through its standard input only.
 
+mod claude;
+mod codex;
 mod command;
+mod driver;
 mod environment;
 mod exit;
+mod gemini;
 mod note;
+mod opencode;
 mod probe;
 pub mod stream;
+mod survey;
 
 use std::{collections::BTreeMap, env, fmt, path::Path};
 
+use self::driver::Job;
 pub use self::{
     environment::{EnvironmentError, environment},
     exit::classify,
     note::{Told, note},
-    probe::{probe, takes_session_id},
+    probe::{probe, takes_id},
+    survey::{Survey, Trouble, Versions, survey},
 };
 use crate::{
     config::Agent,
@@ -31,10 +40,42 @@ use crate::{
     task::{
         attempt::{Attempt, Workspace},
         reason::FailureReason,
+        session::{Given, Probe, Way},
         spec::{AgentType, Payload},
         state::Task,
+        usage::Usage,
     },
 };
+
+/// The conversation that an agent begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start<'a> {
+    /// A new one.
+    #[default]
+    Fresh,
+    /// A new one under this id, if it takes one; see [`takes_id`].
+    Minted(&'a str),
+    /// One that it had before.
+    Resume {
+        /// Its id.
+        session: &'a str,
+        /// What is known to have been used in it, for agents whose figures go
+        /// on over a resume.
+        before: Usage,
+    },
+}
+
+/// Whether an agent is logged in at its provider, as far as can be seen without
+/// asking that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    /// It is, in this way; it may still be refused.
+    Yes(String),
+    /// It has no key and no login.
+    No,
+    /// That cannot be seen.
+    Unknown,
+}
 
 /// What the runner is to start. Its `Debug` hides values and arguments.
 #[derive(Clone, PartialEq, Eq)]
@@ -79,6 +120,28 @@ pub enum InvocationError {
         /// The agent's name.
         agent: String,
     },
+    /// There is nothing to ask of it.
+    #[error("agent {agent} needs a prompt")]
+    NoPrompt {
+        /// The agent's name.
+        agent: String,
+    },
+    /// It refuses to do everything as root.
+    #[error(
+        "agent {agent} may do everything, which Claude Code does not do as root: \
+         set allow_root for it if this machine is a sandbox, or permissions, \
+         or run agentd as another user"
+    )]
+    Root {
+        /// The agent's name.
+        agent: String,
+    },
+    /// It cannot be put into an argument.
+    #[error("the directory {path} is not UTF-8")]
+    Directory {
+        /// The directory, as far as it can be shown.
+        path: String,
+    },
     /// No process can be given such an argument.
     #[error("the command holds a NUL character")]
     Nul,
@@ -108,15 +171,18 @@ struct Plan {
     reads: Reads,
     /// The prompt, with what the agent is told before it.
     prompt: String,
+    /// Variables that are set unless the operator does.
+    env: BTreeMap<String, String>,
 }
 
 /// What is to be started for an attempt that was given what it was given, and
 /// comes after what is told.
 ///
-/// Reads the agent's `env_file` and the process's environment.
+/// Reads the agent's `env_file`, the process's environment, and where the
+/// agent's program is.
 ///
 /// # Errors
-/// A task without a command, and an environment that cannot be made.
+/// A task without a command or prompt, and an environment that cannot be made.
 pub fn invocation(
     agent: &Agent,
     task: &Task,
@@ -128,25 +194,41 @@ pub fn invocation(
 ) -> Result<Invocation, InvocationError> {
     debug_assert_eq!(attempt.id.task, task.id, "an attempt of another task");
     let note = note(&attempt.given, told);
-    let plan = match agent.agent_type {
-        AgentType::Command => command::plan(agent, payload, note.as_deref())?,
-    };
-    if plan.argv.iter().any(|word| word.contains('\0')) {
-        return Err(InvocationError::Nul);
-    }
     let facts = environment::facts(task, attempt, workspace, socket);
     let facts = facts.map(|mut facts| {
         let session = attempt.given.resumes().map(str::to_owned);
-        let more = [("AGENTD_SESSION", session), ("AGENTD_NOTE", note)];
+        let more = [("AGENTD_SESSION", session), ("AGENTD_NOTE", note.clone())];
         let more = more.into_iter();
         facts.extend(more.filter_map(|(name, value)| Some((name.to_owned(), value?))));
         facts
     });
     let env = facts.and_then(|facts| environment(agent, &|name| env::var_os(name), facts));
-    let env = env.map_err(|source| InvocationError::Environment {
+    let mut env = env.map_err(|source| InvocationError::Environment {
         agent: agent.name.clone(),
         source,
     })?;
+    let job = Job {
+        agent,
+        payload,
+        model: task.spec.model.as_deref(),
+        workspace,
+        start: start(&attempt.given, told),
+        note: note.as_deref(),
+        env: &env,
+    };
+    let plan = match agent.agent_type {
+        AgentType::Command => command::plan(&job),
+        AgentType::Claude => claude::plan(&job),
+        AgentType::Codex => codex::plan(&job),
+        AgentType::Gemini => gemini::plan(&job),
+        AgentType::Opencode => opencode::plan(&job),
+    }?;
+    if plan.argv.iter().any(|word| word.contains('\0')) {
+        return Err(InvocationError::Nul);
+    }
+    for (name, value) in plan.env {
+        env.entry(name).or_insert(value);
+    }
     Ok(Invocation {
         argv: plan.argv,
         env,
@@ -155,6 +237,18 @@ pub fn invocation(
         reads: plan.reads,
         polite_signal: agent.polite_signal,
     })
+}
+
+/// The conversation that an attempt begins with, as it was given.
+fn start<'a>(given: &'a Given, told: &Told) -> Start<'a> {
+    match (given.way, given.session.as_deref()) {
+        (Way::Chosen | Way::Seen | Way::Unseen, Some(session)) => Start::Resume {
+            session,
+            before: told.used,
+        },
+        (Way::Minted, Some(session)) => Start::Minted(session),
+        (_, None) | (Way::Fresh | Way::Gone, Some(_)) => Start::Fresh,
+    }
 }
 
 #[cfg(test)]

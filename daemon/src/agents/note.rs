@@ -3,6 +3,7 @@
 use crate::task::{
     attempt::Attempt,
     session::{Given, Way},
+    usage::Usage,
 };
 
 /// What came before an attempt.
@@ -14,6 +15,8 @@ pub struct Told {
     /// The workspace holds work that is not committed; `None`: nobody knows, or
     /// it is no git checkout.
     pub uncommitted: Option<bool>,
+    /// What was used in the session that it is to resume, if it is to.
+    pub used: Usage,
 }
 
 /// A few sentences for the agent; `None` if there is nothing that it does not
@@ -136,6 +139,7 @@ mod tests {
             .into_iter()
             .map(|(name, given, before, uncommitted)| {
                 let told = Told {
+                    used: Usage::default(),
                     before: before.cloned(),
                     uncommitted,
                 };

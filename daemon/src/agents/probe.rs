@@ -1,34 +1,46 @@
 //! Whether the agent still has a conversation, by its own files.
 
 use std::{
-    fs, io,
+    collections::BTreeMap,
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
+use super::{claude, codex, environment, gemini, opencode};
 use crate::{
     config::{Agent, SESSION},
-    task::{attempt::Workspace, observed::is_session, session::Probe, spec::AgentType},
+    task::{observed::is_session, session::Probe, spec::AgentType},
 };
 
-/// Looks for a session of an agent. Blocks.
+/// Looks for a session of an agent. Reads its `env_file`: blocks.
 #[must_use]
-pub fn probe(agent: &Agent, session: &str, _workspace: &Workspace) -> Probe {
+pub fn probe(agent: &Agent, session: &str) -> Probe {
     if !is_session(session) {
         return Probe::Unknown;
     }
+    let of_daemon = |name: &str| env::var_os(name);
+    let Ok(env) = environment(agent, &of_daemon, BTreeMap::new()) else {
+        return Probe::Unknown;
+    };
     match agent.agent_type {
         AgentType::Command => {
             let file = agent.session.as_ref().and_then(|known| known.file.as_ref());
             file.map_or(Probe::Unknown, |file| look(file, session))
         }
+        AgentType::Claude => claude::probe(&env, session),
+        AgentType::Codex => codex::probe(&env, session),
+        AgentType::Gemini => gemini::probe(&env, session),
+        AgentType::Opencode => opencode::probe(&env, session),
     }
 }
 
-/// Whether an agent of this type begins a session under an id that it is given.
+/// Whether an agent of this type begins a session under an id that it is given;
+/// others say which one they made.
 #[must_use]
-pub fn takes_session_id(agent_type: AgentType) -> bool {
+pub fn takes_id(agent_type: AgentType) -> bool {
     match agent_type {
-        AgentType::Command => false,
+        AgentType::Claude | AgentType::Gemini => true,
+        AgentType::Command | AgentType::Codex | AgentType::Opencode => false,
     }
 }
 

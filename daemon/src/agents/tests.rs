@@ -104,6 +104,67 @@ fn invoke(agent: &Agent, payload: &Payload) -> Result<Invocation, InvocationErro
     )
 }
 
+/// What a driver makes of a task with a prompt and the model `m`, of an agent
+/// with a further argument.
+pub(super) fn driven<T>(
+    agent_type: AgentType,
+    start: Start<'_>,
+    make: impl FnOnce(Job<'_>) -> T,
+) -> T {
+    let mut agent = Agent::new("any", agent_type);
+    agent.args = vec!["--extra".to_owned()];
+    make(Job {
+        agent: &agent,
+        payload: &payload("words", &[]),
+        model: Some("m"),
+        workspace: &Workspace {
+            found: None,
+            head: None,
+            path: "/w".into(),
+            branch: None,
+        },
+        start,
+        note: None,
+        env: &BTreeMap::new(),
+    })
+}
+
+#[test]
+fn a_driven_agent_has_a_prompt_and_no_command() {
+    let mut agent = Agent::new("any", AgentType::Codex);
+    agent.command = vec!["/opt/codex".to_owned(), "--first".to_owned()];
+    agent.env = BTreeMap::from([("PATH".to_owned(), "/nonexistent".to_owned())]);
+    let invocation = invoke(&agent, &payload("-words", &[])).unwrap();
+    assert_eq!(invocation.argv[..3], ["/opt/codex", "--first", "exec"]);
+    assert_eq!(invocation.stdin, Stdin::Prompt);
+    assert_eq!(invocation.polite_signal, 2);
+    assert!(invocation.argv.iter().all(|word| !word.contains("words")));
+    let message = |payload| invoke(&agent, &payload).unwrap_err().to_string();
+    assert!(message(payload(" ", &[])).contains("needs a prompt"));
+    assert!(message(payload("x", &["ls"])).contains("takes none from a task"));
+}
+
+#[test]
+fn the_operators_variables_win() {
+    let mut agent = Agent::new("any", AgentType::Gemini);
+    let variable = |value: &str| ("GEMINI_CLI_NO_RELAUNCH".to_owned(), value.to_owned());
+    let set = |agent: &Agent| {
+        let env = invoke(agent, &payload("x", &[])).unwrap().env;
+        env["GEMINI_CLI_NO_RELAUNCH"].clone()
+    };
+    assert_eq!(set(&agent), "true");
+    agent.env = BTreeMap::from([variable("false")]);
+    assert_eq!(set(&agent), "false");
+}
+
+#[test]
+fn a_session_that_nobody_can_look_for_is_unknown() {
+    assert_eq!(probe(&shell(), "x"), Probe::Unknown);
+    let mut agent = Agent::new("any", AgentType::Claude);
+    agent.env_file = Some("/nonexistent".into());
+    assert_eq!(probe(&agent, "x"), Probe::Unknown);
+}
+
 fn payload(prompt: &str, command: &[&str]) -> Payload {
     Payload {
         prompt: prompt.to_owned(),

@@ -15,6 +15,7 @@ pub fn check(data: &[u8]) {
         config: None,
         xdg_config_home: None,
         home: Some("/home/ann".into()),
+        path: None,
         system: PathBuf::from("/etc/agentd/config.toml"),
     };
     match Config::parse_in(text, Path::new("config.toml"), &env) {
@@ -52,7 +53,8 @@ fn valid(config: &Config) {
 /// A process can be started with it.
 fn usable(agent: &Agent) {
     assert!(agent.command.first().is_none_or(|word| !word.is_empty()));
-    let words = agent.command.iter().chain(agent.env.values());
+    let words = agent.command.iter().chain(&agent.args);
+    let words = words.chain(agent.env.values());
     assert!(words.clone().all(|word| !word.contains('\0')));
     assert!(agent.command.iter().map(String::len).sum::<usize>() <= MAX_PROMPT);
     let names = agent.env.keys().chain(&agent.env_pass);

@@ -14,6 +14,7 @@
 //! labels, branch names and paths, commands have a program, paths are absolute.
 
 mod document;
+mod driven;
 mod env_file;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -33,10 +34,9 @@ use std::{
     thread,
 };
 
-use nix::sys::signal::Signal;
-
 use self::read::Files;
 pub use self::{
+    driven::{Permissions, find_program},
     env_file::{EnvFileError, read as read_env_file},
     error::{ConfigError, Problem},
     output::pattern,
@@ -44,7 +44,7 @@ pub use self::{
     value::{is_name, is_variable, nearest, reasons, retryable},
 };
 use crate::task::{
-    limits::{HEARTBEAT, Limits, MAX_QUEUED, SUSPECT_AFTER},
+    limits::{HEARTBEAT, Limits, MAX_QUEUED, RESULT_GRACE, SUSPECT_AFTER},
     retry::Policy,
     signs::Rules,
     spec::AgentType,
@@ -116,8 +116,19 @@ pub struct Agent {
     pub name: String,
     /// The driver of its program.
     pub agent_type: AgentType,
-    /// Program and arguments; empty: the task brings its own.
+    /// Program and arguments; empty: the task brings its own, or it is that of
+    /// its type.
     pub command: Vec<String>,
+    /// Further arguments for the program of a type with a driver.
+    pub args: Vec<String>,
+    /// What it may do; for types with a driver.
+    pub permissions: Permissions,
+    /// It may have all permissions though it is root; for Claude Code, which
+    /// otherwise refuses.
+    pub allow_root: bool,
+    /// How long it may live on after its last word, milliseconds; for types
+    /// with a driver.
+    pub result_grace: u64,
     /// The model; `None` leaves it to the agent.
     pub model: Option<String>,
     /// Attempts of this agent at the same time.
@@ -162,6 +173,10 @@ impl Agent {
             name: name.to_owned(),
             agent_type,
             command: Vec::new(),
+            args: Vec::new(),
+            permissions: Permissions::default(),
+            allow_root: false,
+            result_grace: RESULT_GRACE,
             model: None,
             max_running: None,
             limits: Limits::default(),
@@ -172,8 +187,8 @@ impl Agent {
             env_file: None,
             path: None,
             abort_code: ABORT_CODE,
-            polite_signal: Signal::SIGTERM as i32,
             output: Rules::default(),
+            polite_signal: driven::polite_signal(agent_type),
             session: None,
         }
     }
@@ -198,6 +213,10 @@ impl fmt::Debug for Agent {
             .field("name", &self.name)
             .field("agent_type", &self.agent_type)
             .field("command", &self.command)
+            .field("args", &self.args)
+            .field("permissions", &self.permissions)
+            .field("allow_root", &self.allow_root)
+            .field("result_grace", &self.result_grace)
             .field("model", &self.model)
             .field("max_running", &self.max_running)
             .field("limits", &self.limits)
@@ -244,6 +263,8 @@ pub struct Environment {
     pub xdg_config_home: Option<OsString>,
     /// `HOME`.
     pub home: Option<OsString>,
+    /// `PATH`: where the programs of agents are looked for.
+    pub path: Option<OsString>,
     /// The file of the whole machine.
     pub system: PathBuf,
 }
@@ -257,6 +278,7 @@ impl Environment {
             config: get("AGENTD_CONFIG"),
             xdg_config_home: get("XDG_CONFIG_HOME"),
             home: get("HOME"),
+            path: get("PATH"),
             system: PathBuf::from("/etc/agentd/config.toml"),
         }
     }
@@ -273,7 +295,8 @@ impl Environment {
 }
 
 impl Config {
-    /// Finds, reads and checks the file; without one, the built-in values.
+    /// Finds, reads and checks the file; without one, the built-in values. Looks
+    /// for the programs of agents that it does not name.
     ///
     /// # Errors
     /// A file that was named and is missing, one that cannot be read, and
@@ -287,6 +310,14 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn load_in(explicit: Option<&Path>, env: &Environment) -> Result<Self, ConfigError> {
+        let mut config = Self::find_and_read(explicit, env)?;
+        if let Some(path) = &env.path {
+            driven::add_found(&mut config.agents, path);
+        }
+        Ok(config)
+    }
+
+    fn find_and_read(explicit: Option<&Path>, env: &Environment) -> Result<Self, ConfigError> {
         let named = explicit.map(|path| ("--config", path.to_path_buf()));
         let named = named.or_else(|| {
             let path = env.config.as_ref()?;

@@ -13,7 +13,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    Agent, Config, ConfigError, Environment, MIN_BEATS, Repo, SHELL, Sessions,
+    Agent, Config, ConfigError, Environment, MIN_BEATS, Permissions, Repo, SHELL, Sessions,
     document::{Problems, Section},
     env_file, output, value,
 };
@@ -82,8 +82,8 @@ pub(super) const REPO: &[&str] = &[
 /// Besides these, it takes every sign.
 pub(super) const OUTPUT: &[&str] = &["keys", "adds_up"];
 pub(super) const SESSIONS: &[&str] = &["file"];
-
-const TYPES: &[AgentType] = &[AgentType::Command];
+/// And these, if its type has a driver.
+pub(super) const DRIVEN: &[&str] = &["args", "permissions", "allow_root", "result_grace"];
 
 /// Most attempts at the same time.
 const MAX_RUNNING: u64 = 10_000;
@@ -255,13 +255,13 @@ impl Reader {
 
     fn agent(&mut self, name: &str, section: &Section<'_>) -> Agent {
         self.problems
-            .unknown_keys(section, &[AGENT, LIMITS, RETRY].concat());
-        let mut agent = Agent::new(name, AgentType::Command);
-        if let Some(agent_type) = self.problems.word(section, "type", agent_type) {
-            agent.agent_type = agent_type;
-        } else if section.field("type").is_none() && name != SHELL {
+            .unknown_keys(section, &[AGENT, DRIVEN, LIMITS, RETRY].concat());
+        let agent_type = self.problems.word(section, "type", agent_type);
+        if section.field("type").is_none() && name != SHELL {
             self.problems.missing(section, "type");
         }
+        let mut agent = Agent::new(name, agent_type.unwrap_or(AgentType::Command));
+        self.driven(section, agent_type, &mut agent);
         agent.command = self.program(section, "command");
         agent.model = self.problems.text(section, "model");
         agent.max_running = self.problems.count(section, "max_running", 1..=MAX_RUNNING);
@@ -308,6 +308,31 @@ impl Reader {
             agent.session = Some(Sessions { file });
         }
         agent
+    }
+
+    /// What only agents have whose program has a driver.
+    fn driven(&mut self, section: &Section<'_>, known: Option<AgentType>, agent: &mut Agent) {
+        if agent.agent_type == AgentType::Command {
+            // Without a valid type it is not known whether they fit.
+            let wrong = DRIVEN.iter().filter(|key| section.field(key).is_some());
+            for key in wrong.filter(|_| known.is_some() || agent.name == SHELL) {
+                self.problems
+                    .reject(section, key, "not for agents of type command");
+            }
+            return;
+        }
+        agent.args = self.problems.words(section, "args").unwrap_or_default();
+        if agent.args.iter().map(String::len).sum::<usize>() > MAX_PROMPT {
+            self.problems.reject(section, "args", "longer than 1 MiB");
+        }
+        if let Some(permissions) = self.problems.word(section, "permissions", permissions) {
+            agent.permissions = permissions;
+        }
+        if let Some(allow) = self.problems.switch(section, "allow_root") {
+            agent.allow_root = allow;
+        }
+        let grace = self.problems.word(section, "result_grace", value::duration);
+        agent.result_grace = grace.unwrap_or(agent.result_grace);
     }
 
     fn repo(&mut self, name: &str, section: &Section<'_>) -> Option<Repo> {
@@ -385,11 +410,17 @@ impl Reader {
 }
 
 fn agent_type(text: &str) -> Result<AgentType, String> {
-    let found = TYPES.iter().find(|known| known.as_str() == text);
-    found.copied().ok_or_else(|| {
-        let words: Vec<&str> = TYPES.iter().map(|known| known.as_str()).collect();
-        format!("no agent type {text:?}{}", value::suggest(text, &words))
-    })
+    let words = AgentType::ALL.map(AgentType::as_str);
+    let found = AgentType::ALL.into_iter().find(|one| one.as_str() == text);
+    found.ok_or_else(|| format!("no agent type {text:?}{}", value::suggest(text, &words)))
+}
+
+fn permissions(text: &str) -> Result<Permissions, String> {
+    let words = Permissions::ALL.map(Permissions::as_str);
+    let found = Permissions::ALL
+        .into_iter()
+        .find(|one| one.as_str() == text);
+    found.ok_or_else(|| format!("no permissions {text:?}{}", value::suggest(text, &words)))
 }
 
 fn account(text: &str) -> Result<String, String> {

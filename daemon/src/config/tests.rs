@@ -12,6 +12,7 @@ fn env() -> Environment {
         config: None,
         xdg_config_home: None,
         home: Some("/home/ann".into()),
+        path: None,
         system: PathBuf::from("/nonexistent/config.toml"),
     }
 }
@@ -104,6 +105,12 @@ const BAD: &[(&str, &str)] = &[
          [agents.d]\ntype = 'command'\nsession.file = '/{x}/{session}'\n",
     ),
     (
+        "driven",
+        "[agents.a]\ntype = 'claude'\nargs = 'x'\npermissions = 'al'\nallow_root = 1\n\
+         result_grace = '0s'\n[agents.b]\ntype = 'command'\nargs = ['x']\n\
+         [agents.shell]\npermissions = 'all'\n[agents.c]\nargs = []\n",
+    ),
+    (
         "columns",
         "# ä\n[daemon]\n'ä' = 1 \nmax_running = 'ü' # x\n",
     ),
@@ -183,6 +190,11 @@ fn everything_can_be_set() {
         keys.input = '/usage/input'
         [agents.tests.session]
         file = '~/.x/{session}.json'
+        [agents.reviewer]
+        type = 'codex'
+        args = ['-c', 'x=1']
+        permissions = 'read'
+        result_grace = '1m'
         [agents.shell]
         max_running = 1
         [repos.app]
@@ -212,6 +224,11 @@ fn everything_can_be_set() {
         .as_ref()
         .and_then(|known| known.file.as_deref());
     assert_eq!(file, Some("/home/ann/.x/{session}.json"));
+    let reviewer = config.agent("reviewer").unwrap();
+    assert_eq!(reviewer.agent_type, AgentType::Codex);
+    assert_eq!(reviewer.args, ["-c", "x=1"]);
+    assert_eq!(reviewer.permissions, Permissions::Read);
+    assert_eq!((reviewer.result_grace, reviewer.polite_signal), (60_000, 2));
     assert_eq!(config.agent(SHELL).unwrap().max_running, Some(1));
     let repo = config.repo_at(Path::new("/home/ann/src/app")).unwrap();
     assert_eq!((repo.name.as_str(), repo.max_running), ("app", Some(3)));
@@ -243,6 +260,7 @@ fn the_first_file_that_is_there_is_read() {
         config: Some(named.into()),
         xdg_config_home: Some(dir.path().join("xdg").into()),
         home: Some(dir.path().join("home").into()),
+        path: None,
         system: system.clone(),
     };
     let max = |explicit, env: &Environment| {
@@ -376,6 +394,7 @@ fn the_example_names_every_key() {
             &document["agents"].get_ref()["tests"].get_ref()["session"],
             read::SESSIONS,
         ),
+        (&document["agents"].get_ref()["claude"], read::DRIVEN),
         (&document["repos"].get_ref()["app"], read::REPO),
         (output, &signs),
         (&output.get_ref()["keys"], &values),

@@ -205,6 +205,7 @@ fn expected(attempt: &Attempt, limits: Limits) -> Expected {
         attempt: reference(attempt),
         runner: attempt.runner.clone(),
         idle_timeout: limits.idle_timeout(),
+        tool_idle_timeout: limits.tool_idle_timeout(),
     }
 }
 
@@ -304,8 +305,12 @@ fn prepare(
             given,
             ..attempt.clone()
         };
-        agents::invocation(agent, task, &attempt, &payload, &workspace, &socket, &told)
-            .map_err(Failed::spawn)
+        let invocation =
+            agents::invocation(agent, task, &attempt, &payload, &workspace, &socket, &told);
+        invocation.map_err(|error| Failed {
+            reason: error.reason(),
+            message: error.to_string(),
+        })
     };
     let fresh = given
         .resumes()
@@ -331,8 +336,10 @@ fn prepare(
         polite_signal: invocation.polite_signal,
         start_timeout: spec.limits.start_timeout(),
         kill_grace: spec.limits.kill_grace(),
+        result_grace: agent.result_grace,
         heartbeat: config.heartbeat,
         idle_timeout: spec.limits.idle_timeout(),
+        tool_idle_timeout: spec.limits.tool_idle_timeout(),
         transcript_limit: TRANSCRIPT,
         reads: invocation.reads,
         fallback,

@@ -34,10 +34,10 @@ pub(super) fn given(
         inode: meta.ino(),
     });
     let id = chosen.session.clone().unwrap_or_default();
-    let probe = || agents::probe(agent, &id, workspace);
+    let probe = || agents::probe(agent, &id);
     let here = (workspace.path.as_path(), place);
     let given = verify(chosen, row.as_ref(), task.spec.agent_type, here, probe);
-    Ok(if agents::takes_session_id(agent.agent_type) {
+    Ok(if agents::takes_id(agent.agent_type) {
         given.minted(uuid)
     } else {
         given
@@ -53,16 +53,16 @@ pub(super) fn told(
     workspace: &Workspace,
 ) -> Result<Told, StoreError> {
     let number = attempt.id.number;
+    let row = match given.resumes() {
+        Some(id) => reader.session(&task.spec.agent, id)?,
+        None => None,
+    };
     let before = match (number, task.spec.rerun_of) {
         (2.., _) => Some((task.id, number - 1)),
         (_, Some(of)) => last_number(reader, of)?.map(|number| (of, number)),
-        (_, None) => match given.resumes() {
-            Some(id) => {
-                let row = reader.session(&task.spec.agent, id)?;
-                row.map(|row| (row.attempt.task, row.attempt.number))
-            }
-            None => None,
-        },
+        (_, None) => row
+            .as_ref()
+            .map(|row| (row.attempt.task, row.attempt.number)),
     };
     let before = before.map(|(task, number)| reader.attempt(AttemptId { task, number }));
     Ok(Told {
@@ -72,6 +72,7 @@ pub(super) fn told(
             Some(_) => workspace::uncommitted(workspace),
             None => None,
         },
+        used: row.map(|row| row.used).unwrap_or_default(),
     })
 }
 

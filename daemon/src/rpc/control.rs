@@ -10,6 +10,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::{
     Shared,
+    agents::agents,
     error::Failure,
     explain::explain,
     from_proto, hold, issue, logs,
@@ -425,6 +426,13 @@ impl v1::control_server::Control for ControlService {
         request: Request<v1::SessionRequest>,
     ) -> Result<Response<v1::Session>, Status> {
         Ok(sessions::forget(&self.shared, request).await?)
+    }
+
+    async fn agents(
+        &self,
+        _request: Request<v1::AgentsRequest>,
+    ) -> Result<Response<v1::AgentsResponse>, Status> {
+        Ok(Response::new(agents(&self.shared).await?))
     }
 
     async fn recover(

@@ -25,7 +25,7 @@ use super::{
 use crate::dispatcher::Handle;
 
 /// The calls that change nothing.
-const READS: [&str; 15] = [
+const READS: [&str; 16] = [
     "Get",
     "Explain",
     "List",
@@ -41,6 +41,7 @@ const READS: [&str; 15] = [
     "WorkspaceList",
     "WorkspaceDiff",
     "Schedules",
+    "Agents",
 ];
 
 /// The calls by which an agent changes what is its own; each asks for the

@@ -5,6 +5,7 @@
 //! types end here.
 
 mod accept;
+mod agents;
 mod control;
 mod error;
 mod explain;
@@ -49,6 +50,7 @@ use self::{
     to_proto::ShownHold,
 };
 use crate::{
+    agents::Versions,
     config::Config,
     dispatcher::{Handle, Phase, Trouble},
     spool::StateDir,
@@ -73,6 +75,8 @@ pub struct Shared {
     pub state: StateDir,
     /// Where we listen.
     pub socket: PathBuf,
+    /// Of the programs of agents.
+    pub versions: Arc<Versions>,
     /// When this incarnation began.
     pub started_at: Timestamp,
     /// Cancelled when the daemon is to stop.

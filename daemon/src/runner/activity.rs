@@ -12,7 +12,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{process::Figures, task::limits::QUIET_BEATS};
+use crate::{process::Figures, spool::Launch, task::limits::QUIET_BEATS};
 
 /// By how much the time between two looks grows at the most.
 const RAREST_LOOK: u32 = 12;
@@ -21,12 +21,34 @@ const RAREST_LOOK: u32 = 12;
 /// before it.
 const LATE: Duration = Duration::from_secs(5);
 
+/// How long the agent may do nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct IdleLimits {
+    pub(super) usual: Option<Duration>,
+    /// While it waits for a tool.
+    pub(super) tool: Option<Duration>,
+}
+
+impl IdleLimits {
+    /// What the launch file says, up to the `longest` that can be waited for.
+    pub(super) fn of(launch: &Launch, longest: Duration) -> Self {
+        let limit = |millis: Option<u64>| millis.map(|ms| Duration::from_millis(ms).min(longest));
+        Self {
+            usual: limit(launch.idle_timeout),
+            tool: limit(launch.tool_idle_timeout.or(launch.idle_timeout)),
+        }
+    }
+}
+
 /// What is known of the agent's doings.
 #[derive(Debug)]
 pub(super) struct Activity {
     every: Duration,
-    /// The limit of which the daemon wants to know at once when it is reached.
-    limit: Option<Duration>,
+    /// The limits of which the daemon wants to know at once when they are
+    /// reached.
+    limits: IdleLimits,
+    /// The agent waits for a tool.
+    tool: bool,
     seen: Option<Figures>,
     /// The last sign that it does something.
     last: Instant,
@@ -41,10 +63,11 @@ pub(super) struct Activity {
 impl Activity {
     /// Of an agent that is started `now`; `every` is the time between two
     /// heartbeats while it does something.
-    pub(super) fn new(every: Duration, limit: Option<Duration>, now: Instant) -> Self {
+    pub(super) fn new(every: Duration, limits: IdleLimits, now: Instant) -> Self {
         Self {
             every,
-            limit,
+            limits,
+            tool: false,
             seen: None,
             last: now,
             looked: now,
@@ -73,6 +96,11 @@ impl Activity {
         self.looked = now;
     }
 
+    /// The agent waits for a tool that it has started, or for none any more.
+    pub(super) fn waits_for_tool(&mut self, tool: bool) {
+        self.tool = tool;
+    }
+
     /// A sign of life was given.
     pub(super) fn told(&mut self, now: Instant) {
         self.told = now;
@@ -96,7 +124,11 @@ impl Activity {
             false => self.pause,
         };
         let regular = self.looked + pause;
-        let limit = self.limit.map(|limit| self.last.max(printed) + limit);
+        let limit = match self.tool {
+            true => self.limits.tool,
+            false => self.limits.usual,
+        };
+        let limit = limit.map(|limit| self.last.max(printed) + limit);
         let limit = limit.filter(|limit| *limit > self.looked);
         limit.map_or(regular, |limit| regular.min(limit))
     }
@@ -117,6 +149,23 @@ mod tests {
     use super::*;
 
     const EVERY: Duration = Duration::from_secs(5);
+    /// The limit while it waits for a tool.
+    const LONG: Duration = Duration::from_secs(1000);
+
+    #[test]
+    fn a_tool_has_a_limit_of_its_own() {
+        let start = Instant::now();
+        let limits = IdleLimits {
+            usual: Some(Duration::from_secs(1)),
+            tool: Some(Duration::from_secs(3)),
+        };
+        let mut activity = Activity::new(EVERY, limits, start);
+        assert_eq!(activity.look_at(start), start + Duration::from_secs(1));
+        activity.waits_for_tool(true);
+        assert_eq!(activity.look_at(start), start + Duration::from_secs(3));
+        activity.waits_for_tool(false);
+        assert_eq!(activity.look_at(start), start + Duration::from_secs(1));
+    }
 
     fn figures(cpu: u64, set: u64) -> Option<Figures> {
         Some(Figures {
@@ -130,7 +179,7 @@ mod tests {
     fn output_cpu_time_and_processes_are_signs_and_memory_is_none() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut activity = Activity::new(EVERY, None, start);
+        let mut activity = Activity::new(EVERY, IdleLimits::default(), start);
         activity.look(figures(1, 1), start, at(0));
         activity.look(figures(1, 1), start, at(5));
         assert_eq!(activity.idle(), EVERY);
@@ -161,8 +210,11 @@ mod tests {
     fn seconds(limit: Option<u64>, printed: Option<u64>, until: u64) -> (Vec<u64>, Vec<u64>) {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let limit = limit.map(Duration::from_secs);
-        let mut activity = Activity::new(EVERY, limit, start);
+        let limits = IdleLimits {
+            usual: limit.map(Duration::from_secs),
+            tool: Some(LONG),
+        };
+        let mut activity = Activity::new(EVERY, limits, start);
         let (mut looks, mut tells) = (Vec::new(), Vec::new());
         for second in 1..=until {
             let now = at(second);

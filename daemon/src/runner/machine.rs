@@ -1,7 +1,7 @@
 //! What a runner decides: a state machine without processes, files or clock.
 //!
 //! ```text
-//!            Go            started                 main process ended, or Stop
+//!            Go            started        main process ended or lingers, or Stop
 //! Waiting ───────► Starting ───────► Running ─────────────────────────────────┐
 //!   │ │              │                │ Stop{0}, Fenced                        ▼
 //!   │ │Stop          │cannot          │                  ┌──────────── Ending{until}
@@ -16,9 +16,11 @@
 //!
 //! - **Waiting**: registered or about to; nothing runs. Only Go starts an agent.
 //! - **Starting**: the agent is being spawned; that does not take time.
-//! - **Running**: the agent's main process lives.
-//! - **Ending**: the tree was asked to end: politely because of a Stop, or with
-//!   SIGTERM because the main process ended and left children behind.
+//! - **Running**: the agent's main process lives. Once it has said its last word
+//!   it has a while to end by itself.
+//! - **Ending**: the tree was asked to end: politely because of a Stop or because
+//!   it lingered after its last word, or with SIGTERM because the main process
+//!   ended and left children behind.
 //! - **Killing**: the tree is swept again and again. A tree that is empty is
 //!   one of which `wait` says that we have no children, since we are its
 //!   subreaper; if that cannot be had within [`KILL_LIMIT`], what is left over
@@ -31,7 +33,11 @@
 //! nobody has asked for its end. If that cannot be started, the first one's end
 //! is the attempt's.
 
+mod words;
+
 use std::time::{Duration, Instant};
+
+pub use self::words::{Action, End, Event, Leave, Order};
 
 use crate::task::{attempt::Status, limits};
 
@@ -40,107 +46,6 @@ use crate::task::{attempt::Status, limits};
 pub const KILL_LIMIT: Duration = Duration::from_millis(limits::KILL_LIMIT);
 /// Time between two sweeps.
 const SWEEP_EVERY: Duration = Duration::from_millis(20);
-
-/// What the daemon wants.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Order {
-    /// Start the agent.
-    Go,
-    /// Nothing has changed.
-    CarryOn,
-    /// End the agent, or do not start it.
-    Stop {
-        /// For the note in the transcript.
-        reason: String,
-        /// Between the polite signal and the kill.
-        grace: Duration,
-    },
-    /// The attempt is not the current one: end everything.
-    Fenced {
-        /// For the note in the transcript.
-        why: String,
-    },
-    /// The result is durable.
-    Ack,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// The daemon wants something.
-    Order(Order),
-    /// [`Machine::deadline`] is over.
-    Deadline,
-    /// [`Action::Spawn`] was done.
-    Started,
-    /// [`Action::Spawn`] could not be done.
-    NotStarted {
-        /// The system's own words.
-        message: String,
-        /// The program is not there or may not be run.
-        missing: bool,
-    },
-    /// Children were waited for.
-    Reaped {
-        /// The status of the main process, if it was among them.
-        main: Option<Status>,
-        /// No child is left.
-        empty: bool,
-        /// The agent did not know its session, and there is another way to run.
-        stale: bool,
-    },
-}
-
-/// How the agent ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    /// It was stopped before it was started.
-    NotStarted,
-    /// It could not be started.
-    SpawnFailed {
-        /// The system's own words.
-        message: String,
-        /// The program is not there or may not be run.
-        missing: bool,
-    },
-    /// It ran and ended.
-    Exited(Status),
-}
-
-/// Why the runner leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leave {
-    /// The result was acknowledged.
-    Acknowledged,
-    /// No Go came in time.
-    NoGo,
-    /// The attempt has ended or was replaced.
-    Fenced,
-    /// The result is in place and its directory was taken away: nobody is left
-    /// to acknowledge it.
-    Abandoned,
-}
-
-/// What is to be done, in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Start the agent; what comes of it is the next event.
-    Spawn,
-    /// The same without the session that the first one did not know.
-    SpawnAfresh,
-    /// A line for the transcript.
-    Note(String),
-    /// The polite signal to the agent's process group.
-    AskPolitely,
-    /// SIGTERM to whatever is left of the tree.
-    Terminate,
-    /// One sweep over the tree.
-    Sweep,
-    /// Take the last output, put the result in place and report it.
-    Conclude(End),
-    /// The runner is done.
-    Leave(Leave),
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum State {
@@ -151,7 +56,10 @@ enum State {
         /// How the first one ended.
         first: Option<Status>,
     },
-    Running,
+    Running {
+        /// When it is asked to end, since it has said its last word.
+        until: Option<Instant>,
+    },
     Ending {
         main: Option<Status>,
         until: Instant,
@@ -172,23 +80,30 @@ pub struct Machine {
     state: State,
     /// For children that outlive the main process.
     kill_grace: Duration,
-    /// The main process ended before anything was done to end it.
+    /// For an agent that has said its last word.
+    result_grace: Duration,
+    /// The main process ended, or had said its last word, before anybody wanted
+    /// it to end.
     by_itself: bool,
     /// Somebody wants its end.
     unwanted: bool,
     /// It was started without its session.
     afresh: bool,
+    /// It was ended since it lingered after its last word.
+    lingered: bool,
 }
 
 impl Machine {
     /// A runner that waits for Go until `until`.
-    pub fn new(until: Instant, kill_grace: Duration) -> Self {
+    pub fn new(until: Instant, kill_grace: Duration, result_grace: Duration) -> Self {
         Self {
             state: State::Waiting { until },
             kill_grace,
+            result_grace,
             by_itself: false,
             unwanted: false,
             afresh: false,
+            lingered: false,
         }
     }
 
@@ -199,13 +114,20 @@ impl Machine {
             State::Killing {
                 next_sweep, until, ..
             } => Some(*next_sweep.min(until)),
-            State::Starting { .. } | State::Running | State::Reporting | State::Left => None,
+            State::Running { until } => *until,
+            State::Starting { .. } | State::Reporting | State::Left => None,
         }
     }
 
-    /// Whether the main process ended before it was asked to or killed.
+    /// Whether the main process ended, or had said its last word, before it was
+    /// asked to end or killed.
     pub fn ended_by_itself(&self) -> bool {
         self.by_itself
+    }
+
+    /// Whether it was ended since it lingered after its last word.
+    pub fn lingered(&self) -> bool {
+        self.lingered
     }
 
     /// Whether there is, or may be, something that runs.
@@ -226,7 +148,14 @@ impl Machine {
             Event::Deadline => self.deadline_is_over(now),
             Event::Started => {
                 debug_assert!(matches!(self.state, State::Starting { .. }));
-                self.state = State::Running;
+                self.state = State::Running { until: None };
+                Vec::new()
+            }
+            Event::LastWord(said) => {
+                if let State::Running { until } = &mut self.state {
+                    let first = now + self.result_grace;
+                    *until = said.then(|| until.unwrap_or(first));
+                }
                 Vec::new()
             }
             Event::NotStarted { message, missing } => self.not_started(message, missing),
@@ -265,7 +194,7 @@ impl Machine {
     /// wants anything else. A signal may have come from a person.
     fn may_start_afresh(&self) -> bool {
         let failed = matches!(self.main(), Some(Status::Code(code)) if code != 0);
-        failed && self.by_itself && !self.unwanted && !self.afresh
+        failed && self.by_itself && !self.lingered && !self.unwanted && !self.afresh
     }
 
     /// How the main process ended, while its tree is being ended.
@@ -274,7 +203,7 @@ impl Machine {
             State::Ending { main, .. } | State::Killing { main, .. } => main,
             State::Waiting { .. }
             | State::Starting { .. }
-            | State::Running
+            | State::Running { .. }
             | State::Reporting
             | State::Left => None,
         }
@@ -304,12 +233,12 @@ impl Machine {
                 actions.extend(self.conclude(End::NotStarted));
                 actions
             }
-            State::Running if grace.is_zero() => {
+            State::Running { .. } if grace.is_zero() => {
                 let mut actions = vec![note("killed")];
                 actions.extend(self.kill(None, false, now));
                 actions
             }
-            State::Running => {
+            State::Running { .. } => {
                 let main = None;
                 let until = now + grace;
                 self.state = State::Ending { main, until };
@@ -338,7 +267,7 @@ impl Machine {
         self.unwanted |= self.has_tree();
         match &mut self.state {
             State::Waiting { .. } | State::Reporting => self.leave(Leave::Fenced),
-            State::Starting { .. } | State::Running => {
+            State::Starting { .. } | State::Running { .. } => {
                 let mut actions = vec![note];
                 actions.extend(self.kill(None, true, now));
                 actions
@@ -369,7 +298,18 @@ impl Machine {
                 *next_sweep = now + SWEEP_EVERY;
                 vec![Action::Sweep]
             }
-            State::Starting { .. } | State::Running | State::Reporting | State::Left => Vec::new(),
+            State::Running { until: Some(_) } => {
+                let until = now + self.kill_grace;
+                self.state = State::Ending { main: None, until };
+                self.by_itself = true;
+                self.lingered = true;
+                let note = "ended: it said its last word and did not end by itself";
+                vec![Action::Note(note.to_owned()), Action::AskPolitely]
+            }
+            State::Running { until: None }
+            | State::Starting { .. }
+            | State::Reporting
+            | State::Left => Vec::new(),
         }
     }
 
@@ -377,7 +317,7 @@ impl Machine {
     fn reaped(&mut self, ended: Option<Status>, now: Instant) -> Vec<Action> {
         let kill_grace = self.kill_grace;
         match &mut self.state {
-            State::Running if ended.is_some() => {
+            State::Running { .. } if ended.is_some() => {
                 let until = now + kill_grace;
                 self.state = State::Ending { main: ended, until };
                 self.by_itself = true;
@@ -392,7 +332,7 @@ impl Machine {
                 *main = main.or(ended);
                 Vec::new()
             }
-            State::Running
+            State::Running { .. }
             | State::Ending { .. }
             | State::Waiting { .. }
             | State::Starting { .. }
@@ -405,7 +345,7 @@ impl Machine {
     fn ends_when_empty(&self) -> bool {
         matches!(
             self.state,
-            State::Running | State::Ending { .. } | State::Killing { .. }
+            State::Running { .. } | State::Ending { .. } | State::Killing { .. }
         )
     }
 

@@ -139,6 +139,11 @@ impl Output {
         self.stream.seen()
     }
 
+    /// What it prints from now on goes to the transcript only.
+    pub(super) fn read_no_more(&mut self) {
+        self.stream.close();
+    }
+
     pub(super) fn note(&mut self, text: &str) {
         self.writer.note(clock::now(), text);
     }

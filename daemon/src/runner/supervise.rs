@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    activity::Activity,
+    activity::{Activity, IdleLimits},
     agent,
     link::Link,
     log,
@@ -116,13 +116,13 @@ pub(super) async fn supervise(ready: Ready) -> Result<Leave, SetupError> {
         runner: identity,
     };
     let now = Instant::now();
-    let go_until = now + Duration::from_millis(launch.start_timeout).min(LONGEST);
-    let kill_grace = Duration::from_millis(launch.kill_grace).min(LONGEST);
+    let [start, kill_grace, result_grace] =
+        [launch.start_timeout, launch.kill_grace, launch.result_grace]
+            .map(|millis| Duration::from_millis(millis).min(LONGEST));
+    let idle_limits = IdleLimits::of(&launch, LONGEST);
     let heartbeat = Duration::from_millis(launch.heartbeat).max(MIN_HEARTBEAT);
-    let idle_timeout = launch.idle_timeout.map(Duration::from_millis);
-    let idle_timeout = idle_timeout.map(|limit| limit.min(LONGEST));
     let mut supervisor = Supervisor {
-        machine: Machine::new(go_until, kill_grace),
+        machine: Machine::new(now + start, kill_grace, result_grace),
         link: Link::new(registrant, dir.clone(), launch.socket.clone()),
         output: Output::new(
             dir.transcript(),
@@ -134,7 +134,7 @@ pub(super) async fn supervise(ready: Ready) -> Result<Leave, SetupError> {
         children,
         agent: None,
         boot,
-        activity: Activity::new(heartbeat, idle_timeout, now),
+        activity: Activity::new(heartbeat, idle_limits, now),
         told: Told::default(),
         leaf: None,
         unstored: None,
@@ -164,14 +164,8 @@ impl Supervisor {
         let store = self.unstored.as_ref().map(|unstored| unstored.again);
         let flush = self.output.flush_at();
         let told = self.told.at();
-        let all = [
-            self.machine.deadline(),
-            store,
-            Some(self.tell_at()),
-            flush,
-            told,
-        ];
-        all.into_iter().flatten().min()
+        let all = [self.machine.deadline(), store, flush, told];
+        all.into_iter().flatten().chain([self.tell_at()]).min()
     }
 
     fn take(&mut self, input: Input) -> Option<Leave> {
@@ -188,9 +182,14 @@ impl Supervisor {
             }
             Input::Child => self.reap(Next::Afresh).and_then(|event| self.act(event)),
             Input::Output(source) => {
+                let over = self.output.seen().over;
                 self.output.read(source);
                 self.tell_news(Instant::now());
-                None
+                let seen = self.output.seen();
+                let now_over = seen.over;
+                self.activity.waits_for_tool(seen.tool);
+                let changed = over != now_over;
+                changed.then(|| self.act(Event::LastWord(now_over)))?
             }
             Input::Time => self.do_what_is_due(),
         }
@@ -254,7 +253,13 @@ impl Supervisor {
                 return Done::Event(event);
             }
             Action::Note(text) => self.output.note(&text),
-            Action::AskPolitely => self.ask_politely(),
+            Action::AskPolitely => {
+                if self.machine.lingered() {
+                    // What it says of being interrupted is not its result.
+                    self.output.read_no_more();
+                }
+                self.ask_politely();
+            }
             Action::Terminate => self.signal_tree(Signal::TERM),
             Action::Sweep => {
                 crashpoint!("runner.signal.kill");
@@ -370,6 +375,7 @@ impl Supervisor {
             ended_at: clock::now(),
             left_over: u32::try_from(left_over).unwrap_or(u32::MAX),
             by_itself: self.machine.ended_by_itself(),
+            lingered: self.machine.lingered(),
             observed: Box::new(self.output.seen().observed.clone()),
         };
         self.unstored = Some(Unstored {
@@ -428,6 +434,7 @@ impl Supervisor {
                 figures: self.activity.figures(),
                 silent: now.saturating_duration_since(printed),
                 idle: self.activity.idle(),
+                tool: self.output.seen().tool,
             });
         }
     }

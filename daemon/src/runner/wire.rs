@@ -46,6 +46,8 @@ pub(super) struct Heartbeat {
     pub(super) silent: Duration,
     /// Since it last did anything.
     pub(super) idle: Duration,
+    /// It waits for a tool.
+    pub(super) tool: bool,
 }
 
 pub(super) fn register(
@@ -78,6 +80,7 @@ pub(super) fn heartbeat(beat: &Heartbeat) -> v1::RunnerMessage {
         processes: beat.figures.processes,
         silent: millis(beat.silent),
         idle: millis(beat.idle),
+        tool: beat.tool,
     }))
 }
 
@@ -133,6 +136,7 @@ fn exited_message(result: &RunResult) -> v1::Exited {
         ended_at: result.ended_at.0,
         left_over: result.left_over,
         by_itself: result.by_itself,
+        lingered: result.lingered,
         observed: Some(observed_message(&result.observed)),
         ..v1::Exited::default()
     };

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::task::{
     attempt::{ProcessIdentity, RunResult},
     id::{AttemptId, Nonce},
+    limits::RESULT_GRACE,
     signs::Rules,
+    usage::Usage,
 };
 
 /// The version that this program writes and the newest that it reads.
@@ -63,6 +65,45 @@ pub enum Reads {
     Nothing,
     /// By the rules that the operator wrote for it.
     Lines(Rules),
+    /// As Claude Code's stream of events.
+    Claude {
+        /// What the session had used before.
+        before: Usage,
+        /// The session that it is to resume.
+        resumed: Option<String>,
+    },
+    /// As the events of Codex.
+    Codex {
+        /// What the thread had used before.
+        before: Usage,
+        /// The thread that it is to resume.
+        resumed: Option<String>,
+    },
+    /// As Gemini CLI's stream of events.
+    Gemini {
+        /// The session that it is to resume.
+        resumed: Option<String>,
+    },
+    /// As the events of opencode.
+    Opencode {
+        /// The session that it is to resume.
+        resumed: Option<String>,
+    },
+}
+
+impl Reads {
+    /// The same for a run that resumes nothing.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        let (before, resumed) = (Usage::default(), None);
+        match self {
+            Self::Nothing | Self::Lines(_) => self.clone(),
+            Self::Claude { .. } => Self::Claude { before, resumed },
+            Self::Codex { .. } => Self::Codex { before, resumed },
+            Self::Gemini { .. } => Self::Gemini { resumed },
+            Self::Opencode { .. } => Self::Opencode { resumed },
+        }
+    }
 }
 
 /// What is run instead, in the same attempt, if the agent does not know the
@@ -100,12 +141,18 @@ pub struct Launch {
     pub start_timeout: u64,
     /// Milliseconds that children have which outlive a finished agent.
     pub kill_grace: u64,
+    /// Milliseconds that the agent may live on after its last word.
+    #[serde(default = "result_grace")]
+    pub result_grace: u64,
     /// Milliseconds between heartbeats.
     pub heartbeat: u64,
     /// Milliseconds that the agent may do nothing, which the daemon decides
     /// about: heartbeats are timed so that it learns of it at once.
     #[serde(default)]
     pub idle_timeout: Option<u64>,
+    /// The same while it waits for a tool.
+    #[serde(default)]
+    pub tool_idle_timeout: Option<u64>,
     /// Bytes of transcript that are kept.
     pub transcript_limit: u64,
     /// What is read from its output.
@@ -132,6 +179,11 @@ pub struct Launch {
     /// See [`Launch::memory`].
     #[serde(default)]
     pub cpu: Option<u32>,
+}
+
+/// What files of before did not say.
+fn result_grace() -> u64 {
+    RESULT_GRACE
 }
 
 impl std::fmt::Debug for Launch {

@@ -25,8 +25,10 @@ fn launch() -> Launch {
         polite_signal: 15,
         start_timeout: 1,
         kill_grace: 2,
+        result_grace: 11,
         heartbeat: 3,
         idle_timeout: Some(4),
+        tool_idle_timeout: Some(5),
         transcript_limit: 4,
         reads: Reads::Nothing,
         fallback: None,
@@ -53,6 +55,7 @@ fn result() -> RunResult {
         ended_at: Timestamp(9),
         left_over: 0,
         by_itself: true,
+        lingered: true,
         observed: Box::new(Observed {
             session: Some("s-1".to_owned()),
             ..Observed::default()

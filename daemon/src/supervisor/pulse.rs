@@ -50,6 +50,8 @@ pub struct Beat {
     pub processes: u32,
     /// Milliseconds since the agent last did anything.
     pub idle: u64,
+    /// The agent waits for a tool.
+    pub tool: bool,
 }
 
 /// What is known of a runner that is under way.
@@ -74,6 +76,8 @@ pub struct Expected {
     pub runner: Option<ProcessIdentity>,
     /// How long its agent may do nothing, milliseconds; `None`: no limit.
     pub idle_timeout: Option<u64>,
+    /// The same while it waits for a tool.
+    pub tool_idle_timeout: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -146,7 +150,10 @@ impl Pulses {
             return false;
         };
         pulse.vitals.beat = Some(beat);
-        let limit = pulse.expected.idle_timeout;
+        let limit = match beat.tool {
+            true => pulse.expected.tool_idle_timeout,
+            false => pulse.expected.idle_timeout,
+        };
         limit.is_some_and(|limit| limit <= beat.idle)
     }
 

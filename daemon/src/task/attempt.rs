@@ -97,6 +97,10 @@ pub struct RunResult {
     /// it: what it reached is its own. Runners of before did not say so.
     #[serde(default)]
     pub by_itself: bool,
+    /// It had said its last word and did not end, so that the runner ended it;
+    /// what its process ended with says nothing then.
+    #[serde(default)]
+    pub lingered: bool,
     /// What was read from what the agent printed.
     #[serde(default)]
     pub observed: Box<Observed>,

@@ -46,6 +46,11 @@ pub const POISON_STREAK: u32 = 3;
 /// How long an agent may do nothing: no output, no CPU time, no process that
 /// comes or goes.
 pub const IDLE_TIMEOUT: u64 = 30 * 60_000;
+/// The same while the agent says that it waits for a tool, if nobody has set
+/// another time.
+pub const TOOL_IDLE_TIMEOUT: u64 = 2 * 60 * 60_000;
+/// How long an agent may live on after its last word.
+pub const RESULT_GRACE: u64 = 10_000;
 /// Time between two heartbeats of a runner whose agent does something. While
 /// nothing changes it is [`QUIET_BEATS`] times that.
 pub const HEARTBEAT: u64 = 5_000;
@@ -134,6 +139,24 @@ impl Limits {
         Some(self.idle_timeout.unwrap_or(IDLE_TIMEOUT)).filter(|limit| *limit > 0)
     }
 
+    /// The same while it waits for a tool.
+    #[must_use]
+    pub fn tool_idle_timeout(&self) -> Option<u64> {
+        Some(self.idle_timeout.unwrap_or(TOOL_IDLE_TIMEOUT)).filter(|limit| *limit > 0)
+    }
+
+    /// How long it may do nothing, for a person.
+    #[must_use]
+    pub fn idle_words(&self) -> String {
+        match (self.idle_timeout(), self.tool_idle_timeout()) {
+            (Some(usual), Some(tool)) if usual != tool => {
+                let (usual, tool) = (span(usual), span(tool));
+                format!("{usual}, or {tool} while it waits for a tool")
+            }
+            (usual, _) => span(usual.unwrap_or(0)),
+        }
+    }
+
     /// Attempts of one task, at least one.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
@@ -217,10 +240,20 @@ mod tests {
         assert_eq!((both.timeout, both.kill_grace()), (Some(1), 3));
         assert_eq!(both.start_timeout(), START_TIMEOUT);
         assert_eq!(both.idle_timeout(), Some(IDLE_TIMEOUT));
+        assert_eq!(both.tool_idle_timeout(), Some(TOOL_IDLE_TIMEOUT));
+        let set = Limits {
+            idle_timeout: Some(7),
+            ..both
+        };
+        assert_eq!(
+            (set.idle_timeout(), set.tool_idle_timeout()),
+            (Some(7), Some(7))
+        );
         let off = Limits {
             idle_timeout: Some(0),
             ..Limits::default()
         };
         assert_eq!(off.or(both).idle_timeout(), None);
+        assert_eq!(off.or(both).tool_idle_timeout(), None);
     }
 }

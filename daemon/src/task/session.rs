@@ -25,6 +25,7 @@ use super::{
     reason::{Class, FailureReason},
     spec::{AgentType, TaskSpec},
     state::Task,
+    usage::Usage,
 };
 
 /// A directory, known by more than its path.
@@ -102,6 +103,8 @@ pub struct Session {
     pub attempt: AttemptId,
     /// The attempt that has it now: nobody else is given it meanwhile.
     pub user: Option<AttemptId>,
+    /// What its attempts have used together, those that have ended.
+    pub used: Usage,
     /// What is known of it.
     pub standing: Standing,
     /// Why, in one line; empty for a good one.

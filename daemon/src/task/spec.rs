@@ -67,14 +67,45 @@ impl WorkspaceReuse {
 pub enum AgentType {
     /// Any program.
     Command,
+    /// Claude Code.
+    Claude,
+    /// OpenAI Codex.
+    Codex,
+    /// Gemini CLI.
+    Gemini,
+    /// opencode.
+    Opencode,
 }
 
 impl AgentType {
+    /// Every type.
+    pub const ALL: [Self; 5] = [
+        Self::Command,
+        Self::Claude,
+        Self::Codex,
+        Self::Gemini,
+        Self::Opencode,
+    ];
+
     /// The word in the configuration, the command line and JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Command => "command",
+            Self::Claude => "claude",
+            Self::Codex => "codex",
+            Self::Gemini => "gemini",
+            Self::Opencode => "opencode",
+        }
+    }
+
+    /// The program that is run if the configuration names no other; none for
+    /// `command`, which has none of its own.
+    #[must_use]
+    pub fn program(self) -> Option<&'static str> {
+        match self {
+            Self::Command => None,
+            Self::Claude | Self::Codex | Self::Gemini | Self::Opencode => Some(self.as_str()),
         }
     }
 }

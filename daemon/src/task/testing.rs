@@ -151,6 +151,7 @@ pub(crate) fn exited(attempt: AttemptRef, code: i32) -> Event {
             ended_at: Timestamp(3_000),
             left_over: 0,
             by_itself: false,
+            lingered: false,
             observed: Box::default(),
         },
         verdict: Some(verdict),

@@ -118,6 +118,7 @@ impl World {
                 };
                 place.agent_ends(status, children);
             }
+            Outside::LastWord(id) => self.at(id).says_its_last_word(),
             Outside::ChildrenEnd(id) => self.at(id).children_end(),
             Outside::GraceOver(id) => self.at(id).time_is_up(),
             Outside::Abandon(id) => self.at(id).runner_ends(),

@@ -14,7 +14,7 @@ use agentd::{
         event::{Event, Stage},
         id::{AttemptId, Incarnation, Timestamp},
         moment::Moment,
-        observed::Observed,
+        observed::{Claim, Observed},
         schedule::{Capacity, Schedule},
         session::Given,
         state::{State, Task},
@@ -292,16 +292,27 @@ impl<'a> Turn<'a> {
             return false;
         };
         let run = place.result.clone().expect("there is a result");
+        let claim = Claim {
+            done: true,
+            message: String::new(),
+        };
+        let result = RunResult {
+            run,
+            ended_at: CONTEXT.now.wall,
+            left_over: 0,
+            by_itself: place.by_itself,
+            lingered: place.lingered,
+            observed: Box::new(Observed {
+                claim: place.said.then_some(claim),
+                ..Observed::default()
+            }),
+        };
+        let attempt = place.named();
+        let agent_type = self.setup.agent_type();
         self.report(&Event::Exited {
-            attempt: place.named(),
-            verdict: agents::classify(ABORT_CODE, &run, &Observed::default()),
-            result: RunResult {
-                run,
-                ended_at: CONTEXT.now.wall,
-                left_over: 0,
-                by_itself: place.by_itself,
-                observed: Box::default(),
-            },
+            attempt,
+            verdict: agents::classify(agent_type, ABORT_CODE, &result, &result.observed),
+            result,
         })
     }
 }

@@ -193,6 +193,29 @@ fn one_task_whose_session_is_not_known() {
     }
 }
 
+/// Agents that never end by themselves have succeeded nevertheless, if they were
+/// ended after their last word.
+#[test]
+fn a_last_word_counts_whatever_becomes_of_the_process() {
+    let budget = Budget {
+        crashes: 1,
+        cancels: 1,
+        failures: 1,
+        ..NOTHING
+    };
+    let setup = Setup {
+        endless: true,
+        last_word: true,
+        reaches: &[
+            Reached::Succeeded,
+            Reached::SucceededAgain,
+            Reached::Cancelled,
+        ],
+        ..setup(1, budget)
+    };
+    check("last word, crash, cancel, failure", setup);
+}
+
 #[test]
 fn two_tasks_side_by_side() {
     let budget = Budget {

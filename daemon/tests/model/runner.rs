@@ -10,7 +10,7 @@ use agentd::{
     task::{
         attempt::{Exit, Run, Status},
         id::Timestamp,
-        limits::{KILL_GRACE, START_TIMEOUT},
+        limits::{KILL_GRACE, RESULT_GRACE, START_TIMEOUT},
     },
 };
 
@@ -27,7 +27,8 @@ impl Place {
     pub(crate) fn spawn(&mut self) {
         let until = *NOW + Duration::from_millis(START_TIMEOUT);
         let grace = Duration::from_millis(KILL_GRACE);
-        self.runner = Runner::Alive(Box::new(Machine::new(until, grace)));
+        let result_grace = Duration::from_millis(RESULT_GRACE);
+        self.runner = Runner::Alive(Box::new(Machine::new(until, grace, result_grace)));
     }
 
     pub(crate) fn connect(&mut self) {
@@ -76,6 +77,12 @@ impl Place {
             empty: !children,
             stale: self.stale,
         });
+    }
+
+    /// The agent says its last word, and that its work is done.
+    pub(crate) fn says_its_last_word(&mut self) {
+        self.said = true;
+        self.feed(Event::LastWord(true));
     }
 
     /// The last child ends.
@@ -163,6 +170,7 @@ impl Place {
             Action::Conclude(end) => {
                 if let Runner::Alive(machine) = &self.runner {
                     self.by_itself = machine.ended_by_itself();
+                    self.lingered = machine.lingered();
                 }
                 self.result = Some(run(end));
                 self.tell(Up::Exited { first: false });

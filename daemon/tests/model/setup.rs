@@ -24,6 +24,8 @@ pub(crate) struct Setup {
     pub(crate) attempts: u32,
     /// Agents end only when they are asked to.
     pub(crate) endless: bool,
+    /// Agents say their last word before they end.
+    pub(crate) last_word: bool,
     /// Agents leave children behind.
     pub(crate) children: bool,
     /// Agents are to resume sessions that they do not know.
@@ -46,6 +48,7 @@ impl Setup {
             slots: 2,
             attempts: 2,
             endless: false,
+            last_word: false,
             children: false,
             stale: false,
             codes: &[0],
@@ -64,6 +67,14 @@ impl Setup {
         self.fault == Some(fault)
     }
 
+    /// Of one whose agents say a last word, nothing but that is a success.
+    pub(crate) fn agent_type(&self) -> AgentType {
+        match self.last_word {
+            true => AgentType::Claude,
+            false => AgentType::Command,
+        }
+    }
+
     /// What the next task asks for.
     pub(crate) fn spec(&self) -> TaskSpec {
         TaskSpec {
@@ -72,7 +83,7 @@ impl Setup {
             lineage: None,
             request_id: None,
             agent: "a".to_owned(),
-            agent_type: AgentType::Command,
+            agent_type: self.agent_type(),
             model: None,
             title: String::new(),
             repo: None,

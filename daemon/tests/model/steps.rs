@@ -67,9 +67,12 @@ pub(crate) enum Outside {
     /// The agent's main process ends with this code; with `true`, it leaves
     /// children behind.
     AgentEnds(AttemptId, i32, bool),
+    /// The agent says its last word.
+    LastWord(AttemptId),
     /// What it had left behind ends.
     ChildrenEnd(AttemptId),
-    /// The tree was given time to end, and has not.
+    /// The tree was given time to end, or the agent after its last word, and has
+    /// not.
     GraceOver(AttemptId),
     /// A runner whose result is in place sees that its directory is gone.
     Abandon(AttemptId),
@@ -178,6 +181,10 @@ impl World {
             if place.is_to_start() {
                 steps.push(Outside::FailToStart(id));
             }
+        }
+        let works = place.tree == Tree::Alive { asked: false };
+        if setup.last_word && works && !place.said {
+            steps.push(Outside::LastWord(id));
         }
         if place.has_grace() {
             steps.push(Outside::GraceOver(id));

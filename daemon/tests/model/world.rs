@@ -145,6 +145,10 @@ pub(crate) struct Place {
     pub(crate) result: Option<Run>,
     /// Its agent ended before it was asked to.
     pub(crate) by_itself: bool,
+    /// It has said its last word.
+    pub(crate) said: bool,
+    /// It was ended since it lingered after that.
+    pub(crate) lingered: bool,
     /// Lock and result are where they can be found.
     pub(crate) files: bool,
     /// The runner's connection to the present daemon.
@@ -168,6 +172,8 @@ impl Place {
             afresh: false,
             result: None,
             by_itself: false,
+            said: false,
+            lingered: false,
             files: true,
             connection: None,
             up: Vec::new(),

@@ -5,6 +5,7 @@
 
 mod claude;
 mod codex;
+mod daemon;
 
 use std::{
     fs,

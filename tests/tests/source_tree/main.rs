@@ -68,6 +68,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "rpc",
         &[
+            "agents",
             "dispatcher",
             "request",
             "store",
@@ -100,6 +101,11 @@ const PARTS: &[(&str, &str, &[&str])] = &[
         "rpc",
         "supervisor",
         &["Beat", "Outbox", "Report", "ToRunner", "Vitals"],
+    ),
+    (
+        "rpc",
+        "agents",
+        &["Login", "Survey", "Trouble", "Versions", "survey"],
     ),
     ("rpc", "spool", &["StateDir"]),
     ("rpc", "process", &["Origin", "origin", "start_ticks"]),

@@ -4,8 +4,10 @@ use super::{Seen, Stream};
 use crate::{
     spool::Reads,
     task::{
+        id::Timestamp,
         limits::MAX_MESSAGE,
         signs::{Key, Rules, Sign},
+        usage::Usage,
     },
     transcript::Source,
 };
@@ -42,7 +44,24 @@ pub(crate) fn rules() -> Rules {
 }
 
 fn ways() -> Vec<Reads> {
-    vec![Reads::Nothing, Reads::Lines(rules())]
+    let mut ways = vec![Reads::Nothing, Reads::Lines(rules())];
+    for resumed in [None, Some("asked".to_owned())] {
+        let before = Usage::default();
+        let again = || resumed.clone();
+        ways.extend([
+            Reads::Claude {
+                before,
+                resumed: again(),
+            },
+            Reads::Codex {
+                before,
+                resumed: again(),
+            },
+            Reads::Gemini { resumed: again() },
+            Reads::Opencode { resumed: again() },
+        ]);
+    }
+    ways
 }
 
 /// What is known does not depend on where pieces end, and is bounded.
@@ -62,13 +81,15 @@ pub fn check(data: &[u8]) {
         let bytes: Vec<&[u8]> = text.chunks(1).collect();
         assert_eq!(known(&reads, source, &bytes), seen);
         let known = seen.observed;
+        assert_eq!(known.clone().bounded(), known);
         let texts = [known.session, known.model, known.progress, known.declined];
         assert!(texts.iter().flatten().all(|text| text.len() <= MAX_MESSAGE));
     }
 }
 
 fn known(reads: &Reads, source: Source, pieces: &[&[u8]]) -> Seen {
-    let mut stream = Stream::new(reads.clone());
+    // What is said of times depends on the clock.
+    let mut stream = Stream::at(reads.clone(), || Timestamp(1_795_262_400_000));
     for piece in pieces {
         let before = stream.seen().clone();
         let new = stream.feed(source, piece);

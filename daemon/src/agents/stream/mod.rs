@@ -8,15 +8,30 @@
 //! end nothing, and never hold up the agent; a line that is too long is passed
 //! over as a whole (the transcript has it).
 
+mod claude;
+mod codex;
+mod common;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
+mod gemini;
+mod json;
 mod lines;
+mod opencode;
+mod provider;
+mod reset;
 mod ruled;
 
 use std::fmt;
 
-use self::{lines::Lines, ruled::Ruled};
-use crate::{clock, spool::Reads, task::observed::Observed, transcript::Source};
+use self::{
+    claude::Claude, codex::Codex, gemini::Gemini, lines::Lines, opencode::Opencode, ruled::Ruled,
+};
+use crate::{
+    clock,
+    spool::Reads,
+    task::{id::Timestamp, observed::Observed},
+    transcript::Source,
+};
 
 /// What is known of a run by what was printed so far.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,6 +67,7 @@ pub struct Stream {
     output: Lines,
     errors: Lines,
     seen: Seen,
+    closed: bool,
 }
 
 impl fmt::Debug for Stream {
@@ -67,18 +83,24 @@ impl Stream {
     /// The output of an agent that is read in this way.
     #[must_use]
     pub fn new(reads: Reads) -> Self {
+        Self::at(reads, clock::now)
+    }
+
+    /// The same with a clock of its own: "resets at 3am" depends on it.
+    fn at(reads: Reads, now: fn() -> Timestamp) -> Self {
         Self {
-            parser: parser(&reads),
+            parser: parser(&reads, now),
             reads,
             output: Lines::default(),
             errors: Lines::default(),
             seen: Seen::default(),
+            closed: false,
         }
     }
 
     /// Takes what was printed. Returns whether anything new is known.
     pub fn feed(&mut self, source: Source, bytes: &[u8]) -> bool {
-        if self.reads == Reads::Nothing {
+        if self.closed || self.reads == Reads::Nothing {
             return false;
         }
         let before = self.seen.clone();
@@ -94,6 +116,9 @@ impl Stream {
 
     /// Nothing more comes: lines that were begun have ended.
     pub fn finish(&mut self) {
+        if self.closed {
+            return;
+        }
         for (source, lines) in [
             (Source::Output, &mut self.output),
             (Source::Errors, &mut self.errors),
@@ -114,8 +139,13 @@ impl Stream {
                 observed,
                 ..Seen::default()
             },
-            ..Self::new(self.reads.clone())
+            ..Self::new(self.reads.afresh())
         };
+    }
+
+    /// What comes from now on is not read.
+    pub fn close(&mut self) {
+        self.closed = true;
     }
 
     /// What is known.
@@ -125,9 +155,16 @@ impl Stream {
     }
 }
 
-fn parser(reads: &Reads) -> Box<dyn Parse> {
+fn parser(reads: &Reads, now: fn() -> Timestamp) -> Box<dyn Parse> {
     match reads {
         Reads::Nothing => Box::new(Nothing),
-        Reads::Lines(rules) => Box::new(Ruled::new(rules, clock::now)),
+        Reads::Lines(rules) => Box::new(Ruled::new(rules, now)),
+        Reads::Claude { before, resumed } => Box::new(Claude::new(*before, resumed.is_some(), now)),
+        Reads::Codex { before, resumed } => Box::new(Codex::new(*before, resumed.clone(), now)),
+        Reads::Gemini { resumed } => Box::new(Gemini::new(resumed.is_some(), now)),
+        Reads::Opencode { resumed } => Box::new(Opencode::new(resumed.is_some(), now)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ use crate::{
         limits::{MAX_MESSAGE, clip},
         moment::Moment,
         recovery::Finding,
+        spec::AgentType,
         transition::{attempt_of, reference},
     },
 };
@@ -92,10 +93,15 @@ impl Engine {
         Ok(())
     }
 
-    fn abort_code(&self, task: TaskId) -> i32 {
+    /// The task's agent type, and the exit code with which it declines.
+    fn agent_of(&self, task: TaskId) -> (AgentType, i32) {
         let task = self.tasks.get(&task);
         let agent = task.and_then(|task| self.parts.config.agent(&task.spec.agent));
-        agent.map_or(ABORT_CODE, |agent| agent.abort_code)
+        let agent_type = task.map_or(AgentType::Command, |task| task.spec.agent_type);
+        (
+            agent_type,
+            agent.map_or(ABORT_CODE, |agent| agent.abort_code),
+        )
     }
 
     fn exited(
@@ -105,7 +111,7 @@ impl Engine {
         result: RunResult,
         outbox: Option<Outbox>,
     ) -> Result<(), StoreError> {
-        let abort_code = self.abort_code(attempt.id.task);
+        let (agent_type, abort_code) = self.agent_of(attempt.id.task);
         let live = self.live(attempt);
         let mut known = live.map(|live| live.observed.clone()).unwrap_or_default();
         known.take((*result.observed).clone());
@@ -114,7 +120,7 @@ impl Engine {
         }
         let event = Event::Exited {
             attempt,
-            verdict: agents::classify(abort_code, &result.run, &known),
+            verdict: agents::classify(agent_type, abort_code, &result, &known),
             result,
         };
         let taken = self.apply(turn, attempt.id.task, &event)?;

@@ -89,6 +89,7 @@ pub(in crate::rpc) fn beat(beat: &v1::Heartbeat) -> Beat {
         memory: beat.memory,
         processes: beat.processes,
         idle: beat.idle,
+        tool: beat.tool,
     }
 }
 
@@ -109,6 +110,7 @@ pub(in crate::rpc) fn exited(exited: v1::Exited) -> Result<RunResult, Failure> {
         ended_at: Timestamp(exited.ended_at),
         left_over: exited.left_over,
         by_itself: exited.by_itself,
+        lingered: exited.lingered,
         observed: Box::new(super::observed(exited.observed.unwrap_or_default())?),
     })
 }

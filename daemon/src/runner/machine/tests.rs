@@ -3,13 +3,14 @@ use proptest::prelude::*;
 use super::*;
 
 const GRACE: Duration = Duration::from_secs(5);
+const LINGER: Duration = Duration::from_secs(3);
 const KILLED: Status = Status::Signal {
     number: 9,
     core: false,
 };
 
 fn waiting(now: Instant) -> Machine {
-    Machine::new(now + Duration::from_secs(60), GRACE)
+    Machine::new(now + Duration::from_secs(60), GRACE, LINGER)
 }
 
 fn running(now: Instant) -> Machine {
@@ -332,4 +333,55 @@ proptest! {
         prop_assert_eq!(count(|a| matches!(a, Action::Leave(_))), 1);
         prop_assert!(matches!(all.last(), Some(Action::Leave(_))));
     }
+}
+
+#[test]
+fn an_agent_that_lingers_after_its_last_word_is_ended() {
+    let start = Instant::now();
+    let mut machine = running(start);
+    assert_eq!(machine.deadline(), None);
+    assert_eq!(machine.handle(Event::LastWord(true), start), []);
+    let due = start + LINGER;
+    // Said again, it has no more time for that.
+    let later = start + Duration::from_secs(1);
+    assert_eq!(machine.handle(Event::LastWord(true), later), []);
+    assert_eq!(machine.deadline(), Some(due));
+    // It has gone on after all.
+    assert_eq!(machine.handle(Event::LastWord(false), later), []);
+    assert_eq!(machine.deadline(), None);
+    assert_eq!(machine.handle(Event::Deadline, later), []);
+    assert_eq!(machine.handle(Event::LastWord(true), later), []);
+    let due = later + LINGER;
+    let asked = machine.handle(Event::Deadline, due);
+    assert_eq!(asked.last(), Some(&Action::AskPolitely));
+    assert!(machine.lingered() && machine.ended_by_itself());
+    // A stop that comes now finds it asked already.
+    assert_eq!(machine.handle(stop(60), due), []);
+    assert_eq!(machine.deadline(), Some(due + GRACE));
+    assert_eq!(
+        machine.handle(Event::Deadline, due + GRACE),
+        [Action::Sweep]
+    );
+    let end = Action::Conclude(End::Exited(KILLED));
+    assert_eq!(
+        machine.handle(reaped(Some(KILLED), true), due + GRACE),
+        [end]
+    );
+}
+
+#[test]
+fn an_agent_that_ends_after_its_last_word_did_not_linger() {
+    let now = Instant::now();
+    let mut machine = running(now);
+    assert_eq!(machine.handle(Event::LastWord(true), now), []);
+    let end = Action::Conclude(End::Exited(Status::Code(0)));
+    let ended = reaped(Some(Status::Code(0)), true);
+    assert_eq!(machine.handle(ended, now), [end]);
+    assert!(machine.ended_by_itself() && !machine.lingered());
+    // Nor did one that was stopped before its time was over.
+    let mut machine = running(now);
+    assert_eq!(machine.handle(Event::LastWord(true), now), []);
+    let _stopped = machine.handle(stop(5), now);
+    assert_eq!(machine.handle(Event::LastWord(true), now), []);
+    assert!(!machine.lingered() && !machine.ended_by_itself());
 }

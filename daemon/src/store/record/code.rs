@@ -34,7 +34,8 @@ pub(super) trait Code: Sized {
 }
 
 codes!(Trigger, "trigger": Manual = 1, Rerun = 2, Webhook = 3, Schedule = 4);
-codes!(AgentType, "agent type": Command = 1);
+codes!(AgentType, "agent type":
+    Command = 1, Claude = 2, Codex = 3, Gemini = 4, Opencode = 5);
 codes!(WorkspaceMode, "workspace mode": Worktree = 1, InPlace = 2, None = 3);
 codes!(WorkspaceReuse, "workspace reuse": Keep = 0, Reset = 1, Fresh = 2);
 codes!(Phase, "phase": Claimed = 1, Registered = 2, Running = 3, Ended = 4);

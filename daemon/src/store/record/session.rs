@@ -2,11 +2,17 @@
 
 use prost::Message;
 
-use super::{RecordError, code::Code, path_text};
+use super::{
+    RecordError,
+    code::Code,
+    observed::{UsageRecord, usage, usage_record},
+    path_text,
+};
 use crate::task::{
     id::{AttemptId, TaskId, Timestamp},
     session::{Given, Place, Session, Standing, Way},
     spec::AgentType,
+    usage::Usage,
 };
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -66,6 +72,8 @@ struct SessionRecord {
     /// When an attempt came to work in it last.
     #[prost(uint64, tag = "13")]
     revision: u64,
+    #[prost(message, optional, tag = "14")]
+    used: Option<UsageRecord>,
 }
 
 fn place_record(place: Option<Place>) -> Option<PlaceRecord> {
@@ -127,6 +135,7 @@ pub(in crate::store) fn encode_session(session: &Session, revision: u64) -> Vec<
         made_at: session.made_at.0,
         changed_at: session.changed_at.0,
         revision,
+        used: (session.used != Usage::default()).then(|| usage_record(session.used)),
     }
     .encode_to_vec()
 }
@@ -150,6 +159,7 @@ pub(in crate::store) fn decode_session(
         first: id(named(record.first)?)?,
         attempt: id(named(record.attempt)?)?,
         user: record.user.map(id).transpose()?,
+        used: record.used.map(usage).unwrap_or_default(),
         standing: Standing::from_code(record.standing)?,
         why: record.why,
         made_at: Timestamp(record.made_at),

@@ -149,6 +149,10 @@ fn full_session() -> Session {
         number,
     };
     Session {
+        used: Usage {
+            output: 7,
+            ..Usage::default()
+        },
         id: "s-1".to_owned(),
         agent: "claude".to_owned(),
         agent_type: AgentType::Command,

@@ -14,6 +14,7 @@ fn expected(task: u64) -> Expected {
         attempt: named(task, 1, NONCE),
         runner: Some(process(7)),
         idle_timeout: Some(60_000),
+        tool_idle_timeout: Some(90_000),
     }
 }
 
@@ -67,10 +68,12 @@ fn only_those_count_that_are_expected() {
 fn idleness_is_held_against_the_limit() {
     let me = named(1, 1, NONCE);
     let pulses = Pulses::new(AFTER);
-    for (limit, idle, is) in [
-        (Some(60_000), 59_999, false),
-        (Some(60_000), 60_000, true),
-        (None, u64::MAX, false),
+    for (limit, idle, tool, is) in [
+        (Some(60_000), 59_999, false, false),
+        (Some(60_000), 60_000, false, true),
+        (Some(60_000), 89_999, true, false),
+        (Some(60_000), 90_000, true, true),
+        (None, u64::MAX, false, false),
     ] {
         let idle_timeout = limit;
         pulses.expect(
@@ -82,9 +85,10 @@ fn idleness_is_held_against_the_limit() {
         );
         let beat = Beat {
             idle,
+            tool,
             ..Beat::default()
         };
-        assert_eq!(pulses.beat(me, beat), is, "{limit:?} {idle}");
+        assert_eq!(pulses.beat(me, beat), is, "{limit:?} {idle} {tool}");
         assert_eq!(pulses.vitals(me).unwrap().beat, Some(beat));
     }
 }

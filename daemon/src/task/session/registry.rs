@@ -7,6 +7,7 @@ use crate::task::{
     limits::{MAX_MESSAGE, clip},
     reason::Outcome,
     state::Task,
+    usage::Usage,
 };
 
 /// What a change of an attempt makes of a row.
@@ -163,6 +164,7 @@ fn worked_in(
         return Some(next);
     }
     next.user = None;
+    next.used = next.used.plus(attempt.known().usage.unwrap_or_default());
     let began = attempt.started_at.is_some() || attempt.exit.is_some();
     if began || named {
         return Some(ended_in(next, attempt));
@@ -184,6 +186,7 @@ fn made(id: &str, task: &Task, attempt: &Attempt, at: Timestamp) -> Session {
         first: attempt.id,
         attempt: attempt.id,
         user: None,
+        used: Usage::default(),
         standing: Standing::Unverified,
         why: "the agent has not named it yet".to_owned(),
         made_at: at,

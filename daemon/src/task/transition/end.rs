@@ -143,7 +143,7 @@ fn after_stop(task: &Task, verdict: Verdict, by_itself: bool) -> Verdict {
             Outcome::Failed,
             format!(
                 "stopped after {} without output, CPU time or a new process; {}",
-                span(task.spec.limits.idle_timeout().unwrap_or(0)),
+                task.spec.limits.idle_words(),
                 verdict.message
             ),
         ),

@@ -71,18 +71,18 @@ pub(super) fn deadline(task: &Task, limit: StopReason) -> Decision {
                 span(task.spec.limits.timeout.unwrap_or(0))
             ),
         ),
-        StopReason::Idle => match task.spec.limits.idle_timeout() {
-            Some(limit) => (
-                task.state == State::Running,
-                format!("no output, CPU time or new process for {}", span(limit)),
+        StopReason::Idle => (
+            task.state == State::Running && task.spec.limits.idle_timeout().is_some(),
+            format!(
+                "no output, CPU time or new process for {}",
+                task.spec.limits.idle_words()
             ),
-            None => (false, String::new()),
-        },
+        ),
         StopReason::Budget => (
             task.state == State::Running,
             format!(
-                "its lineage has run for {} ms, its max_wall_time",
-                task.spec.limits.max_wall.unwrap_or(0)
+                "its lineage has run for {}, its max_wall_time",
+                span(task.spec.limits.max_wall.unwrap_or(0))
             ),
         ),
         StopReason::Cancel => (false, String::new()),

@@ -1,0 +1,83 @@
+//! The agents that are there, and what they lack.
+
+use agentd_proto::v1;
+
+use super::{Shared, error::Failure};
+use crate::{
+    agents::{Login, Survey, Trouble, survey},
+    config::{Agent, Config},
+    dispatcher::{AgentOverview, Overview},
+    task::spec::AgentType,
+};
+
+/// Looks at every agent, all at once: each may wait for its program.
+pub(super) async fn agents(shared: &Shared) -> Result<v1::AgentsResponse, Failure> {
+    let overview = shared.dispatcher.overview().await?;
+    let config = shared.dispatcher.config();
+    let looks = config.agents.values().map(|agent| {
+        let agent = agent.clone();
+        let versions = shared.versions.clone();
+        tokio::task::spawn_blocking(move || survey(&agent, &versions))
+    });
+    // They are all under way before the first is waited for.
+    let looks: Vec<_> = looks.collect();
+    let mut agents = Vec::new();
+    for (agent, look) in config.agents.values().zip(looks) {
+        let found = look.await.unwrap_or_else(|error| Survey {
+            program: None,
+            version: None,
+            login: Login::Unknown,
+            troubles: vec![Trouble {
+                what: format!("it cannot be looked at: {error}"),
+                hint: "see the log of the daemon".to_owned(),
+            }],
+        });
+        agents.push(message(agent, found, &config, &overview));
+    }
+    Ok(v1::AgentsResponse { agents })
+}
+
+fn message(agent: &Agent, found: Survey, config: &Config, overview: &Overview) -> v1::Agent {
+    let now = overview.agents.get(&agent.name);
+    let AgentOverview {
+        queued,
+        occupied,
+        paused,
+    } = now.copied().unwrap_or_default();
+    let (login, login_by) = match found.login {
+        Login::Yes(by) => (v1::Login::Yes, by),
+        Login::No => (v1::Login::No, String::new()),
+        Login::Unknown => (v1::Login::Unknown, String::new()),
+    };
+    let agent_type = agent.agent_type.as_str();
+    let program = found
+        .program
+        .map(|path| path.to_string_lossy().into_owned());
+    let troubles = found.troubles.into_iter();
+    v1::Agent {
+        name: agent.name.clone(),
+        r#type: agent_type.to_owned(),
+        program: program.unwrap_or_default(),
+        version: found.version.unwrap_or_default(),
+        login: login.into(),
+        login_by,
+        slots: agent.max_running.unwrap_or(config.max_running),
+        running: occupied,
+        queued,
+        paused,
+        account: agent_type.to_owned(),
+        model: agent.model.clone().unwrap_or_default(),
+        permissions: match agent.agent_type {
+            AgentType::Command => String::new(),
+            AgentType::Claude | AgentType::Codex | AgentType::Gemini | AgentType::Opencode => {
+                agent.permissions.as_str().to_owned()
+            }
+        },
+        troubles: troubles
+            .map(|trouble| v1::agent::Trouble {
+                what: trouble.what,
+                hint: trouble.hint,
+            })
+            .collect(),
+    }
+}
