@@ -38,6 +38,20 @@ impl TestDaemon {
         self.ctl(&["show", &task.to_string(), "-o", "json"]).json()
     }
 
+    /// The task as it is in the store, without what its lineage has spent by
+    /// now: that grows while an agent runs, and with each rerun.
+    ///
+    /// # Panics
+    /// If there is no such task.
+    #[track_caller]
+    #[must_use]
+    pub fn kept(&self, task: u64) -> Value {
+        let mut shown = self.show(task);
+        let fields = shown.as_object_mut().expect("a task is an object");
+        fields.remove("lineage_spent");
+        shown
+    }
+
     /// The task's state.
     #[track_caller]
     #[must_use]

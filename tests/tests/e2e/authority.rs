@@ -48,7 +48,7 @@ fn agents_change_no_task() {
     let done = daemon.sh("exit 7");
     assert_eq!(daemon.wait(done)["state"], "failed");
     daemon.wait_state(other, "running");
-    let before = daemon.show(other);
+    let before = daemon.kept(other);
     for call in CONTROL {
         let agent = daemon.sh(&calls(call));
         let ended = daemon.wait(agent);
@@ -60,7 +60,7 @@ fn agents_change_no_task() {
         assert_eq!(said.matches("agents_may_control").count(), 4, "{said}");
         assert_eq!(said.matches("code 0").count(), 0, "{call}: {said}");
     }
-    assert_eq!(daemon.show(other), before);
+    assert_eq!(daemon.kept(other), before);
     let listed = daemon.ctl(&["ls", "--all", "-o", "json"]).json();
     let listed = listed["tasks"].as_array().map_or(0, Vec::len);
     assert_eq!(listed, 2 + CONTROL.len(), "one of them was submitted");
