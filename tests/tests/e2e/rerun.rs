@@ -30,7 +30,8 @@ fn a_failed_task_runs_again_as_a_new_one() {
         "a title",
     ];
     let first = daemon.submit(&[&options[..], &["--", "sh", "-c", "exit 1"]].concat());
-    let old = daemon.settled(first);
+    let _settled = daemon.settled(first);
+    let old = daemon.kept(first);
     let again = daemon.ctl(&["rerun", "1"]).ok();
     assert_eq!(again.text(), "2\n");
     let new = daemon.wait(2);
@@ -59,7 +60,7 @@ fn a_failed_task_runs_again_as_a_new_one() {
     );
     assert_eq!(third["model"], "small");
     // The old one is as it was.
-    assert_eq!(daemon.show(first), old);
+    assert_eq!(daemon.kept(first), old);
 }
 
 #[test]
