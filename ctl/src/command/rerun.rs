@@ -148,7 +148,7 @@ impl Rerun {
         let client = cx.client().await?;
         let mut tally = Tally::default();
         for id in resolve_all(&client, &self.ids).await? {
-            let result = rerun(cx, &client, id, changes.clone()).await;
+            let result = rerun(cx, &client, id, changes.clone(), self.bulk.quiet).await;
             tally.add(&mut cx.out, result)?;
         }
         Ok(tally.code())
@@ -160,6 +160,7 @@ async fn rerun(
     client: &Client,
     id: u64,
     changes: v1::RerunRequest,
+    quiet: bool,
 ) -> Result<(), Error> {
     let request = v1::RerunRequest {
         id,
@@ -168,7 +169,9 @@ async fn rerun(
     };
     let task = client.rerun(request).await?.task.ok_or_else(no_task)?;
     cx.out.line(&task.id.to_string())?;
-    cx.out
-        .note(&format!("task {} runs task {id} again", task.id));
+    if !quiet {
+        cx.out
+            .note(&format!("task {} runs task {id} again", task.id));
+    }
     Ok(())
 }

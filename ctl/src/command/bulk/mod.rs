@@ -43,8 +43,8 @@ pub(crate) struct BulkArgs {
     output: Option<Format>,
 
     /// Print the new ids and errors only.
-    #[arg(short, long, requires = "which", conflicts_with_all = ["output", "dry_run"])]
-    quiet: bool,
+    #[arg(short, long, help_heading = "Options", conflicts_with_all = ["output", "dry_run"])]
+    pub(super) quiet: bool,
 }
 
 impl BulkArgs {
