@@ -184,6 +184,7 @@ impl<'a> Reader<'a> {
             tail: if self.begun { 0 } else { self.selection.tail },
             no_stdout: self.selection.no_stdout,
             no_stderr: self.selection.no_stderr,
+            readable: !self.look.raw,
         };
         let mut stream = match self.client.logs(request).await {
             Ok(stream) => stream,

@@ -12,7 +12,9 @@ use crate::{
 
 /// Show what an agent wrote.
 ///
-/// Shows the newest attempt, or the one named (42.2). What the agent wrote to
+/// Shows the newest attempt, or the one named (42.2). Of an agent with structured
+/// output, such as Claude Code, a readable rendering is shown; --raw gives the
+/// bytes. What the agent wrote to
 /// stdout goes to stdout, what it wrote to stderr goes to stderr, notes of the
 /// daemon go to stderr.
 #[derive(Debug, Args)]

@@ -21,6 +21,7 @@ mod gemini;
 mod note;
 mod opencode;
 mod probe;
+pub mod readable;
 pub mod stream;
 mod survey;
 

@@ -2,11 +2,11 @@
 
 use std::{io, sync::Arc};
 
-use agentd_proto::v1;
+use agentd_proto::v1::{self, log_line::Stream as Wire};
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
-use super::{Shared, error::Failure, from_proto, to_proto};
+use super::{Shared, error::Failure, from_proto, readable::Rendering, to_proto};
 use crate::{
     dispatcher::Unavailable,
     task::{
@@ -14,7 +14,7 @@ use crate::{
         id::{AttemptId, Revision, TaskId},
         state::Task,
     },
-    transcript::{Follower, Page, Reader, Stream},
+    transcript::{Follower, Page, Reader},
 };
 
 /// Transcript bytes of one message; far below the limit of a message.
@@ -26,6 +26,13 @@ type Sender = mpsc::Sender<Result<v1::LogsResponse, Status>>;
 struct Place {
     attempt: u32,
     offset: u64,
+}
+
+/// One attempt that is read.
+struct Reading<'a> {
+    request: &'a v1::LogsRequest,
+    attempt: AttemptId,
+    rendering: Option<Rendering>,
 }
 
 /// Sends the transcript that was asked for until its end.
@@ -52,7 +59,15 @@ async fn follow(
                 task: id,
                 number: place.attempt,
             };
-            if !read_attempt(shared, &request, attempt, &mut place, &mut revisions, to).await? {
+            let reading = Reading {
+                request: &request,
+                attempt,
+                rendering: request
+                    .readable
+                    .then(|| Rendering::of(task.spec.agent_type))
+                    .flatten(),
+            };
+            if !read_attempt(shared, reading, &mut place, &mut revisions, to).await? {
                 return Ok(());
             }
             task = load(shared, id).await?;
@@ -113,12 +128,14 @@ async fn begin(
 /// Returns false if nobody listens any more.
 async fn read_attempt(
     shared: &Arc<Shared>,
-    request: &v1::LogsRequest,
-    attempt: AttemptId,
+    mut reading: Reading<'_>,
     place: &mut Place,
     revisions: &mut tokio::sync::watch::Receiver<Revision>,
     to: &Sender,
 ) -> Result<bool, Failure> {
+    let Reading {
+        request, attempt, ..
+    } = reading;
     let mut follower = None;
     loop {
         // Asked before reading: what is written before the end is then read.
@@ -130,12 +147,15 @@ async fn read_attempt(
         let page = blocking(shared, attempt, move |reader| reader.read(from, PAGE)).await?;
         if page.next_offset > place.offset {
             place.offset = page.next_offset;
-            if to.send(Ok(response(request, attempt, page))).await.is_err() {
+            if to.send(Ok(reading.response(page))).await.is_err() {
                 return Ok(false);
             }
             continue;
         }
         if ended || !request.follow {
+            if let Some(rest) = reading.rest(place.offset) {
+                return Ok(to.send(Ok(rest)).await.is_ok());
+            }
             return Ok(true);
         }
         let grown = async {
@@ -163,20 +183,36 @@ fn watch_growth(shared: &Shared, attempt: AttemptId) -> Result<Option<Follower>,
     }
 }
 
-fn response(request: &v1::LogsRequest, attempt: AttemptId, page: Page) -> v1::LogsResponse {
-    let wanted = |stream: Stream| match stream {
-        Stream::Output => !request.no_stdout,
-        Stream::Errors => !request.no_stderr,
-        Stream::Note => true,
-    };
-    let records = page.records.into_iter();
-    v1::LogsResponse {
-        attempt: attempt.number,
-        lines: records
-            .filter(|record| wanted(record.stream))
-            .map(to_proto::log_line)
-            .collect(),
-        next_offset: page.next_offset,
+impl Reading<'_> {
+    fn response(&mut self, page: Page) -> v1::LogsResponse {
+        let (lines, next_offset) = match &mut self.rendering {
+            Some(rendering) => rendering.lines(page),
+            None => {
+                let lines = page.records.into_iter().map(to_proto::log_line);
+                (lines.collect(), page.next_offset)
+            }
+        };
+        self.answer(lines, next_offset)
+    }
+
+    /// What was begun, now that nothing more comes; `None`: nothing was.
+    fn rest(&mut self, next_offset: u64) -> Option<v1::LogsResponse> {
+        let lines = self.rendering.as_mut()?.rest();
+        (!lines.is_empty()).then(|| self.answer(lines, next_offset))
+    }
+
+    fn answer(&self, mut lines: Vec<v1::LogLine>, next_offset: u64) -> v1::LogsResponse {
+        let request = self.request;
+        lines.retain(|line| match line.stream() {
+            Wire::Stdout => !request.no_stdout,
+            Wire::Stderr => !request.no_stderr,
+            Wire::Note | Wire::Unspecified => true,
+        });
+        v1::LogsResponse {
+            attempt: self.attempt.number,
+            lines,
+            next_offset,
+        }
     }
 }
 

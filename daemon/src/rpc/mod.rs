@@ -19,6 +19,7 @@ mod logs;
 mod peer;
 mod query;
 mod quota;
+mod readable;
 mod runner;
 mod schedules;
 mod sessions;

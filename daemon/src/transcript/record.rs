@@ -46,6 +46,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// Bytes of the transcript that it takes.
+    #[must_use]
+    pub fn stored_size(&self) -> u64 {
+        (HEADER + self.data.len() + 1) as u64
+    }
+
     pub(super) fn note(at: Timestamp, text: &str) -> Self {
         Self {
             at,

@@ -105,7 +105,9 @@ const PARTS: &[(&str, &str, &[&str])] = &[
     (
         "rpc",
         "agents",
-        &["Login", "Survey", "Trouble", "Versions", "survey"],
+        &[
+            "Login", "Survey", "Trouble", "Versions", "readable", "survey",
+        ],
     ),
     ("rpc", "spool", &["StateDir"]),
     ("rpc", "process", &["Origin", "origin", "start_ticks"]),
