@@ -4,8 +4,10 @@ mod wait;
 use proptest::prelude::*;
 
 use super::*;
-use crate::task::dependency::{After, Condition};
+
 use crate::task::{
+    dependency::{After, Condition},
+    event::Stage,
     id::{Nonce, Timestamp},
     session::Given,
     state::{StateKind, StopReason},
