@@ -3,106 +3,28 @@
 //! States and modes are lowercase words, times RFC 3339 strings (`null` for
 //! "not yet"), durations milliseconds, and what is not set is `null`.
 
+mod attempt;
 mod changes;
 mod spending;
+mod words;
 
 use std::collections::{BTreeMap, HashMap};
 
-use agentd_proto::v1::{self, State};
+use agentd_proto::v1;
 use serde::Serialize;
 
-use self::changes::ChangesView;
-use self::spending::{RetryView, SpendView};
-use crate::when::{between, rfc3339};
-
-/// The states that `--failed` means.
-pub(crate) const FAILED_STATES: [State; 3] = [State::Failed, State::Interrupted, State::Aborted];
-
-/// The states that `--unsuccessful` means.
-pub(crate) const UNSUCCESSFUL_STATES: [State; 4] = [
-    State::Failed,
-    State::Interrupted,
-    State::Aborted,
-    State::Cancelled,
-];
-
-/// The states that `--active` means.
-pub(crate) const ACTIVE_STATES: [State; 4] = [
-    State::Queued,
-    State::Starting,
-    State::Running,
-    State::Stopping,
-];
-
-/// The word for a state.
-pub(crate) fn state_word(state: State) -> &'static str {
-    match state {
-        // Of a daemon that knows more states than this program.
-        State::Unspecified => "unknown",
-        State::Queued => "queued",
-        State::Starting => "starting",
-        State::Running => "running",
-        State::Stopping => "stopping",
-        State::Succeeded => "succeeded",
-        State::Failed => "failed",
-        State::Cancelled => "cancelled",
-        State::Interrupted => "interrupted",
-        State::Aborted => "aborted",
-    }
-}
-
-/// Whether a task in it has ended.
-pub(crate) fn is_final(state: State) -> bool {
-    match state {
-        State::Unspecified | State::Queued | State::Starting | State::Running | State::Stopping => {
-            false
-        }
-        State::Succeeded
-        | State::Failed
-        | State::Cancelled
-        | State::Interrupted
-        | State::Aborted => true,
-    }
-}
-
-/// The word for what made a task.
-pub(crate) fn trigger_word(trigger: v1::Trigger) -> &'static str {
-    match trigger {
-        v1::Trigger::Unspecified => "unknown",
-        v1::Trigger::Manual => "manual",
-        v1::Trigger::Rerun => "rerun",
-        v1::Trigger::Webhook => "webhook",
-        v1::Trigger::Schedule => "schedule",
-    }
-}
-
-/// The word for where the agent works.
-pub(crate) fn workspace_word(mode: v1::WorkspaceMode) -> Option<&'static str> {
-    match mode {
-        v1::WorkspaceMode::Unspecified => None,
-        v1::WorkspaceMode::Worktree => Some("worktree"),
-        v1::WorkspaceMode::InPlace => Some("in-place"),
-        v1::WorkspaceMode::None => Some("none"),
-    }
-}
-
-/// The word for what becomes of what is in a worktree.
-pub(crate) fn reuse_word(reuse: v1::WorkspaceReuse) -> Option<&'static str> {
-    match reuse {
-        v1::WorkspaceReuse::Unspecified => None,
-        v1::WorkspaceReuse::Keep => Some("keep"),
-        v1::WorkspaceReuse::Reset => Some("reset"),
-        v1::WorkspaceReuse::Fresh => Some("fresh"),
-    }
-}
-
-/// The word for what has to become of a task that is waited for.
-pub(crate) fn condition_word(condition: v1::after::Condition) -> &'static str {
-    match condition {
-        v1::after::Condition::Unspecified => "ok",
-        v1::after::Condition::Any => "any",
-    }
-}
+pub(crate) use self::{
+    attempt::AttemptView,
+    words::{
+        ACTIVE_STATES, FAILED_STATES, UNSUCCESSFUL_STATES, condition_word, is_final, state_word,
+        trigger_word, workspace_word,
+    },
+};
+use self::{
+    spending::{RetryView, SpendView},
+    words::reuse_word,
+};
+use crate::when::rfc3339;
 
 /// `None` for what is empty.
 fn text(text: String) -> Option<String> {
@@ -214,91 +136,6 @@ pub(crate) struct TaskDetail {
     attempts: Vec<AttemptView>,
 }
 
-/// One execution.
-#[derive(Debug, Serialize)]
-pub(crate) struct AttemptView {
-    task: u64,
-    number: u32,
-    phase: String,
-    outcome: Option<String>,
-    failure_reason: Option<String>,
-    message: Option<String>,
-    exit: Option<ExitView>,
-    /// What it was given to begin with, and why.
-    session_given: Option<String>,
-    session_way: Option<String>,
-    session_why: Option<String>,
-    /// What it was to resume and did not know.
-    session_gone: Option<String>,
-    workspace: Option<String>,
-    branch: Option<String>,
-    /// The commit that it found checked out.
-    head_before: Option<String>,
-    /// `null` until its end was looked at, and without a repository.
-    changes: Option<ChangesView>,
-    runner_pid: Option<u32>,
-    agent_pid: Option<u32>,
-    account: Option<String>,
-    claimed_at: Option<String>,
-    started_at: Option<String>,
-    ended_at: Option<String>,
-    /// From the start to the end; `null` before it.
-    duration_ms: Option<u64>,
-    epoch: u64,
-    /// The session that the agent named.
-    session: Option<String>,
-    /// The model that answers, as the agent says.
-    model: Option<String>,
-    /// What the agent says that it is doing.
-    progress: Option<String>,
-    /// What it says that it has used; `null` if it says nothing.
-    usage: Option<UsageView>,
-    /// The runner's last sign of life; `null` unless it is under way.
-    last_heartbeat_at: Option<String>,
-    /// It has given none for longer than it should; `null` unless it is under
-    /// way.
-    suspect: Option<bool>,
-    /// What a look at a suspect runner found.
-    probe: Option<String>,
-    /// Of its last heartbeat.
-    figures: Option<FiguresView>,
-}
-
-/// What an agent says that it has used.
-#[derive(Debug, Serialize)]
-struct UsageView {
-    input_tokens: u64,
-    output_tokens: u64,
-    /// Tokens that came from its provider's cache.
-    cached_tokens: u64,
-    turns: u64,
-    /// Millionths of a US dollar; `null` if it does not say.
-    cost_micro_usd: Option<u64>,
-}
-
-/// What the agent's processes used at the last heartbeat.
-#[derive(Debug, Serialize)]
-struct FiguresView {
-    output_bytes: u64,
-    cpu_ms: u64,
-    memory_bytes: u64,
-    processes: u32,
-    /// Without output, CPU time, or a process that came or went.
-    idle_ms: u64,
-}
-
-/// What the kernel said of the agent's process.
-#[derive(Debug, Serialize)]
-struct ExitView {
-    code: Option<i32>,
-    signal: Option<i32>,
-    core_dumped: bool,
-    user_cpu_ms: u64,
-    system_cpu_ms: u64,
-    peak_memory_bytes: u64,
-    oom_killed: bool,
-}
-
 /// One change of a task.
 #[derive(Debug, Serialize)]
 pub(crate) struct EventView {
@@ -405,84 +242,6 @@ impl From<v1::Limits> for LimitsView {
             max_tokens: limits.max_tokens,
             max_wall_time_ms: limits.max_wall,
             max_lineage_attempts: limits.max_lineage_attempts,
-        }
-    }
-}
-
-impl From<v1::Attempt> for AttemptView {
-    fn from(attempt: v1::Attempt) -> Self {
-        let vitals = attempt.vitals;
-        Self {
-            task: attempt.task,
-            number: attempt.number,
-            phase: attempt.phase,
-            outcome: text(attempt.outcome),
-            failure_reason: text(attempt.failure_reason),
-            message: text(attempt.message),
-            exit: attempt.exit.map(ExitView::from),
-            session_given: text(attempt.session_given),
-            session_way: text(attempt.session_way),
-            session_why: text(attempt.session_why),
-            session_gone: text(attempt.session_gone),
-            workspace: text(attempt.workspace),
-            branch: text(attempt.branch),
-            head_before: text(attempt.head_before),
-            changes: attempt.changes.map(ChangesView::from),
-            runner_pid: nonzero(attempt.runner_pid),
-            agent_pid: nonzero(attempt.agent_pid),
-            account: text(attempt.account),
-            claimed_at: rfc3339(attempt.claimed_at),
-            started_at: rfc3339(attempt.started_at),
-            ended_at: rfc3339(attempt.ended_at),
-            duration_ms: between(attempt.started_at, attempt.ended_at)
-                .and_then(|took| u64::try_from(took.as_millis()).ok()),
-            epoch: attempt.epoch,
-            session: text(attempt.session),
-            model: text(attempt.model),
-            progress: text(attempt.progress),
-            usage: attempt.usage.map(UsageView::from),
-            last_heartbeat_at: vitals.as_ref().and_then(|v| rfc3339(v.last_heartbeat_at)),
-            suspect: vitals.as_ref().map(|v| v.suspect),
-            probe: vitals.as_ref().and_then(|v| text(v.probe.clone())),
-            figures: vitals.filter(|v| v.processes > 0).map(FiguresView::from),
-        }
-    }
-}
-
-impl From<v1::Usage> for UsageView {
-    fn from(usage: v1::Usage) -> Self {
-        Self {
-            input_tokens: usage.input,
-            output_tokens: usage.output,
-            cached_tokens: usage.cached,
-            turns: usage.turns,
-            cost_micro_usd: usage.cost,
-        }
-    }
-}
-
-impl From<v1::Vitals> for FiguresView {
-    fn from(vitals: v1::Vitals) -> Self {
-        Self {
-            output_bytes: vitals.output,
-            cpu_ms: vitals.cpu,
-            memory_bytes: vitals.memory,
-            processes: vitals.processes,
-            idle_ms: vitals.idle,
-        }
-    }
-}
-
-impl From<v1::Exit> for ExitView {
-    fn from(exit: v1::Exit) -> Self {
-        Self {
-            code: exit.code,
-            signal: exit.signal,
-            core_dumped: exit.core_dumped,
-            user_cpu_ms: exit.user_cpu,
-            system_cpu_ms: exit.system_cpu,
-            peak_memory_bytes: exit.peak_memory,
-            oom_killed: exit.oom_killed,
         }
     }
 }

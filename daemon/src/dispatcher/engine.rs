@@ -9,6 +9,7 @@ mod admission;
 mod deadlines;
 mod dependencies;
 mod holding;
+mod inbox;
 mod ledger;
 mod look;
 mod reports;
@@ -207,93 +208,6 @@ impl Engine {
             acts: turn.acts,
             revision,
         })
-    }
-
-    fn take(&mut self, turn: &mut Turn, message: Message) -> Result<(), StoreError> {
-        match message {
-            Message::Submit(submission, reply) => {
-                let answer = self.submit(turn, *submission)?;
-                turn.reply_submitted(reply, answer);
-            }
-            Message::Rerun(order, reply) => {
-                let answer = self.rerun(turn, *order)?;
-                turn.reply_submitted(reply, answer);
-            }
-            Message::Cancel {
-                id,
-                by,
-                order,
-                reply,
-            } => {
-                let answer = self.cancel(turn, id, by, order)?;
-                turn.reply(reply, answer);
-            }
-            Message::Hold { id, by, reply } => {
-                let answer = self.hold(turn, id, by)?;
-                turn.reply(reply, answer);
-            }
-            Message::Release { id, by, reply } => {
-                let answer = self.release(turn, id, by)?;
-                turn.reply(reply, answer);
-            }
-            Message::SetSchedules(known, reply) => {
-                let rows = Self::set_schedules(turn, known)?;
-                turn.reply(reply, rows);
-            }
-            Message::Fire(firing, reply) => {
-                let answer = self.fire(turn, *firing)?;
-                turn.reply(reply, answer);
-            }
-            Message::ClockSet => self.follow_the_wall(turn),
-            Message::Pause {
-                agent,
-                paused,
-                reply,
-            } => {
-                let changed = self.schedule.set_paused(agent.as_deref(), paused);
-                if changed {
-                    let name = agent.unwrap_or_default();
-                    turn.batch.set_paused(&name, paused)?;
-                }
-                turn.reply(reply, changed);
-            }
-            Message::ClearQuota { account, reply } => {
-                let cleared = self.forget_account(turn, &account)?;
-                if cleared {
-                    tracing::info!(account, "opened by a person");
-                }
-                turn.reply(reply, cleared);
-            }
-            Message::ForgetSession { agent, id, reply } => {
-                let answer = Self::forget_session(turn, &agent, &id)?;
-                turn.reply(reply, answer);
-            }
-            Message::Overview(reply) => {
-                let overview = self.overview(turn.batch.revision());
-                turn.reply(reply, overview);
-            }
-            Message::Recover(reply) => {
-                let confirmed = self.recovery.confirm(turn.now);
-                turn.reply(reply, confirmed);
-            }
-            Message::Reload(config, reply) => {
-                self.schedule.set_capacity(capacity(&config));
-                self.schedule.set_accounts(accounts_of(&config));
-                self.parts.config = Arc::clone(&config);
-                turn.acts.push(Act::Reconfigure(config));
-                turn.reply(reply, ());
-            }
-            Message::ShutDown(how, reply) => {
-                self.until_end.push(reply);
-                self.shut_down(turn, how)?;
-            }
-            Message::Report(report) => self.hear(turn, report)?,
-            Message::Say(statement, reply) => {
-                let answer = self.said(turn, *statement)?;
-                turn.reply(reply, answer);
-            }
-        }
-        Ok(())
     }
 
     /// Decides what an event makes of a task and writes it. Returns whether the

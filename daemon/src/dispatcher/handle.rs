@@ -1,18 +1,23 @@
 //! How others speak to the dispatcher.
 
+mod message;
+mod orders;
 mod sessions;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use self::sessions::ForgetError;
+pub(super) use self::message::{Message, Reply};
+pub use self::{
+    orders::{CancelOrder, Firing, OnBusy, RerunOrder, ShutDown, Submission, Submitted},
+    sessions::ForgetError,
+};
 use super::{
     outcome::{
         CancelError, Cancelled, FiringError, Held, HoldError, SubmitError, Trouble, Unavailable,
     },
     overview::{Overview, Phase},
-    said::{Heard, Statement, StatementError},
 };
 use crate::{
     clock,
@@ -20,96 +25,11 @@ use crate::{
     supervisor::{Beat, Report, Supervisor, Vitals},
     task::{
         event::AttemptRef,
-        id::{Incarnation, Revision, TaskId, Timestamp},
+        id::{Incarnation, Revision, TaskId},
         moment::{Boot, Moment},
-        spec::{Payload, TaskSpec},
-        state::Task,
         timetable::Fired,
     },
 };
-
-/// What to do if the key of a new task has an active one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnBusy {
-    /// Refuse.
-    Refuse,
-    /// Wait behind it.
-    Queue,
-    /// Cancel it, then run.
-    Replace,
-}
-
-/// A task that is to be.
-#[derive(Debug, Clone)]
-pub struct Submission {
-    /// What was asked for.
-    pub spec: TaskSpec,
-    /// What the agent is given.
-    pub payload: Payload,
-    /// Of the request, to tell a repetition from another one.
-    pub digest: [u8; 32],
-    /// If its key has an active task.
-    pub on_busy: OnBusy,
-    /// Not before so many milliseconds have passed, by the clock for waiting.
-    pub delay: Option<u64>,
-}
-
-/// A finished task that is to run again.
-#[derive(Debug, Clone)]
-pub struct RerunOrder {
-    /// The finished one.
-    pub of: TaskId,
-    /// The new one.
-    pub submission: Submission,
-    /// What its lineage has spent by now does not count against its budgets.
-    pub override_budget: bool,
-    /// For the journal: what could not be made sure of.
-    pub note: Option<String>,
-}
-
-/// A time of a schedule that has come.
-#[derive(Debug, Clone)]
-pub struct Firing {
-    /// The schedule.
-    pub name: String,
-    /// What tells its times from others.
-    pub times: String,
-    /// The time.
-    pub at: Timestamp,
-    /// The task; `None`: the time is dealt with without one.
-    pub submission: Option<Submission>,
-}
-
-/// A task that is in the store.
-#[derive(Debug, Clone)]
-pub struct Submitted {
-    /// The task.
-    pub task: Task,
-    /// An earlier request with the same id made it.
-    pub existing: bool,
-}
-
-/// How a task is to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CancelOrder {
-    /// Without grace.
-    pub forced: bool,
-    /// The same was asked before and its answer was lost: a stop that is under
-    /// way is not made stronger by it.
-    pub repeated: bool,
-}
-
-/// What is to happen before the daemon ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShutDown {
-    /// Nothing: agents go on, the next incarnation adopts them.
-    Leave,
-    /// Nothing new is dispatched; running attempts come to their ends, or go
-    /// on after this time.
-    Drain(Option<Duration>),
-    /// Every task is cancelled and has ended.
-    CancelAll,
-}
 
 /// How the dispatcher is at present.
 #[derive(Debug, Clone)]
@@ -126,78 +46,6 @@ pub(super) struct Now {
 
 /// How long the loop may take to say why it dropped a request.
 const SAID: Duration = Duration::from_secs(1);
-
-pub(super) type Reply<T> = oneshot::Sender<T>;
-
-/// Something for the loop.
-pub(super) enum Message {
-    Submit(Box<Submission>, Reply<Result<Submitted, SubmitError>>),
-    Rerun(Box<RerunOrder>, Reply<Result<Submitted, SubmitError>>),
-    Cancel {
-        id: TaskId,
-        by: String,
-        order: CancelOrder,
-        reply: Reply<Result<Cancelled, CancelError>>,
-    },
-    Hold {
-        id: TaskId,
-        by: String,
-        reply: Reply<Result<Held, HoldError>>,
-    },
-    Release {
-        id: TaskId,
-        by: String,
-        reply: Reply<Result<Held, HoldError>>,
-    },
-    SetSchedules(BTreeMap<String, String>, Reply<BTreeMap<String, Fired>>),
-    Fire(Box<Firing>, Reply<Result<Option<Submitted>, FiringError>>),
-    /// The wall clock was set, or the machine has slept.
-    ClockSet,
-    Pause {
-        agent: Option<String>,
-        paused: bool,
-        reply: Reply<bool>,
-    },
-    ClearQuota {
-        account: String,
-        reply: Reply<bool>,
-    },
-    ForgetSession {
-        agent: String,
-        id: String,
-        reply: Reply<Result<(), ForgetError>>,
-    },
-    Overview(Reply<Overview>),
-    Recover(Reply<u64>),
-    Reload(Arc<Config>, Reply<()>),
-    ShutDown(ShutDown, Reply<u64>),
-    Report(Report),
-    Say(Box<Statement>, Reply<Result<Heard, StatementError>>),
-}
-
-impl fmt::Debug for Message {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Submit(..) => "Submit",
-            Self::Rerun(..) => "Rerun",
-            Self::Cancel { .. } => "Cancel",
-            Self::Hold { .. } => "Hold",
-            Self::Release { .. } => "Release",
-            Self::SetSchedules(..) => "SetSchedules",
-            Self::Fire(..) => "Fire",
-            Self::ClockSet => "ClockSet",
-            Self::Pause { .. } => "Pause",
-            Self::ClearQuota { .. } => "ClearQuota",
-            Self::ForgetSession { .. } => "ForgetSession",
-            Self::Overview(_) => "Overview",
-            Self::Recover(_) => "Recover",
-            Self::Reload(..) => "Reload",
-            Self::ShutDown(..) => "ShutDown",
-            Self::Report(_) => "Report",
-            Self::Say(..) => "Say",
-        })
-    }
-}
 
 /// The way to the dispatcher; clones share it.
 #[derive(Debug, Clone)]

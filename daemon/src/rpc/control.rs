@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use agentd_proto::{reason, v1};
+use agentd_proto::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::{
     Shared,
     agents::agents,
+    cancel,
     error::Failure,
     explain::explain,
-    from_proto, hold, issue, logs,
+    from_proto, hold, list, logs, pause,
     peer::{self, Names},
-    query::{list, whole},
-    quota, schedules, sessions, status,
+    query::whole,
+    quota, rerun, schedules, sessions, status,
     to_proto::{self, ShownHold},
     until::{Answers, until},
     usage, wait,
@@ -24,17 +25,13 @@ use super::{
     workspace,
 };
 use crate::{
-    dispatcher::{CancelOrder, Cancelled, Heard, RerunOrder, Submitted, Trouble},
-    store::COUNT_BOUND,
+    dispatcher::{Heard, Submitted},
     task::{
         id::{Revision, TaskId},
-        reason::Outcome,
-        state::{State, Task},
+        state::Task,
     },
 };
 
-/// Rows of a page if the client names no number, and at the most.
-const PAGE: (usize, usize) = (50, 1000);
 /// Messages that a stream may be ahead of its client.
 const AHEAD: usize = 16;
 
@@ -85,19 +82,8 @@ impl ControlService {
         forced: bool,
     ) -> Result<Response<v1::CancelResponse>, Status> {
         let user = self.user(&request);
-        let request = request.into_inner();
-        let id = from_proto::task_id(request.id)?;
-        let order = CancelOrder {
-            forced,
-            repeated: request.repeated,
-        };
-        let cancelled = self.shared.dispatcher.cancel(id, user, order).await;
-        let already_final = cancelled.map_err(Failure::from)? == Cancelled::AlreadyFinal;
-        let (task, hold) = self.load(id).await?;
-        Ok(Response::new(v1::CancelResponse {
-            task: Some(to_proto::task(&task, hold)),
-            already_final,
-        }))
+        let answer = cancel::cancel(&self.shared, request.into_inner(), user, forced).await?;
+        Ok(Response::new(answer))
     }
 
     async fn set_paused(
@@ -106,17 +92,8 @@ impl ControlService {
         paused: bool,
     ) -> Result<Response<v1::PauseResponse>, Status> {
         let agent = request.into_inner().agent;
-        let agent = (!agent.is_empty()).then_some(agent);
-        let config = self.shared.dispatcher.config();
-        if let Some(name) = &agent
-            && config.agent(name).is_none()
-        {
-            return Err(from_proto::unknown_agent(name, &config, Code::InvalidArgument).into());
-        }
-        let changed = self.shared.dispatcher.set_paused(agent, paused).await;
-        Ok(Response::new(v1::PauseResponse {
-            changed: changed.map_err(Failure::from)?,
-        }))
+        let answer = pause::set_paused(&self.shared, agent, paused).await?;
+        Ok(Response::new(answer))
     }
 }
 
@@ -162,54 +139,15 @@ impl v1::control_server::Control for ControlService {
         request: Request<v1::ExplainRequest>,
     ) -> Result<Response<v1::ExplainResponse>, Status> {
         let id = from_proto::task_id(request.into_inner().id)?;
-        let trouble = self.shared.dispatcher.trouble();
-        let phase = self.shared.dispatcher.phase();
-        let around = self.shared.around();
-        let told = self
-            .shared
-            .read(move |reader| explain(reader, id, &around))
-            .await?
-            .ok_or_else(|| Failure::not_found(id))?;
-        let (disk_free, disk_needed) = match trouble {
-            Some(Trouble::Disk { free, needed }) => (free, needed),
-            Some(Trouble::Store(_)) | None => (0, 0),
-        };
-        Ok(Response::new(v1::ExplainResponse {
-            phase: phase.as_str().to_owned(),
-            trouble: trouble.map_or_else(String::new, |trouble| trouble.to_string()),
-            disk_free,
-            disk_needed,
-            ..told
-        }))
+        Ok(Response::new(explain(&self.shared, id).await?))
     }
 
     async fn list(
         &self,
         request: Request<v1::ListRequest>,
     ) -> Result<Response<v1::ListResponse>, Status> {
-        let request = request.into_inner();
-        let filter = from_proto::filter(request.filter.unwrap_or_default())?;
-        let before = from_proto::page_token(&request.page_token)?;
-        let limit = match usize::try_from(request.page_size).unwrap_or(usize::MAX) {
-            0 => PAGE.0,
-            size => size.min(PAGE.1),
-        };
-        let around = self.shared.around();
-        let dispatcher = self.shared.dispatcher.clone();
-        let listed = self
-            .shared
-            .read(move |reader| list(reader, &filter, before, limit, &around, &dispatcher));
-        let (tasks, more) = listed.await?;
-        let next_page_token = match tasks.last() {
-            Some(last) if more > 0 => last.id.to_string(),
-            _ => String::new(),
-        };
-        Ok(Response::new(v1::ListResponse {
-            tasks,
-            next_page_token,
-            more,
-            more_is_bound: more >= COUNT_BOUND,
-        }))
+        let answer = list::page(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(answer))
     }
 
     async fn list_stream(
@@ -272,40 +210,7 @@ impl v1::control_server::Control for ControlService {
         request: Request<v1::RerunRequest>,
     ) -> Result<Response<v1::SubmitResponse>, Status> {
         let user = self.user(&request);
-        let request = request.into_inner();
-        let of = from_proto::task_id(request.id)?;
-        let (task, _) = self.load(of).await?;
-        match &task.state {
-            State::Finished(ending) if ending.outcome == Outcome::Succeeded && !request.force => {
-                return Err(Failure::new(
-                    Code::FailedPrecondition,
-                    reason::TASK_SUCCEEDED,
-                    format!("task {of} succeeded"),
-                )
-                .hint(format!("agentctl rerun {of} --force runs it all the same"))
-                .into());
-            }
-            State::Finished(_) => {}
-            State::Queued(_) | State::Starting | State::Running | State::Stopping { .. } => {
-                return Err(Failure::active(of, task.state.kind().as_str()).into());
-            }
-        }
-        let payload = self.shared.read(move |reader| reader.payload(of)).await?;
-        let override_budget = request.override_budget;
-        let (submission, note) = self
-            .shared
-            .blocking(move |config| {
-                let payload = payload.unwrap_or_default();
-                let submission = from_proto::rerun(&request, &task, payload, user, config)?;
-                Ok((submission, issue::check(&task, config)?))
-            })
-            .await?;
-        let order = RerunOrder {
-            of,
-            submission,
-            override_budget,
-            note,
-        };
+        let order = rerun::order(&self.shared, request.into_inner(), user).await?;
         let submitted = self.shared.dispatcher.rerun(order).await;
         let submitted = submitted.map_err(Failure::from)?;
         Ok(Response::new(self.submitted(submitted).await?))

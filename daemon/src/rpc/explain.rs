@@ -7,10 +7,13 @@ use agentd_proto::{MAX_MESSAGE, v1};
 use prost::Message as _;
 
 use super::{
+    Shared,
+    error::Failure,
     query::{Around, shown, spent},
     to_proto,
 };
 use crate::{
+    dispatcher::Trouble,
     store::{JournalEntry, Reader, StoreError},
     task::{
         attempt::Attempt,
@@ -35,8 +38,30 @@ const CHUNK: usize = 256;
 /// Tasks that are followed back over reruns.
 const ANCESTORS: usize = 20;
 
-/// The story of a task; `None` if there is no such task.
-pub(super) fn explain(
+/// The story of a task, and what is wrong around it.
+pub(super) async fn explain(shared: &Shared, id: TaskId) -> Result<v1::ExplainResponse, Failure> {
+    let trouble = shared.dispatcher.trouble();
+    let phase = shared.dispatcher.phase();
+    let around = shared.around();
+    let told = shared
+        .read(move |reader| story(reader, id, &around))
+        .await?;
+    let told = told.ok_or_else(|| Failure::not_found(id))?;
+    let (disk_free, disk_needed) = match trouble {
+        Some(Trouble::Disk { free, needed }) => (free, needed),
+        Some(Trouble::Store(_)) | None => (0, 0),
+    };
+    Ok(v1::ExplainResponse {
+        phase: phase.as_str().to_owned(),
+        trouble: trouble.map_or_else(String::new, |trouble| trouble.to_string()),
+        disk_free,
+        disk_needed,
+        ..told
+    })
+}
+
+/// What the store says; `None` if there is no such task.
+fn story(
     reader: &Reader,
     id: TaskId,
     around: &Around,

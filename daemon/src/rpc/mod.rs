@@ -6,6 +6,7 @@
 
 mod accept;
 mod agents;
+mod cancel;
 mod control;
 mod error;
 mod explain;
@@ -15,11 +16,14 @@ pub(crate) mod fuzz;
 mod guard;
 mod hold;
 mod issue;
+mod list;
 mod logs;
+mod pause;
 mod peer;
 mod query;
 mod quota;
 mod readable;
+mod rerun;
 mod runner;
 mod schedules;
 mod sessions;

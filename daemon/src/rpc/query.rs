@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use agentd_proto::{MAX_MESSAGE, v1};
-use prost::Message as _;
+use agentd_proto::v1;
 
 use super::to_proto::{self, ShownHold};
 use crate::{
     config::Config,
     dispatcher::Handle,
-    store::{Filter, Reader, StoreError},
+    store::{Reader, StoreError},
     task::{
         attempt::Attempt,
         budget::Spend,
@@ -20,11 +19,6 @@ use crate::{
         transition::reference,
     },
 };
-
-/// Rows of a page, bytes: well below the limit of a message.
-const PAGE_SIZE: usize = MAX_MESSAGE / 2;
-/// Tag and length of a row in its message, bytes at the most.
-const ROW_OVERHEAD: usize = 8;
 
 /// What holds every queued task.
 #[derive(Debug, Clone)]
@@ -111,34 +105,6 @@ pub(super) fn spent(reader: &Reader, task: &Task, now: Moment) -> Result<Spend, 
     }))
 }
 
-/// A page of rows, and how many match behind it.
-pub(super) fn list(
-    reader: &Reader,
-    filter: &Filter,
-    before: Option<TaskId>,
-    limit: usize,
-    around: &Around,
-    dispatcher: &Handle,
-) -> Result<(Vec<v1::Task>, u64), StoreError> {
-    let listing = reader.list(filter, before, limit)?;
-    let found = listing.tasks.len();
-    let mut rows = Vec::with_capacity(found);
-    let mut size = 0;
-    for task in listing.tasks {
-        let (task, hold) = shown(reader, task, around)?;
-        let mut row = to_proto::task(&task, hold);
-        add_vitals(row.attempt.as_mut(), task.live_attempt(), dispatcher);
-        size += row.encoded_len() + ROW_OVERHEAD;
-        // The rest is on the next page.
-        if size > PAGE_SIZE && !rows.is_empty() {
-            break;
-        }
-        rows.push(row);
-    }
-    let left = u64::try_from(found - rows.len()).unwrap_or(u64::MAX);
-    Ok((rows, listing.more.saturating_add(left)))
-}
-
 /// Everything about a task.
 pub(super) fn whole(
     reader: &Reader,
@@ -166,7 +132,11 @@ pub(super) fn whole(
 }
 
 /// Adds what is known of a runner that is under way.
-fn add_vitals(row: Option<&mut v1::Attempt>, live: Option<&Attempt>, dispatcher: &Handle) {
+pub(super) fn add_vitals(
+    row: Option<&mut v1::Attempt>,
+    live: Option<&Attempt>,
+    dispatcher: &Handle,
+) {
     let vitals = live.and_then(|live| dispatcher.vitals(reference(live)));
     if let (Some(row), Some(vitals)) = (row, vitals) {
         row.vitals = Some(to_proto::vitals(vitals));

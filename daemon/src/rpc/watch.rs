@@ -6,7 +6,7 @@ use agentd_proto::v1;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
-use super::{Shared, query::list, to_proto};
+use super::{Shared, list, to_proto};
 use crate::{
     store::Filter,
     task::id::{Revision, TaskId},
@@ -26,8 +26,8 @@ pub(super) async fn send_rows(
         let filter = filter.clone();
         let around = shared.around();
         let dispatcher = shared.dispatcher.clone();
-        let listed =
-            shared.read(move |reader| list(reader, &filter, before, CHUNK, &around, &dispatcher));
+        let listed = shared
+            .read(move |reader| list::rows(reader, &filter, before, CHUNK, &around, &dispatcher));
         let (rows, more) = match listed.await {
             Ok(listed) => listed,
             Err(failure) => {

@@ -71,6 +71,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "agents",
             "dispatcher",
             "request",
+            "workspace",
             "store",
             "transcript",
             "task",

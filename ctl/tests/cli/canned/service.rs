@@ -1,0 +1,296 @@
+//! The service: answers from the script, and what is the same in all tests.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
+
+use agentd_proto::{
+    reason,
+    v1::{self, control_server::Control},
+};
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::{Code, Request, Response, Status};
+
+use super::{Asked, End, LogsAnswer, Script, status};
+
+type Reply<T> = Result<Response<T>, Status>;
+type Items<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+pub(super) struct Canned(pub(super) Arc<Mutex<Script>>);
+
+impl Canned {
+    fn ask(&self, asked: Asked) -> std::sync::MutexGuard<'_, Script> {
+        let mut script = self.0.lock().unwrap();
+        script.asked.push(asked);
+        script
+    }
+
+    fn find(&self, id: u64) -> Result<v1::GetResponse, Status> {
+        let script = self.0.lock().unwrap();
+        script.tasks.get(&id).cloned().ok_or_else(|| {
+            let message = format!("no task {id}");
+            status(Code::NotFound, reason::TASK_NOT_FOUND, &message)
+        })
+    }
+}
+
+fn ending<T: Send + 'static>(items: Vec<T>, end: End) -> Items<T> {
+    let items = tokio_stream::iter(items.into_iter().map(Ok));
+    match end {
+        End::Clean => Box::pin(items),
+        End::Status(status) => Box::pin(items.chain(tokio_stream::once(Err(status)))),
+        End::Open => Box::pin(items.chain(tokio_stream::pending())),
+    }
+}
+
+fn not_here<T>() -> Reply<T> {
+    Err(Status::unimplemented("not in this test"))
+}
+
+#[tonic::async_trait]
+impl Control for Canned {
+    type ListStreamStream = Items<v1::Task>;
+    type LogsStream = Items<v1::LogsResponse>;
+    type WatchStream = Items<v1::Event>;
+    type WorkspaceListStream = Items<v1::WorkspaceInfo>;
+    type WorkspaceDiffStream = Items<v1::WorkspaceDiffResponse>;
+
+    async fn submit(&self, request: Request<v1::SubmitRequest>) -> Reply<v1::SubmitResponse> {
+        let script = self.ask(Asked::Submit(Box::new(request.into_inner())));
+        let task = script
+            .tasks
+            .values()
+            .next()
+            .and_then(|got| got.task.clone());
+        let existing = false;
+        Ok(Response::new(v1::SubmitResponse { task, existing }))
+    }
+
+    async fn get(&self, request: Request<v1::GetRequest>) -> Reply<v1::GetResponse> {
+        self.find(request.into_inner().id).map(Response::new)
+    }
+
+    async fn explain(&self, _q: Request<v1::ExplainRequest>) -> Reply<v1::ExplainResponse> {
+        not_here()
+    }
+
+    async fn list(&self, request: Request<v1::ListRequest>) -> Reply<v1::ListResponse> {
+        let script = self.ask(Asked::List(request.into_inner()));
+        let tasks = script.tasks.values().rev();
+        Ok(Response::new(v1::ListResponse {
+            tasks: tasks.filter_map(|got| got.task.clone()).collect(),
+            more: script.more,
+            ..v1::ListResponse::default()
+        }))
+    }
+
+    async fn list_stream(
+        &self,
+        request: Request<v1::ListRequest>,
+    ) -> Reply<Self::ListStreamStream> {
+        let page = self.list(request).await?.into_inner();
+        let items = tokio_stream::iter(page.tasks.into_iter().map(Ok));
+        Ok(Response::new(Box::pin(items)))
+    }
+
+    async fn cancel(&self, request: Request<v1::CancelRequest>) -> Reply<v1::CancelResponse> {
+        let id = request.into_inner().id;
+        drop(self.ask(Asked::Cancel(id)));
+        let task = self.find(id)?.task;
+        let already_final = task.as_ref().is_some_and(|task| task.finished_at != 0);
+        Ok(Response::new(v1::CancelResponse {
+            task,
+            already_final,
+        }))
+    }
+
+    async fn kill(&self, request: Request<v1::CancelRequest>) -> Reply<v1::CancelResponse> {
+        self.cancel(request).await
+    }
+
+    async fn rerun(&self, request: Request<v1::RerunRequest>) -> Reply<v1::SubmitResponse> {
+        let mut script = self.ask(Asked::Rerun(Box::new(request.into_inner())));
+        script.reruns.pop_front().unwrap().map(Response::new)
+    }
+
+    async fn logs(&self, request: Request<v1::LogsRequest>) -> Reply<Self::LogsStream> {
+        let answer = self.ask(Asked::Logs(request.into_inner())).logs.pop_front();
+        let Some(LogsAnswer { chunks, end }) = answer else {
+            return Ok(Response::new(Box::pin(tokio_stream::pending())));
+        };
+        Ok(Response::new(ending(chunks, end)))
+    }
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Reply<Self::WatchStream> {
+        let mut script = self.ask(Asked::Watch(request.into_inner()));
+        if let Some(later) = script.later.take() {
+            script.tasks = later;
+        }
+        let (events, end) = script.watches.pop_front().unwrap();
+        Ok(Response::new(ending(events, end)))
+    }
+
+    async fn wait(&self, request: Request<v1::WaitRequest>) -> Reply<v1::WaitResponse> {
+        let answer = self
+            .ask(Asked::Wait(request.into_inner()))
+            .waits
+            .pop_front();
+        match answer {
+            Some(answer) => answer.map(Response::new),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn workspace_list(
+        &self,
+        _: Request<v1::WorkspaceListRequest>,
+    ) -> Reply<Self::WorkspaceListStream> {
+        not_here()
+    }
+
+    async fn workspace_diff(
+        &self,
+        _: Request<v1::WorkspaceDiffRequest>,
+    ) -> Reply<Self::WorkspaceDiffStream> {
+        not_here()
+    }
+
+    async fn workspace_restore(
+        &self,
+        _: Request<v1::WorkspaceRestoreRequest>,
+    ) -> Reply<v1::WorkspaceRestoreResponse> {
+        not_here()
+    }
+
+    async fn workspace_remove(
+        &self,
+        _: Request<v1::WorkspaceRemoveRequest>,
+    ) -> Reply<v1::WorkspaceRemoveResponse> {
+        not_here()
+    }
+
+    async fn report(&self, _: Request<v1::ReportRequest>) -> Reply<v1::ReportResponse> {
+        not_here()
+    }
+
+    async fn pause(&self, _: Request<v1::PauseRequest>) -> Reply<v1::PauseResponse> {
+        not_here()
+    }
+
+    async fn resume(&self, _: Request<v1::PauseRequest>) -> Reply<v1::PauseResponse> {
+        not_here()
+    }
+
+    async fn hold(&self, _: Request<v1::HoldRequest>) -> Reply<v1::HoldResponse> {
+        not_here()
+    }
+
+    async fn release(&self, _: Request<v1::HoldRequest>) -> Reply<v1::HoldResponse> {
+        not_here()
+    }
+
+    async fn schedules(&self, _: Request<v1::SchedulesRequest>) -> Reply<v1::SchedulesResponse> {
+        not_here()
+    }
+
+    async fn agents(&self, _: Request<v1::AgentsRequest>) -> Reply<v1::AgentsResponse> {
+        let claude = v1::Agent {
+            name: "claude".to_owned(),
+            r#type: "claude".to_owned(),
+            program: "/usr/bin/claude".to_owned(),
+            version: "2.1.329 (Claude Code)".to_owned(),
+            login: v1::Login::No.into(),
+            slots: 4,
+            running: 1,
+            account: "claude".to_owned(),
+            permissions: "all".to_owned(),
+            troubles: vec![v1::agent::Trouble {
+                what: "not logged\u{1b}[2J in".to_owned(),
+                hint: "log in".to_owned(),
+            }],
+            ..v1::Agent::default()
+        };
+        let shell = v1::Agent {
+            name: "shell".to_owned(),
+            r#type: "command".to_owned(),
+            login: v1::Login::Unknown.into(),
+            slots: 4,
+            account: "command".to_owned(),
+            ..v1::Agent::default()
+        };
+        Ok(Response::new(v1::AgentsResponse {
+            agents: vec![claude, shell],
+        }))
+    }
+
+    async fn status(&self, _: Request<v1::StatusRequest>) -> Reply<v1::StatusResponse> {
+        Ok(Response::new(v1::StatusResponse {
+            version: "9.9.9".to_owned(),
+            phase: "ready".to_owned(),
+            pid: 77,
+            incarnation: 3,
+            queued: 2,
+            running: 1,
+            slots: 4,
+            agents: vec![v1::AgentStatus {
+                name: "shell".to_owned(),
+                r#type: "command".to_owned(),
+                paused: true,
+                slots: 4,
+                running: 1,
+                queued: 2,
+            }],
+            state_dir: "/state".to_owned(),
+            socket: "/run/agentd.sock".to_owned(),
+            store_bytes: 1_572_864,
+            revision: 40,
+            recovery: Some(v1::Recovery {
+                total: 2,
+                resolved: 2,
+                adopted: 1,
+                reaped: 1,
+                ..v1::Recovery::default()
+            }),
+            ..v1::StatusResponse::default()
+        }))
+    }
+
+    async fn quota(&self, _: Request<v1::QuotaRequest>) -> Reply<v1::QuotaResponse> {
+        not_here()
+    }
+
+    async fn quota_clear(
+        &self,
+        _: Request<v1::QuotaClearRequest>,
+    ) -> Reply<v1::QuotaClearResponse> {
+        not_here()
+    }
+
+    async fn usage(&self, _: Request<v1::UsageRequest>) -> Reply<v1::UsageResponse> {
+        not_here()
+    }
+
+    async fn session_list(
+        &self,
+        _: Request<v1::SessionListRequest>,
+    ) -> Reply<v1::SessionListResponse> {
+        not_here()
+    }
+
+    async fn session_show(&self, _: Request<v1::SessionRequest>) -> Reply<v1::Session> {
+        not_here()
+    }
+
+    async fn session_forget(&self, _: Request<v1::SessionRequest>) -> Reply<v1::Session> {
+        not_here()
+    }
+
+    async fn recover(&self, _: Request<v1::RecoverRequest>) -> Reply<v1::RecoverResponse> {
+        not_here()
+    }
+
+    async fn shutdown(&self, _: Request<v1::ShutdownRequest>) -> Reply<v1::ShutdownResponse> {
+        not_here()
+    }
+}
