@@ -26,6 +26,8 @@ enum Act {
     Hide(usize),
     /// Git does not look whether it has changed.
     Assume(usize),
+    /// The same, as in a sparse checkout.
+    Skip(usize),
     StageAll,
     Commit,
     Branch,
@@ -65,6 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => path.clone().prop_map(Act::Ignore),
         2 => path.clone().prop_map(Act::Hide),
         1 => path.clone().prop_map(Act::Assume),
+        1 => path.clone().prop_map(Act::Skip),
         1 => Just(Act::StageAll),
         3 => Just(Act::Commit),
         1 => Just(Act::Branch),
@@ -157,6 +160,9 @@ impl World {
             }
             Act::Assume(path) => {
                 self.git(&["update-index", "--assume-unchanged", "--", PATHS[path]]);
+            }
+            Act::Skip(path) => {
+                self.git(&["update-index", "--skip-worktree", "--", PATHS[path]]);
             }
             Act::StageAll => self.git(&["add", "--all"]),
             Act::Commit => {
