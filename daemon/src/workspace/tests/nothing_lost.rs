@@ -381,7 +381,7 @@ fn discard(path: &Path) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn no_uncommitted_byte_is_lost(steps in prop::collection::vec(step(), 1..24)) {
