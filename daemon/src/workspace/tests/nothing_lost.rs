@@ -7,7 +7,11 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::workspace::{remove, snapshot::commit_of, worktree::rev_parse};
+use crate::workspace::{
+    remove,
+    snapshot::{commit_of, names},
+    worktree::rev_parse,
+};
 
 /// Files that agents write; some are in the way of others.
 const PATHS: [&str; 6] = ["file", "a", "d", "d/x", "d/e/y", "new\nline"];
@@ -300,6 +304,10 @@ impl Seen {
         let git = Git::at(top);
         let own = rev_parse(&git, "--absolute-git-dir").unwrap();
         seen.head = commit_of(&git, "HEAD").unwrap();
+        let tracked: BTreeSet<PathBuf> = match own.join("index").exists() {
+            true => names(&git.call(&[&"ls-files", &"-z"]).unwrap()).collect(),
+            false => BTreeSet::new(),
+        };
         let mut open = vec![top.to_owned()];
         while let Some(dir) = open.pop() {
             for entry in fs::read_dir(dir).unwrap().flatten() {
@@ -321,8 +329,12 @@ impl Seen {
                 let hash: [&dyn AsRef<OsStr>; 2] = [&"hash-object", &"--stdin"];
                 let blob = String::from_utf8(git.call_with(&hash, &bytes).unwrap()).unwrap();
                 let name = path.strip_prefix(top).unwrap().to_owned();
-                let ignored: [&dyn AsRef<OsStr>; 4] = [&"check-ignore", &"-q", &"--", &name];
-                if name.starts_with("nested") || git.asks(&ignored).unwrap_or(false) {
+                // Without the index: with it, a file in the place of a
+                // directory that is staged does not count as ignored.
+                let ignored: [&dyn AsRef<OsStr>; 5] =
+                    [&"check-ignore", &"--no-index", &"-q", &"--", &name];
+                let is_ignored = || !tracked.contains(&name) && git.asks(&ignored).unwrap_or(false);
+                if name.starts_with("nested") || is_ignored() {
                     seen.ignored.insert(blob.clone());
                 } else {
                     seen.uncommitted.insert(blob.clone());
