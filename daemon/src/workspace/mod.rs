@@ -16,7 +16,7 @@
 //!
 //! What is uncommitted in a checkout is recorded under `refs/agentd` before an
 //! attempt is given it ([`prepare`]) and when an attempt has ended
-//! ([`conclude`]); people see and restore it ([`diff`], [`restore`]), and
+//! ([`conclude`]); people see and restore it ([`diff`], [`restore()`]), and
 //! remove worktrees that hold nothing else ([`remove`]).
 //!
 //! Not here: fetching, and when worktrees are collected. Everything blocks, up
