@@ -5,7 +5,7 @@
 //! With `reset` and `fresh` the checkout is then set to a commit; where
 //! something that would be destroyed could not be recorded, nothing is done.
 
-use std::{ffi::OsStr, path::Path};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
 
 use super::{
     WorkspaceError,
@@ -58,18 +58,17 @@ pub(super) fn keep(checkout: &Checkout<'_>, next: &Next<'_>, workspace: &mut Wor
 /// Sets the checkout to its own commit, without anything that is not committed.
 /// Ignored files stay.
 pub(super) fn reset(checkout: &Checkout<'_>, next: &Next<'_>) -> Result<(), WorkspaceError> {
-    let (snapshot, _) = record(checkout, next, &[])?;
+    let (snapshot, found) = record(checkout, next, &[])?;
     refuse_loss(checkout.path, &snapshot)?;
-    if snapshot.head.is_none() {
+    let Some(head) = &snapshot.head else {
         let path = checkout.path.display();
         return Err(WorkspaceError::failed(format!(
             "{path} has no commit to be reset to; rerun it with --workspace fresh or keep"
         )));
-    }
-    clean(checkout)?;
-    let git = Git::at(checkout.path).holding(checkout.lock);
-    git.call(&[&"reset", &"--quiet", &"--hard"])?;
-    Ok(())
+    };
+    rehearse(checkout, head)?;
+    set_back(checkout, &[&"reset", &"--quiet", &"--hard"])
+        .map_err(|err| half_done(checkout, next, found, &err))
 }
 
 /// Puts the branch back to the commit at which a new one would begin, and
@@ -81,13 +80,14 @@ pub(super) fn fresh(
     base: &str,
 ) -> Result<(), WorkspaceError> {
     let git = Git::at(checkout.path).holding(checkout.lock);
-    let (snapshot, _) = record(checkout, next, &[base.to_owned()])?;
+    refuse_taken(checkout, branch)?;
+    let (snapshot, found) = record(checkout, next, &[base.to_owned()])?;
     refuse_loss(checkout.path, &snapshot)?;
     if let Some(head) = snapshot.head.filter(|head| head != base) {
         refs::keep(&git, next.attempt, Moment::Head, &head)?;
     }
     keep_branch(&git, next, branch, base)?;
-    clean(checkout)?;
+    rehearse(checkout, base)?;
     let switch: [&dyn AsRef<OsStr>; 7] = [
         &"checkout",
         &"--quiet",
@@ -97,8 +97,7 @@ pub(super) fn fresh(
         &branch,
         &base,
     ];
-    git.call(&switch)?;
-    Ok(())
+    set_back(checkout, &switch).map_err(|err| half_done(checkout, next, found, &err))
 }
 
 /// Keeps the tip of a branch that is about to be put elsewhere.
@@ -147,6 +146,65 @@ fn refuse_loss(path: &Path, snapshot: &Snapshot) -> Result<(), WorkspaceError> {
         path.display(),
         lost.join("; ")
     )))
+}
+
+/// Git puts no branch elsewhere that is checked out in another worktree.
+fn refuse_taken(checkout: &Checkout<'_>, branch: &str) -> Result<(), WorkspaceError> {
+    let name = format!("refs/heads/{branch}");
+    let format = "--format=%(refname) %(worktreepath)";
+    let git = Git::at(checkout.path).holding(checkout.lock);
+    let listed = git.call(&[&"for-each-ref", &format, &name])?;
+    let place = listed
+        .strip_prefix(name.as_bytes())
+        .and_then(|rest| rest.strip_prefix(b" "));
+    match place {
+        None | Some(b"") => Ok(()),
+        Some(place) if place == checkout.path.as_os_str().as_bytes() => Ok(()),
+        Some(place) => Err(WorkspaceError::failed(format!(
+            "{} is left as it is: branch {branch} is checked out at {}; \
+             switch that to another branch, or rerun the task with --workspace keep",
+            checkout.path.display(),
+            String::from_utf8_lossy(place)
+        ))),
+    }
+}
+
+/// Has git say whether it would set the checkout to a commit: once files have
+/// been removed it is too late to refuse.
+fn rehearse(checkout: &Checkout<'_>, commit: &str) -> Result<(), WorkspaceError> {
+    checkout.show_all()?;
+    let git = Git::at(checkout.path).holding(checkout.lock);
+    git.call(&[&"read-tree", &"--dry-run", &"--reset", &"-u", &commit])?;
+    Ok(())
+}
+
+/// Cleans the checkout, and has a command set it to a commit.
+fn set_back(checkout: &Checkout<'_>, how: &[&dyn AsRef<OsStr>]) -> Result<(), WorkspaceError> {
+    clean(checkout)?;
+    let git = Git::at(checkout.path).holding(checkout.lock);
+    git.call(how)?;
+    Ok(())
+}
+
+/// The error of a checkout of which a part may be gone: says where it is.
+fn half_done(
+    checkout: &Checkout<'_>,
+    next: &Next<'_>,
+    found: Option<String>,
+    err: &WorkspaceError,
+) -> WorkspaceError {
+    let path = checkout.path.display();
+    let recorded = match found {
+        Some(_) => format!(
+            "what was uncommitted there is recorded, see it with: \
+             agentctl workspace restore {} --before",
+            next.attempt
+        ),
+        None => "nothing was uncommitted there".to_owned(),
+    };
+    WorkspaceError::failed(format!(
+        "{path} may have been set back in part: {err}; {recorded}"
+    ))
 }
 
 /// Ends what git was in the middle of, and removes new files. They go before

@@ -119,6 +119,14 @@ impl Checkout<'_> {
         }
     }
 
+    /// Has git look at all files, in the checkout's own index: of one that it
+    /// was told not to look at, it refuses to replace what has changed, even
+    /// with `--hard`, or leaves it as it is.
+    pub(super) fn show_all(&self) -> Result<(), WorkspaceError> {
+        let git = Git::at(self.path).holding(self.lock).at_length();
+        Listed::of(&git)?.show_all(&git, self.path)
+    }
+
     fn record_once(
         &self,
         own: &Path,
@@ -134,7 +142,7 @@ impl Checkout<'_> {
         };
         let staged = index.staged(self)?;
         let listed = Listed::of(&git)?;
-        index.show_all(&git, &listed, self.path)?;
+        listed.show_all(&git, self.path)?;
         let mut left_out = self.inside(&listed, index)?;
         add::everything(self, index, &mut left_out)?;
         for target in targets.iter().chain(head) {

@@ -171,30 +171,6 @@ impl CopiedIndex {
         let git = Git::at(checkout.path).holding(checkout.lock).env(&vars);
         commit_tree(&git, tree, &[], "agentd: what was staged")
     }
-
-    /// Has git look at files that it was told not to look at. Those of a sparse
-    /// checkout that are not there are not missing.
-    pub(super) fn show_all(
-        &self,
-        git: &Git<'_>,
-        listed: &Listed,
-        top: &Path,
-    ) -> Result<(), WorkspaceError> {
-        let there = |name: &&PathBuf| top.join(name).symlink_metadata().is_ok();
-        let mut paths = Vec::new();
-        for name in listed.masked.iter().filter(there) {
-            paths.extend_from_slice(name.as_os_str().as_bytes());
-            paths.push(0);
-        }
-        if paths.is_empty() {
-            return Ok(());
-        }
-        for flag in ["--no-assume-unchanged", "--no-skip-worktree"] {
-            let update: [&dyn AsRef<OsStr>; 4] = [&"update-index", &flag, &"-z", &"--stdin"];
-            git.call_with(&update, &paths)?;
-        }
-        Ok(())
-    }
 }
 
 impl Drop for CopiedIndex {
@@ -229,6 +205,29 @@ impl Listed {
             }
         }
         Ok(listed)
+    }
+
+    /// Has git look at files that it was told not to look at. Those of a sparse
+    /// checkout that are not there are not missing.
+    pub(super) fn show_all(&self, git: &Git<'_>, top: &Path) -> Result<(), WorkspaceError> {
+        // Something else in the place of its directory is no absence.
+        let there = |name: &&PathBuf| match top.join(name).symlink_metadata() {
+            Ok(_) => true,
+            Err(err) => err.kind() != io::ErrorKind::NotFound,
+        };
+        let mut paths = Vec::new();
+        for name in self.masked.iter().filter(there) {
+            paths.extend_from_slice(name.as_os_str().as_bytes());
+            paths.push(0);
+        }
+        if paths.is_empty() {
+            return Ok(());
+        }
+        for flag in ["--no-assume-unchanged", "--no-skip-worktree"] {
+            let update: [&dyn AsRef<OsStr>; 4] = [&"update-index", &flag, &"-z", &"--stdin"];
+            git.call_with(&update, &paths)?;
+        }
+        Ok(())
     }
 }
 

@@ -254,6 +254,88 @@ fn nothing_is_taken_away_that_could_not_be_recorded() {
     give(&sandbox, 4, WorkspaceReuse::Keep).unwrap();
 }
 
+/// Git refuses, even when forced, to replace a changed file that it was told
+/// not to look at.
+#[test]
+fn files_that_git_was_told_not_to_look_at_are_set_back() {
+    for flag in ["--assume-unchanged", "--skip-worktree"] {
+        let sandbox = Sandbox::new();
+        sandbox.write("d", "d");
+        sandbox.commit("d");
+        let first = give(&sandbox, 1, WorkspaceReuse::Keep).unwrap();
+        let path = &first.path;
+        for (task, reuse) in [(2, WorkspaceReuse::Reset), (3, WorkspaceReuse::Fresh)] {
+            // The first is as committed in the index, the others are not: one
+            // is new, and of one something else has the place.
+            fs::remove_file(path.join("d")).unwrap();
+            fs::create_dir_all(path.join("e")).unwrap();
+            for name in ["new\nline", "d", "e/y"] {
+                fs::write(path.join(name), "staged").unwrap();
+            }
+            git(path, &["add", "--force", "."]);
+            for name in ["file", "new\nline", "d", "e/y"] {
+                git(path, &["update-index", flag, "--", name]);
+                fs::write(path.join(name), format!("changed {task}")).unwrap();
+            }
+            fs::remove_dir_all(path.join("e")).unwrap();
+            fs::write(path.join("e"), "in its place").unwrap();
+            fs::write(path.join("other"), "untracked").unwrap();
+
+            let next = give(&sandbox, task, reuse).unwrap();
+            assert_eq!(status(&next), "", "{flag} {reuse:?}");
+            assert_eq!(fs::read(path.join("file")).unwrap(), b"one\n");
+            assert_eq!(fs::read(path.join("d")).unwrap(), b"d");
+            assert!(!path.join("e").exists() && !path.join("new\nline").exists());
+            for name in ["file", "new\nline", "d"] {
+                let kept = format!("refs/agentd/{task}/1-before:{name}");
+                assert_eq!(show(&sandbox, &kept), format!("changed {task}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_refused_has_changed_nothing() {
+    let sandbox = Sandbox::new();
+    let first = give(&sandbox, 1, WorkspaceReuse::Keep).unwrap();
+    let path = &first.path;
+    git(path, &["switch", "-q", "-c", "other"]);
+    git(&sandbox.repo, &["switch", "-q", "agent/shell-42"]);
+    fs::write(path.join("file"), "changed").unwrap();
+    fs::write(path.join("new"), "n").unwrap();
+    let before = status(&first);
+    assert_failed(
+        give(&sandbox, 2, WorkspaceReuse::Fresh),
+        &["left as it is", "agent/shell-42 is checked out at", "/app;"],
+    );
+    assert_eq!(status(&first), before);
+    git(&sandbox.repo, &["switch", "-q", "main"]);
+    let again = give(&sandbox, 3, WorkspaceReuse::Fresh).unwrap();
+    assert_eq!(status(&again), "");
+}
+
+/// Whatever fails when a part is gone already: where it is can be read.
+#[test]
+fn what_fails_midway_says_where_all_is() {
+    let sandbox = Sandbox::new();
+    let first = give(&sandbox, 1, WorkspaceReuse::Keep).unwrap();
+    fs::write(first.path.join("file"), "changed").unwrap();
+    fs::write(first.path.join("new"), "n").unwrap();
+    sandbox.filter("file", "false");
+    git(&sandbox.repo, &["config", "filter.trap.required", "true"]);
+    for (task, reuse) in [(2, WorkspaceReuse::Reset), (3, WorkspaceReuse::Fresh)] {
+        let restore = format!("agentctl workspace restore {task}.1 --before");
+        assert_failed(
+            give(&sandbox, task, reuse),
+            &["set back in part", "trap", &restore],
+        );
+        assert_eq!(show(&sandbox, "refs/agentd/2/1-before:new"), "n");
+    }
+    sandbox.disarm();
+    let last = give(&sandbox, 4, WorkspaceReuse::Reset).unwrap();
+    assert_eq!(status(&last), "");
+}
+
 #[test]
 fn a_repository_inside_outlives_a_fresh_start() {
     let sandbox = Sandbox::new();
