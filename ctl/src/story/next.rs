@@ -84,6 +84,11 @@ pub(crate) fn next(told: &v1::ExplainResponse, now: Timestamp, zone: &TimeZone) 
              --override to spend it once more",
             task.id
         )),
+        State::Failed if task.failure_reason == "agent_missing" => lines.push(format!(
+            "nothing more happens by itself; agentctl agents shows what of its agent is missing, \
+             then agentctl rerun {} runs it again",
+            task.id
+        )),
         State::Failed | State::Cancelled | State::Interrupted | State::Aborted => {
             lines.push(format!(
                 "nothing more happens by itself; agentctl rerun {} runs it again",

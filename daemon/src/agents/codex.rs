@@ -24,6 +24,14 @@ use crate::{
 /// Any of them is enough.
 const KEYS: [&str; 2] = ["CODEX_API_KEY", "OPENAI_API_KEY"];
 
+/// Without these it speaks to others than its provider.
+const QUIET: [&str; 4] = [
+    "-c",
+    "features.plugins=false",
+    "-c",
+    "analytics.enabled=false",
+];
+
 /// Directories of years, months and days.
 const DEPTH: usize = 3;
 
@@ -42,7 +50,9 @@ pub(super) fn plan(job: &Job<'_>) -> Result<Plan, InvocationError> {
         }
         Permissions::Read => argv.push(flag("sandbox", "read-only")),
     }
+    argv.extend(QUIET.map(String::from));
     argv.extend(job.model.map(|model| flag("model", model)));
+    // The last setting of a kind counts: the operator's.
     argv.extend(job.agent.args.iter().cloned());
     argv.extend(no_retries(&job.agent.args));
     let (before, resumed) = match job.start {
@@ -182,7 +192,8 @@ mod tests {
             plan.argv.join(" ")
         };
         let common = "codex exec --json --skip-git-repo-check --cd=/w \
-            --dangerously-bypass-approvals-and-sandbox --model=m --extra";
+            --dangerously-bypass-approvals-and-sandbox -c features.plugins=false \
+            -c analytics.enabled=false --model=m --extra";
         assert_eq!(of(Start::Fresh), format!("{common} -"));
         let before = Usage::default();
         let resume = Start::Resume {

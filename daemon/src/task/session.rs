@@ -199,16 +199,18 @@ impl Given {
         }
     }
 
-    /// A new session under this id, if it was given none to resume.
+    /// A new session under this id, if it was given none to resume. One whose
+    /// session is gone keeps the name of that, by which it is retired and the
+    /// agent told: which one it begins instead it says itself.
     #[must_use]
     pub fn minted(self, id: impl FnOnce() -> String) -> Self {
         match self.way {
-            Way::Fresh | Way::Gone => Self {
+            Way::Fresh => Self {
                 way: Way::Minted,
                 session: Some(id()),
                 ..self
             },
-            Way::Minted | Way::Chosen | Way::Seen | Way::Unseen => self,
+            Way::Gone | Way::Minted | Way::Chosen | Way::Seen | Way::Unseen => self,
         }
     }
 }

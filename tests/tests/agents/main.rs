@@ -5,7 +5,13 @@
 
 mod claude;
 mod codex;
+mod crash;
 mod daemon;
+mod input;
+mod provider;
+mod sessions;
+mod shop;
+mod spend;
 
 use std::{
     fs,

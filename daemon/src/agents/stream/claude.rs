@@ -43,6 +43,9 @@ pub(super) struct Claude {
     answers: HashMap<String, Usage>,
     /// The kind of the last error that took the place of an answer.
     kind: String,
+    /// When the limit of a subscription is over that it has met; seconds since
+    /// 1970. Its words say it only to the hour.
+    resets_at: Option<u64>,
 }
 
 impl Claude {
@@ -57,6 +60,7 @@ impl Claude {
             settled: Usage::default(),
             answers: HashMap::new(),
             kind: String::new(),
+            resets_at: None,
         }
     }
 
@@ -77,6 +81,12 @@ impl Claude {
                 for part in content(event) {
                     self.tools.ended(part.text("tool_use_id"));
                 }
+            }
+            "rate_limit_event" => {
+                let info = event.object("rate_limit_info");
+                let rejected = info.is("status", "rejected");
+                let resets_at = info.number("resetsAt");
+                self.resets_at = resets_at.filter(|_| rejected);
             }
             "result" => self.result(event, seen),
             _other => {}
@@ -215,6 +225,7 @@ impl Claude {
             kind: &kind,
             message,
             retry_after: None,
+            resets_at: self.resets_at,
             conversation: self.resumed || self.answered,
         };
         refused(refusal, (self.now)(), seen);

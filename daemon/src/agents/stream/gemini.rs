@@ -123,6 +123,7 @@ impl Gemini {
             kind: if self.broken { "connection" } else { "" },
             message,
             retry_after: None,
+            resets_at: None,
             conversation: self.resumed || self.answers > 0,
         };
         seen.observed.limited = None;

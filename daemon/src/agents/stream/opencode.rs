@@ -88,6 +88,7 @@ impl Opencode {
             kind: &format!("{kind} {} {}", code.unwrap_or_default(), &body[..end]),
             message: &message,
             retry_after: after.and_then(|seconds| seconds.parse().ok()),
+            resets_at: None,
             conversation: self.resumed || self.used.turns > 0,
         };
         refused(refusal, (self.now)(), seen);

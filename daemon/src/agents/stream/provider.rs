@@ -22,6 +22,8 @@ pub(super) struct Refusal<'a> {
     pub(super) message: &'a str,
     /// Seconds until it may be asked again, as it says.
     pub(super) retry_after: Option<u64>,
+    /// When it may be asked again, as it says; seconds since 1970.
+    pub(super) resets_at: Option<u64>,
     /// There was a conversation that it could refuse: without one it is the
     /// request that is wrong.
     pub(super) conversation: bool,
@@ -30,8 +32,9 @@ pub(super) struct Refusal<'a> {
 /// Words of the same meaning, in lower case.
 const USED_UP: &[&str] = &[
     "usage limit",
+    "usage_limit",
     "hit your limit",
-    "limit reached",
+    "hour limit",
     "weekly limit",
     "session limit",
     "quota exceeded",
@@ -83,6 +86,8 @@ const NO_MODEL: &[&str] = &[
     "model: ",
     "issue with the selected model",
     "model does not exist",
+    "does not exist or you do not have access",
+    "no such model",
     "model is not supported",
     "is not found for api version",
     "modelnotfound",
@@ -103,6 +108,7 @@ const UNREACHABLE: &[&str] = &[
     "error sending request",
     "fetch failed",
     "high demand",
+    "at capacity",
     "internal server error",
     "server_error",
     "internal error",
@@ -120,9 +126,12 @@ pub(super) fn refused(refusal: Refusal<'_>, now: Timestamp, seen: &mut Seen) {
             .retry_after
             .map(|seconds| seconds.saturating_mul(1000));
         let after = millis.map(|millis| now.plus_millis(millis));
+        let reset = || reset::at_second(refusal.resets_at?, now);
         seen.observed.limited = Some(Limited {
             reason,
-            until: after.or_else(|| reset::until(refusal.message, now)),
+            until: after
+                .or_else(reset)
+                .or_else(|| reset::until(refusal.message, now)),
             message,
         });
     } else {
@@ -239,6 +248,35 @@ mod tests {
                 false,
                 UsageLimit,
             ),
+            // OpenAI's words for too many at once.
+            (
+                Some(429),
+                "",
+                "Rate limit reached for m in organization o",
+                false,
+                RateLimited,
+            ),
+            (
+                Some(429),
+                "rate_limit",
+                "You've hit your 5-hour limit · resets 3pm (UTC)",
+                false,
+                UsageLimit,
+            ),
+            (
+                None,
+                "",
+                "The model `m` does not exist or you do not have access to it.",
+                true,
+                InvalidModel,
+            ),
+            (
+                None,
+                "",
+                "Selected model is at capacity. Please try a different model.",
+                false,
+                ProviderUnreachable,
+            ),
             (
                 Some(400),
                 "billing_error",
@@ -286,8 +324,8 @@ mod tests {
                 status,
                 kind,
                 message,
-                retry_after: None,
                 conversation,
+                ..Refusal::default()
             };
             assert_eq!(reason(&refusal), expected, "{refusal:?}");
         }
@@ -311,6 +349,15 @@ mod tests {
         };
         refused(no_header, Timestamp(1000), &mut seen);
         assert_eq!(until(&seen), Some(Timestamp(7_201_000)));
+        let to_the_second = Refusal {
+            resets_at: Some(9),
+            ..no_header
+        };
+        refused(to_the_second, Timestamp(1000), &mut seen);
+        assert_eq!(until(&seen), Some(Timestamp(9000)));
+        // One that has passed is none.
+        refused(to_the_second, Timestamp(9000), &mut seen);
+        assert_eq!(until(&seen), Some(Timestamp(7_209_000)));
     }
 
     #[test]

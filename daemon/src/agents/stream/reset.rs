@@ -28,6 +28,17 @@ pub(super) fn until(text: &str, now: Timestamp) -> Option<Timestamp> {
     let found = epoch(&text)
         .or_else(|| after(&text, now))
         .or_else(|| at(&text, now))?;
+    possible(found, now)
+}
+
+/// The time so many seconds after the beginning of 1970, if it is after `now`.
+pub(super) fn at_second(seconds: u64, now: Timestamp) -> Option<Timestamp> {
+    let now = Instant::from_millisecond(now.0).ok()?;
+    let found = Instant::from_second(i64::try_from(seconds).ok()?).ok()?;
+    possible(found, now)
+}
+
+fn possible(found: Instant, now: Instant) -> Option<Timestamp> {
     let wait = found.duration_since(now);
     let possible = wait.is_positive() && wait <= LONGEST;
     possible.then(|| Timestamp(found.as_millisecond()))
@@ -133,9 +144,12 @@ fn at(text: &str, now: Instant) -> Option<Instant> {
         (None, Some(time)) => {
             let zone = now.time_zone().clone();
             let today = now.date().to_datetime(time).to_zoned(zone.clone()).ok()?;
-            match today > now {
-                true => today,
-                false => {
+            // Seconds are left out: in the minute of the reset it is not over.
+            let end = today.checked_add(1.minute()).ok()?;
+            match (today > now, end > now) {
+                (true, _) => today,
+                (false, true) => end,
+                (false, false) => {
                     let tomorrow = now.date().checked_add(1.day()).ok()?;
                     tomorrow.to_datetime(time).to_zoned(zone).ok()?
                 }
@@ -235,6 +249,8 @@ mod tests {
             ),
             ("resets 12am (UTC)", "2026-11-22T00:00:00Z"),
             ("try again at 15:05 (UTC)", "2026-11-21T15:05:00Z"),
+            ("try again at 12:00 PM (UTC)", "2026-11-21T12:01:00Z"),
+            ("try again at 11:59 AM (UTC)", "2026-11-22T11:59:00Z"),
             ("Try again in 2 hours 5 minutes.", "2026-11-21T14:05:00Z"),
             (
                 "Please try again in 1 day, 3 hours and 1 minute",

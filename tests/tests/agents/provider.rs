@@ -1,0 +1,160 @@
+//! What the real agents make of limits and failures of their provider, and the
+//! daemon of that.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use agentd_tests::{
+    model::{Course, Reply, Script},
+    wait_until,
+};
+use serde_json::Value;
+
+use crate::shop::{AGENTS, Shop};
+
+fn now() -> u64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH);
+    passed.unwrap().as_secs()
+}
+
+/// The task has ended well, after attempts in one conversation.
+#[track_caller]
+fn in_one_session(shown: &Value, attempts: usize) {
+    let all = shown["attempts"].as_array().unwrap();
+    assert_eq!(all.len(), attempts, "{shown:#}");
+    for attempt in all {
+        assert_eq!(attempt["session"], all[0]["session"], "{shown:#}");
+    }
+    assert!(all[0]["session"].is_string(), "{shown:#}");
+}
+
+/// A task that was to have one attempt, and met a limit in it after a tool.
+fn meets_limit(shop: &Shop, agent: &str, limit: Reply) -> u64 {
+    let script = Script::new([Reply::shell("true"), limit]);
+    shop.endpoint.set_script(script);
+    shop.submit(agent, &["--max-attempts", "1", "mend it"])
+}
+
+/// Until the second, as a subscription says it.
+#[test]
+fn the_account_of_a_subscription_waits_for_its_reset() {
+    let mut shop = Shop::new(Script::default());
+    shop.change(
+        "ANTHROPIC_API_KEY = 'key'",
+        "CLAUDE_CODE_OAUTH_TOKEN = 'sk-ant-oat01-test'",
+    );
+    // A tool, a refusal and the end of the program come before it.
+    let resets_at = now() + 15;
+    let task = meets_limit(&shop, "claude", Reply::UsageLimit { resets_at });
+    shop.wait_reason(task, 1, "usage_limit");
+    let account = shop.account("claude");
+    assert_eq!(account["parked"], true, "{account:#}");
+    let shown = shop.daemon.show(task);
+    assert_eq!(shown["hold"]["kind"], "quota", "{shown:#}");
+    wait_until("it goes on by itself", || shop.endpoint.turns().len() == 3);
+    assert!(now() >= resets_at);
+    // A limit without a time would be waited for for a minute.
+    assert!(now() <= resets_at + 30);
+    let shown = shop.well(task);
+    in_one_session(&shown, 2);
+    let story = shop.explain(task);
+    assert!(story.contains("the attempt is not counted"), "{story}");
+}
+
+#[test]
+fn a_limit_spends_no_attempt() {
+    for (agent, limit, reason) in [
+        (
+            "claude",
+            Reply::error(429).retry_after(3600),
+            "rate_limited",
+        ),
+        ("codex", Reply::error(429).retry_after(3600), "rate_limited"),
+        (
+            "codex",
+            Reply::UsageLimit {
+                resets_at: now() + 2,
+            },
+            "usage_limit",
+        ),
+    ] {
+        let shop = Shop::new(Script::default());
+        let task = meets_limit(&shop, agent, limit);
+        shop.wait_reason(task, 1, reason);
+        let account = shop.account(agent);
+        assert_eq!(account["strikes"], 1, "{account:#}");
+        let _said = shop.daemon.ctl(&["quota", "clear", agent]).ok();
+        let shown = shop.well(task);
+        in_one_session(&shown, 2);
+        let turns = shop.endpoint.turns();
+        assert_eq!(turns.last().unwrap().prompts()[0], "mend it");
+    }
+}
+
+#[test]
+fn what_passes_is_tried_again_in_the_same_conversation() {
+    for agent in AGENTS {
+        for failure in [Reply::error(529), Reply::Hangup] {
+            let shop = Shop::new(Script::new([Reply::shell("true"), failure.clone()]));
+            let task = shop.succeeds(agent, "mend it");
+            let shown = shop.daemon.show(task);
+            let first = &shown["attempts"][0];
+            assert_eq!(
+                first["failure_reason"], "provider_unreachable",
+                "{failure:?}: {first:#}"
+            );
+            in_one_session(&shown, 2);
+        }
+    }
+}
+
+#[test]
+fn a_provider_that_is_not_there_is_waited_for() {
+    for agent in AGENTS {
+        let shop = Shop::new(Script::default());
+        shop.endpoint.refuse();
+        let task = shop.submit(agent, &["mend it"]);
+        if agent == "claude" {
+            shop.wait_reason(task, 1, "provider_unreachable");
+        } else {
+            // It tries for ever by itself.
+            wait_until("it says so", || {
+                let shown = shop.daemon.show(task);
+                let progress = shown["attempt"]["progress"].as_str();
+                progress.is_some_and(|text| text.contains("Reconnecting"))
+            });
+        }
+        shop.endpoint.listen_again();
+        shop.well(task);
+    }
+}
+
+#[test]
+fn silence_is_ended_and_tried_again() {
+    for agent in AGENTS {
+        let mut shop = Shop::new(Script::default());
+        shop.change("[defaults]\n", "[defaults]\nidle_timeout = '2s'\n");
+        let silent = Reply::text("half of it").course(Course::Silent);
+        shop.endpoint
+            .set_script(Script::new([Reply::shell("true"), silent]));
+        let task = shop.succeeds(agent, "mend it");
+        let shown = shop.daemon.show(task);
+        let first = &shown["attempts"][0];
+        assert_eq!(first["failure_reason"], "idle", "{first:#}");
+        in_one_session(&shown, 2);
+    }
+}
+
+#[test]
+fn half_an_answer_is_never_a_success() {
+    for agent in AGENTS {
+        for course in [Course::Cut, Course::Short, Course::Fails] {
+            let half = Reply::text("half of it").course(course);
+            let shop = Shop::new(Script::always(half));
+            let task = shop.submit(agent, &["--max-attempts", "1", "mend it"]);
+            let shown = shop.ended(task);
+            assert_eq!(shown["state"], "failed", "{course:?}: {shown:#}");
+            let reason = &shown["failure_reason"];
+            assert_eq!(reason, "provider_unreachable", "{course:?}: {shown:#}");
+        }
+    }
+}
