@@ -108,6 +108,7 @@ async fn submit(
         exit: 0,
         child: false,
         key: None,
+        keeps: false,
     };
     let mut command = vec![program("torture-agent").display().to_string()];
     command.extend(work.args(world.path()));

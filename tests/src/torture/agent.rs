@@ -4,6 +4,10 @@
 //! It holds a lock for its job and one for its key, which its children inherit:
 //! whoever finds one held has met a second live tree. It appends when it
 //! begins and when it ends to a file that all share, each with one write.
+//!
+//! One that keeps sessions names a new one, and does not know any that it is
+//! given: it says so and fails, and whoever started it has to do it again
+//! without.
 
 use std::{
     env,
@@ -25,6 +29,12 @@ use nix::{
     unistd::{pause, setsid},
 };
 
+use super::AttemptName;
+
+/// What an agent says of a session that it is to resume, and how it ends then.
+const UNKNOWN: &str = "no such session\n";
+pub(super) const UNKNOWN_EXIT: u8 = 1;
+
 /// Each so-manieth line goes to standard error.
 const ERRORS: u64 = 7;
 
@@ -43,6 +53,8 @@ pub(super) struct Work {
     pub(super) child: bool,
     /// At no time two agents of this key.
     pub(super) key: Option<u64>,
+    /// Name a session, and know none that is given.
+    pub(super) keeps: bool,
 }
 
 impl Work {
@@ -59,11 +71,12 @@ impl Work {
             self.exit.to_string(),
             u8::from(self.child).to_string(),
             key,
+            u8::from(self.keeps).to_string(),
         ]
     }
 
     fn parse(args: &[String]) -> Option<(PathBuf, Self)> {
-        let [dir, job, lines, pause, exit, child, key] = args else {
+        let [dir, job, lines, pause, exit, child, key, keeps] = args else {
             return None;
         };
         let work = Self {
@@ -77,18 +90,38 @@ impl Work {
             } else {
                 Some(key.parse().ok()?)
             },
+            keeps: keeps == "1",
         };
         Some((dir.into(), work))
     }
 
-    /// Everything that it prints on standard output and on standard error.
-    pub(super) fn output(&self) -> [Vec<u8>; 2] {
+    /// Everything that it prints on standard output and on standard error in
+    /// this attempt, which was `given` a session or not.
+    pub(super) fn output(&self, attempt: AttemptName, given: bool) -> [Vec<u8>; 2] {
         let mut both = [Vec::new(), Vec::new()];
+        if self.keeps {
+            both[0].extend(self.refusal(given).as_bytes());
+            both[0].extend(opening(&attempt.to_string()).into_bytes());
+        }
         for index in 0..self.lines {
             both[usize::from(is_error(index))].extend(line(self.job, index).into_bytes());
         }
         both
     }
+
+    /// What it prints of the session that it was given, if it was.
+    pub(super) fn refusal(&self, given: bool) -> &'static str {
+        if self.keeps && given { UNKNOWN } else { "" }
+    }
+}
+
+/// The session that an agent begins in an attempt.
+pub(super) fn session(attempt: &str) -> String {
+    format!("s-{attempt}")
+}
+
+fn opening(attempt: &str) -> String {
+    format!("session {}\n", session(attempt))
 }
 
 fn is_error(index: u64) -> bool {
@@ -132,9 +165,20 @@ pub(super) fn run(args: &[String]) -> io::Result<ExitCode> {
             None => note(&dir, "clash", &work, &attempt)?,
         }
     }
-    note(&dir, "begin", &work, &attempt)?;
+    let given = env::var_os("AGENTD_SESSION").is_some_and(|session| !session.is_empty());
+    let refuses = work.keeps && given;
+    if !refuses {
+        note(&dir, "begin", &work, &attempt)?;
+    }
     if work.child {
         start_leaf()?;
+    }
+    if refuses {
+        io::stdout().write_all(UNKNOWN.as_bytes())?;
+        return Ok(ExitCode::from(UNKNOWN_EXIT));
+    }
+    if work.keeps {
+        io::stdout().write_all(opening(&attempt).as_bytes())?;
     }
     print(&work)?;
     note(&dir, "end", &work, &attempt)?;

@@ -12,7 +12,7 @@ use agentd_proto::v1::{
 use tonic::{Status, transport::Channel};
 
 use super::{
-    AttemptName, journal,
+    AttemptName, agent, journal,
     kill::Toll,
     load::{Acknowledged, connection, is_away},
     witness::{Run, Witness},
@@ -25,6 +25,8 @@ const GO: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(20);
 /// The code by which an agent declines.
 const ABORT: u8 = 79;
+/// The session was meant for the attempt: whether it is there, only the agent knows.
+const GIVEN: &str = "unseen";
 /// Runners that are lost in a row before a task is given up.
 const GIVEN_UP: usize = 3;
 /// What is said of an attempt that costs nothing: its daemon was killed early.
@@ -52,6 +54,8 @@ pub(super) async fn all(
     let mut checked = Checked::default();
     let witness = Witness::read(world.path())?;
     checked.violations.extend(witness.faults.iter().cloned());
+    // Until the files are put away, more is said of what was left in workspaces.
+    checked.violations.extend(left_over(world).await);
     let mut control = ControlClient::new(connection(&world.socket()));
     if let Err(status) =
         everything_said(&mut control, acknowledged, &witness, toll, &mut checked).await
@@ -59,7 +63,6 @@ pub(super) async fn all(
         let fault = format!("the daemon cannot be asked: {status}");
         checked.violations.push(fault);
     }
-    checked.violations.extend(left_over(world).await);
     match world.terminate(GO).await? {
         Some(status) if status.success() => {}
         Some(status) => checked
@@ -205,7 +208,7 @@ impl Case<'_> {
             return;
         }
         if let Some(seen) = &self.known.seen
-            && (seen.state, seen.revision) != (self.task.state, self.task.revision)
+            && told(seen) != told(&self.task)
         {
             self.fault("it has changed since its end");
         }
@@ -215,8 +218,10 @@ impl Case<'_> {
         let last = self.attempts.last();
         let code = last.and_then(|a| a.exit.as_ref()).and_then(|e| e.code);
         let right = code == Some(i32::from(exit));
-        // A cancelled one ended by a signal, or had ended before, or never ran.
-        if !right && (!self.known.cancelled || code.is_some()) {
+        // A cancelled one ended by a signal, or had ended before, also of a session
+        // that it did not know, or never ran.
+        let refused = self.known.job.work.keeps && code == Some(agent::UNKNOWN_EXIT.into());
+        if !right && (!self.known.cancelled || code.is_some_and(|_| !refused)) {
             self.fault(&format!("its exit code is {code:?}"));
         }
     }
@@ -281,11 +286,20 @@ impl Case<'_> {
         control: &mut ControlClient<Channel>,
         compared: &mut u64,
     ) -> Result<(), Status> {
-        let expected = self.known.job.work.output();
-        for number in 1..=u32::try_from(self.attempts.len()).unwrap_or(u32::MAX) {
+        let Acknowledged { job, task, .. } = self.known;
+        let (work, task) = (&job.work, *task);
+        for attempt in self.attempts.clone() {
+            let number = attempt.number;
+            let name = AttemptName { task, number };
+            let given = attempt.session_way == GIVEN;
+            let expected = work.output(name, given);
             let run = self.runs.iter().find(|run| run.attempt.number == number);
-            let printed = transcript(control, self.known.task, number).await?;
+            let printed = transcript(control, task, number).await?;
             let whole = run.is_some_and(|run| run.end.is_some()) && !self.was_killed(number);
+            if whole && work.keeps && attempt.session != agent::session(&name.to_string()) {
+                let session = &attempt.session;
+                self.fault(&format!("attempt {number} has session {session:?}"));
+            }
             for (name, printed, expected) in [
                 ("output", &printed[0], &expected[0]),
                 ("error output", &printed[1], &expected[1]),
@@ -294,7 +308,8 @@ impl Case<'_> {
                 let good = match run {
                     Some(_) if whole => printed == expected,
                     Some(_) => expected.starts_with(printed),
-                    None => printed.is_empty(),
+                    // All that an agent says which never begins.
+                    None => work.refusal(given).as_bytes().starts_with(printed),
                 };
                 if !good {
                     let same = printed.iter().zip(expected).take_while(|(a, b)| a == b);
@@ -307,6 +322,18 @@ impl Case<'_> {
         }
         Ok(())
     }
+}
+
+/// What never changes once a task has ended.
+fn told(task: &Task) -> (i32, &str, &str, i64) {
+    let Task {
+        state,
+        failure_reason,
+        message,
+        finished_at,
+        ..
+    } = task;
+    (*state, failure_reason, message, *finished_at)
 }
 
 /// What an attempt printed on standard output and on standard error.

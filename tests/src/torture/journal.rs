@@ -10,6 +10,9 @@ use tonic::{Status, transport::Channel};
 
 use super::load::Acknowledged;
 
+/// What an attempt left in its workspace is looked at after its end.
+const LEFT: &str = "workspace_left";
+
 /// The states that a task can be in.
 const STATES: [State; 9] = [
     State::Queued,
@@ -153,7 +156,7 @@ async fn events(control: &mut ControlClient<Channel>) -> Result<Vec<Event>, Stat
 }
 
 /// No revision is missing; each task begins once and ends once, in the state
-/// that its row has.
+/// that its row has, and each workspace is looked at once.
 fn journal(all: &BTreeMap<u64, Task>, events: &[Event], faults: &mut Vec<String>) {
     for (expected, event) in (1..).zip(events) {
         if event.revision != expected {
@@ -175,8 +178,15 @@ fn journal(all: &BTreeMap<u64, Task>, events: &[Event], faults: &mut Vec<String>
         if what.first() != Some(&"submitted") || count("submitted") != 1 {
             faults.push(format!("task {id} does not begin once: {what:?}"));
         }
-        if what.last() != Some(&"finished") || count("finished") != 1 {
+        let end = what.iter().rev().find(|what| **what != LEFT);
+        if end != Some(&"finished") || count("finished") != 1 {
             faults.push(format!("task {id} does not end once: {what:?}"));
+        }
+        let left = events.iter().filter(|event| event.what == LEFT);
+        let mut looks: Vec<_> = left.map(|event| event.attempt).collect();
+        looks.sort_unstable();
+        if looks.windows(2).any(|two| two[0] == two[1]) {
+            faults.push(format!("a workspace of task {id} was left twice: {what:?}"));
         }
         let row = all.get(&id).map(|task| (task.revision, task.state));
         if row != events.last().map(|event| (event.revision, event.state)) {

@@ -30,7 +30,8 @@ const WAIT: u64 = 2_000;
 const AGAIN: Duration = Duration::from_millis(20);
 /// Between two looks at the recovery.
 const LOOK: Duration = Duration::from_millis(200);
-/// Keys that jobs share, and issues with a worktree.
+/// Keys that jobs share, and issues with a worktree. An odd one is of an agent
+/// that keeps sessions, so that each job of it is to go on with one of another.
 const KEYS: u64 = 3;
 
 /// What is asked for.
@@ -65,6 +66,8 @@ impl Job {
         };
         let worktree = random.percent(8);
         let key = random.percent(20).then(|| random.below(KEYS));
+        // A repository makes another key of the same issue.
+        let key = key.map(|key| key + if worktree { KEYS } else { 0 });
         let cancelled = random.percent(12);
         Self {
             work: Work {
@@ -73,8 +76,8 @@ impl Job {
                 pause,
                 exit,
                 child: random.percent(15),
-                // A repository makes another key of the same issue.
-                key: key.map(|key| key + if worktree { KEYS } else { 0 }),
+                keeps: key.is_some_and(|key| key % 2 == 1),
+                key,
             },
             worktree,
             cancel_after: cancelled.then(|| random.below(300)),
@@ -203,7 +206,9 @@ impl Load {
     async fn submit(&self, control: &mut ControlClient<Channel>, job: &Job) -> Option<Task> {
         let mut command = vec![self.agent.display().to_string()];
         command.extend(job.work.args(&self.dir));
+        let agent = if job.work.keeps { "keeper" } else { "shell" };
         let mut request = SubmitRequest {
+            agent: agent.to_owned(),
             request_id: format!("job-{}", job.work.job),
             command,
             on_busy: OnBusy::Queue.into(),

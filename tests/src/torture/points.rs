@@ -25,9 +25,6 @@ enum At {
     Load,
     /// While tasks run and a runner has died.
     Loss,
-    /// While agents are to resume sessions that they do not know. The load's
-    /// agents have none: `daemon/tests/model` kills runners there.
-    Resume,
     /// While a store is raised to a newer format, of which there is none yet;
     /// the store's own tests cut the power there.
     Migration,
@@ -68,8 +65,8 @@ const POINTS: &[Point] = &[
     ("spool.result.written", At::Load, &["ENOSPC", "EIO"]),
     ("spool.result.renamed", At::Load, &[]),
     ("runner.observed.tell", At::Load, &[]),
-    ("runner.fallback.before", At::Resume, &[]),
-    ("runner.fallback.after", At::Resume, &[]),
+    ("runner.fallback.before", At::Load, &[]),
+    ("runner.fallback.after", At::Load, &[]),
     ("runner.result.tell", At::Load, &[]),
     ("dispatcher.close", At::Load, &[]),
     ("supervisor.ack", At::Load, &[]),

@@ -48,7 +48,10 @@ impl World {
         let config = format!(
             "[daemon]\nmax_running = {slots}\n\n\
              [agents.shell]\ntype = \"command\"\nkill_grace = \"200ms\"\nmax_attempts = 20\n\
-             output.session = '^(\\d+:0):'\noutput.progress = '^\\d+:(\\d+):'\n"
+             output.session = '^(\\d+:0):'\noutput.progress = '^\\d+:(\\d+):'\n\n\
+             [agents.keeper]\ntype = \"command\"\nkill_grace = \"200ms\"\nmax_attempts = 20\n\
+             [agents.keeper.output]\nsession = '^session (\\S+)'\n\
+             session_lost = '^no such session'\n[agents.keeper.session]\n"
         );
         fs::write(world.path().join("config.toml"), config)?;
         Ok(world)

@@ -14,6 +14,7 @@ mod hostile;
 mod interface;
 mod issue;
 mod kept;
+mod lasting;
 mod limits;
 mod list;
 mod output;
