@@ -4,7 +4,7 @@ use super::*;
 use crate::task::{
     reason::{FailureReason, Reasons},
     retry::{BACKOFF_COEFFICIENT, INITIAL_INTERVAL, MAXIMUM_INTERVAL},
-    signs::{Key, Sign},
+    signs::{Key, Rules, Sign},
 };
 
 fn env() -> Environment {

@@ -8,6 +8,7 @@
 
 mod failpoints;
 mod imports;
+mod rules;
 
 use std::{
     collections::BTreeSet,
@@ -16,146 +17,7 @@ use std::{
 };
 
 use imports::{code, paths};
-
-/// The rooms of the daemon, and those that each may use. A room that is not
-/// named here is a fault, too.
-const ROOMS: &[(&str, &[&str])] = &[
-    ("task", &[]),
-    ("spool", &["task"]),
-    ("transcript", &["task"]),
-    ("process", &["task"]),
-    ("config", &["task"]),
-    ("clock", &["task"]),
-    // Its macros are seen without being imported.
-    ("failpoint", &[]),
-    ("store", &["task"]),
-    (
-        "workspace",
-        &["task", "spool", "transcript", "config", "process"],
-    ),
-    (
-        "agents",
-        &["task", "spool", "transcript", "config", "process", "clock"],
-    ),
-    ("forge", &["process"]),
-    (
-        "supervisor",
-        &["task", "spool", "transcript", "config", "process"],
-    ),
-    (
-        "runner",
-        &["task", "spool", "transcript", "process", "clock", "agents"],
-    ),
-    (
-        "dispatcher",
-        &[
-            "task",
-            "store",
-            "supervisor",
-            "workspace",
-            "agents",
-            "config",
-            "forge",
-            "clock",
-            "spool",
-        ],
-    ),
-    ("request", &["task", "config", "workspace"]),
-    (
-        "cron",
-        &["task", "config", "clock", "dispatcher", "request"],
-    ),
-    (
-        "rpc",
-        &[
-            "agents",
-            "dispatcher",
-            "request",
-            "workspace",
-            "store",
-            "transcript",
-            "task",
-            "supervisor",
-            "config",
-            "forge",
-            "spool",
-            "clock",
-            "process",
-        ],
-    ),
-];
-
-/// Files of the crate's root that only wire rooms together.
-const WIRING: &[&str] = &[
-    "bin",
-    "cli",
-    "fuzz",
-    "lib",
-    "lifecycle",
-    "main",
-    "telemetry",
-];
-
-/// Of some rooms only a part may be used: who, of whom, what.
-const PARTS: &[(&str, &str, &[&str])] = &[
-    (
-        "rpc",
-        "supervisor",
-        &["Beat", "Outbox", "Report", "ToRunner", "Vitals"],
-    ),
-    (
-        "rpc",
-        "agents",
-        &[
-            "Login", "Survey", "Trouble", "Versions", "readable", "survey",
-        ],
-    ),
-    ("rpc", "spool", &["StateDir"]),
-    ("rpc", "process", &["Origin", "origin", "start_ticks"]),
-    (
-        "rpc",
-        "workspace",
-        &[
-            "Found",
-            "RemoveError",
-            "WorkspaceError",
-            "diff",
-            "inspect",
-            "locate_repo",
-            "place_of",
-            "remove",
-            "restore",
-            "worktrees",
-        ],
-    ),
-    ("request", "workspace", &["locate_repo"]),
-    (
-        "rpc",
-        "store",
-        &[
-            "COUNT_BOUND",
-            "Filter",
-            "JournalEntry",
-            "Reader",
-            "SessionFilter",
-            "Store",
-            "StoreError",
-        ],
-    ),
-];
-
-/// Where the messages of the interface may be named.
-const PROTO: &[&str] = &["rpc/", "runner/wire.rs", "runner/link.rs", "lifecycle.rs"];
-
-/// Longest file, lines; and those that may be longer, with the reason.
-const LINES: usize = 450;
-const LONG: &[(&str, &str)] = &[(
-    "daemon/tests/runner.rs",
-    "the whole life of one process, a case a test",
-)];
-
-/// Where a thread may sleep.
-const SLEEPS: &[&str] = &["tests/src/wait.rs", "tests/src/torture/agent.rs"];
+use rules::{LINES, LONG, PARTS, PROTO, ROOMS, SLEEPS, WIRING};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

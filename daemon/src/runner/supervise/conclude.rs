@@ -1,0 +1,123 @@
+//! The end of the agent: what has ended is waited for, what is left is ended,
+//! and the result is put in place.
+
+use std::time::{Duration, Instant};
+
+use super::{Next, Supervisor};
+use crate::{
+    clock, process,
+    runner::{
+        agent, log,
+        machine::{End, Event},
+    },
+    task::attempt::{Run, RunResult},
+};
+
+/// First and longest pause before a result that could not be put in place is
+/// tried again.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
+const STORE_AGAIN_MAX: Duration = Duration::from_secs(30);
+
+/// How long a process is waited for that is not below us and was killed in the
+/// agent's control group. Nothing else happens in that time.
+const LAST_KILL: Duration = Duration::from_secs(2);
+
+/// A result that is not in place yet.
+pub(super) struct Unstored {
+    result: RunResult,
+    pub(super) again: Instant,
+    pause: Duration,
+}
+
+impl Supervisor {
+    /// Waits for what has ended of the tree; `next` is what may follow.
+    pub(super) fn reap(&mut self, next: Next) -> Option<Event> {
+        let main = self.agent.as_ref().map(|started| started.agent.pid);
+        match agent::reap(main) {
+            Ok(reaped) => Some(Event::Reaped {
+                main: reaped.main,
+                empty: reaped.empty,
+                stale: reaped.empty
+                    && main.is_some()
+                    && next == Next::Afresh
+                    && self.launch.fallback.is_some()
+                    && self.output.is_stale(),
+            }),
+            Err(error) => {
+                log("cannot wait for the agent's processes", &error);
+                None
+            }
+        }
+    }
+
+    /// The tree is gone as far as we are its parent: proves by its control
+    /// group that nothing is left, and removes that. How many processes are, and
+    /// whether memory ran out in it.
+    pub(super) fn close_leaf(&mut self) -> (usize, bool) {
+        let Some(leaf) = self.leaf.take() else {
+            return (0, false);
+        };
+        let oom_killed = leaf.oom_kills().is_some_and(|kills| kills > 0);
+        let closed = match leaf.is_populated() {
+            Ok(false) => Ok(true),
+            Ok(true) => leaf.kill().and_then(|()| leaf.wait_empty(LAST_KILL)),
+            Err(error) => Err(error),
+        };
+        let closed = closed.and_then(|empty| match empty {
+            true => leaf.remove().map(|()| 0),
+            false => Ok(1),
+        });
+        let left = closed.unwrap_or_else(|error| {
+            log("cannot end the agent's control group", &error);
+            0
+        });
+        (left, oom_killed)
+    }
+
+    pub(super) fn conclude(&mut self, end: End) {
+        let (outside, oom_killed) = self.close_leaf();
+        self.output.finish();
+        let left_over = process::descendants(std::process::id()).map_or(0, |left| left.len());
+        let left_over = left_over.max(outside);
+        let run = match end {
+            End::NotStarted => Run::NotStarted,
+            End::SpawnFailed { message, missing } => Run::SpawnFailed { message, missing },
+            End::Exited(status) => Run::Exited {
+                started_at: self
+                    .agent
+                    .as_ref()
+                    .map_or_else(clock::now, |agent| agent.at.wall),
+                exit: agent::exit(status, oom_killed),
+            },
+        };
+        let result = RunResult {
+            run,
+            ended_at: clock::now(),
+            left_over: u32::try_from(left_over).unwrap_or(u32::MAX),
+            by_itself: self.machine.ended_by_itself(),
+            lingered: self.machine.lingered(),
+            observed: Box::new(self.output.seen().observed.clone()),
+        };
+        self.unstored = Some(Unstored {
+            result: result.clone(),
+            again: Instant::now(),
+            pause: STORE_AGAIN,
+        });
+        self.store();
+        self.link.result(result);
+    }
+
+    /// Puts the result in place. If the disk refuses it, it is tried again for
+    /// as long as the runner lives, which is until it is acknowledged.
+    pub(super) fn store(&mut self) {
+        let Some(mut unstored) = self.unstored.take() else {
+            return;
+        };
+        if let Err(error) = self.dir.write_result(self.launch.nonce, &unstored.result) {
+            log("cannot put the result in place", &error);
+            unstored.again = Instant::now() + unstored.pause;
+            unstored.pause = (unstored.pause * 2).min(STORE_AGAIN_MAX);
+            self.unstored = Some(unstored);
+        }
+    }
+}
