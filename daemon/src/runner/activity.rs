@@ -17,6 +17,12 @@ use crate::{process::Figures, spool::Launch, task::limits::QUIET_BEATS};
 /// By how much the time between two looks grows at the most.
 const RAREST_LOOK: u32 = 12;
 
+/// CPU time by which an agent does nothing, as a part of the time between two
+/// looks, and at least: a program that waits has timers that go off, and what
+/// they take is told in whole ticks.
+const TIMERS: u32 = 100;
+const TIMERS_LEAST: Duration = Duration::from_millis(20);
+
 /// A look that comes so much later than it should says nothing about the time
 /// before it.
 const LATE: Duration = Duration::from_secs(5);
@@ -81,7 +87,12 @@ impl Activity {
         let before = self.last;
         let late = now > self.look_at(printed) + LATE;
         let still = match (&figures, &self.seen) {
-            (Some(now), Some(then)) => !late && now.cpu == then.cpu && now.set == then.set,
+            (Some(figures), Some(then)) => {
+                let passed = now.saturating_duration_since(self.looked);
+                let timers = (passed / TIMERS).max(TIMERS_LEAST);
+                let used = Duration::from_millis(figures.cpu.abs_diff(then.cpu));
+                !late && used <= timers && figures.set == then.set
+            }
             (None, _) | (_, None) => false,
         };
         self.last = match still {
@@ -189,19 +200,22 @@ mod tests {
         });
         activity.look(more_memory, start, at(15));
         assert_eq!(activity.idle(), 3 * EVERY);
-        activity.look(figures(2, 1), start, at(25));
+        // Timers of a program that waits.
+        activity.look(figures(50, 1), start, at(20));
+        assert_eq!(activity.idle(), 4 * EVERY);
+        activity.look(figures(151, 1), start, at(30));
         assert_eq!(activity.idle(), Duration::ZERO);
-        activity.look(figures(2, 2), start, at(30));
+        activity.look(figures(151, 2), start, at(31));
         assert_eq!(activity.idle(), Duration::ZERO);
-        activity.look(figures(2, 2), at(33), at(35));
+        activity.look(figures(151, 2), at(33), at(35));
         assert_eq!(activity.idle(), Duration::from_secs(2));
         // What cannot be seen is no silence, and neither is the next look.
         activity.look(None, at(33), at(45));
         assert_eq!(activity.idle(), Duration::ZERO);
-        activity.look(figures(2, 2), at(33), at(50));
+        activity.look(figures(151, 2), at(33), at(50));
         assert_eq!(activity.idle(), Duration::ZERO);
         // The runner was stopped for an hour; who knows what the agent did.
-        activity.look(figures(2, 2), at(33), at(3_650));
+        activity.look(figures(151, 2), at(33), at(3_650));
         assert_eq!(activity.idle(), Duration::ZERO);
     }
 

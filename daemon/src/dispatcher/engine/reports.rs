@@ -178,12 +178,15 @@ impl Engine {
         let id = named.id.task;
         let known = turn.batch.attempt(named.id)?;
         let known = known.filter(|attempt| reference(attempt) == named);
-        let attempt = known.zip(changes).and_then(|(a, c)| a.with_changes(c));
-        let (Some(attempt), Some(before)) = (attempt, turn.batch.task(id)?) else {
+        let attempt = known.as_ref().zip(changes);
+        let attempt = attempt.and_then(|(known, changes)| known.with_changes(changes));
+        let (Some(attempt), Some(mut before)) = (attempt, turn.batch.task(id)?) else {
             return Ok(());
         };
         let mut task = before.clone();
         task.attempt = Some(attempt);
+        // It had ended before: its session does not count what it used again.
+        before.attempt = known;
         let why = task.attempt.as_ref().map(left).unwrap_or_default();
         let entry = Entry {
             at: turn.wall,
