@@ -2,7 +2,7 @@
 //!
 //! A driver says of its program what is run for a task ([`invocation`]), how what
 //! it prints is read ([`stream`]), whether a session of it is still there
-//! ([`probe`]), and whether it is logged in ([`survey`]). What the end of a run
+//! ([`probe()`]), and whether it is logged in ([`survey()`]). What the end of a run
 //! means ([`classify`]) and the environment ([`fn@environment`]) are much the same
 //! for all.
 //!

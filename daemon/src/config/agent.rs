@@ -62,7 +62,7 @@ pub struct Agent {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sessions {
     /// The path of the file or directory that is there as long as a session
-    /// is, with [`SESSION`] in it.
+    /// is, with [`SESSION`](super::SESSION) in it.
     pub file: Option<String>,
 }
 

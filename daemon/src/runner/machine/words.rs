@@ -32,7 +32,7 @@ pub enum Order {
 pub enum Event {
     /// The daemon wants something.
     Order(Order),
-    /// [`Machine::deadline`] is over.
+    /// [`Machine::deadline`](super::Machine::deadline) is over.
     Deadline,
     /// [`Action::Spawn`] was done.
     Started,
