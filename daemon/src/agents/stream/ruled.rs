@@ -153,8 +153,9 @@ impl Parse for Ruled {
     }
 }
 
+/// One line, and not too long.
 fn short(text: &str) -> String {
-    clip(text.trim(), MAX_MESSAGE)
+    clip(&text.trim().replace(char::is_control, " "), MAX_MESSAGE)
 }
 
 /// What cannot be a session changes nothing.

@@ -108,6 +108,13 @@ fn values_are_found_in_objects() {
 }
 
 #[test]
+fn what_is_kept_is_one_line() {
+    let object = r#"{"message": {"model": "m\u0000\n5"}}"#;
+    let seen = read(ruled(&[], &KEYS, false), &[object]);
+    assert_eq!(seen.observed.model.as_deref(), Some("m  5"));
+}
+
+#[test]
 fn only_standard_output_has_objects() {
     let mut ruled = ruled(&[(Sign::Progress, "^at (.*)")], &KEYS, false);
     let mut seen = Seen::default();
