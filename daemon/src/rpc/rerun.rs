@@ -22,13 +22,22 @@ pub(super) async fn order(
     let of = from_proto::task_id(request.id)?;
     let (task, _) = shared.load(of).await?;
     may_run_again(of, &task, request.force)?;
-    let payload = shared.read(move |reader| reader.payload(of)).await?;
+    let request_id = request.request_id.clone();
+    let (payload, known) = shared
+        .read(move |reader| Ok((reader.payload(of)?, reader.knows_request(&request_id)?)))
+        .await?;
     let override_budget = request.override_budget;
     let (submission, note) = shared
         .blocking(move |config| {
             let payload = payload.unwrap_or_default();
             let submission = from_proto::rerun(&request, &task, payload, user, config)?;
-            Ok((submission, issue::check(&task, config)?))
+            // The task of a request that was sent before is there, whatever
+            // has become of its issue since.
+            let note = match known {
+                true => None,
+                false => issue::check(&task, config)?,
+            };
+            Ok((submission, note))
         })
         .await?;
     Ok(RerunOrder {

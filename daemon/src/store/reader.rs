@@ -11,7 +11,7 @@ use super::{
     record::{self, JournalEntry},
     tables::{
         ACTIVE_KEYS, ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS, PAUSED,
-        PAYLOADS, SCHEDULES, TASK_EVENTS, TASKS, counter,
+        PAYLOADS, REQUESTS, SCHEDULES, TASK_EVENTS, TASKS, counter,
     },
 };
 use crate::task::{
@@ -172,6 +172,15 @@ impl Reader {
             .next()
             .transpose()?;
         Ok(first.and_then(|(entry, _)| TaskId::new(entry.value().1)))
+    }
+
+    /// Whether a request of this id has made a task.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn knows_request(&self, request_id: &str) -> Result<bool, StoreError> {
+        let requests = self.transaction.open_table(REQUESTS)?;
+        Ok(requests.get(request_id)?.is_some())
     }
 
     /// What is paused: names of agents, and an empty one for everything.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use agentd_tests::{Repo, TestDaemon};
+use agentd_tests::{Repo, TestDaemon, v1::RerunRequest};
 
 /// A daemon that asks a file for the state of issues, and a failed task of an
 /// issue.
@@ -40,6 +40,23 @@ fn a_closed_issue_is_not_worked_on() {
     set(&daemon, "open\n");
     assert_eq!(daemon.ctl(&["rerun", "1"]).id(), 2);
     assert_eq!(daemon.wait(2)["failure_reason"], "agent_error");
+}
+
+#[tokio::test]
+async fn a_request_that_is_repeated_has_its_task_whatever_became_of_the_issue() {
+    let (daemon, _repo) = failed(false);
+    set(&daemon, "open\n");
+    let request = RerunRequest {
+        id: 1,
+        request_id: "once".to_owned(),
+        ..RerunRequest::default()
+    };
+    let mut client = daemon.client().await;
+    for existing in [false, true] {
+        let answer = client.rerun(request.clone()).await.unwrap().into_inner();
+        assert_eq!((answer.task.unwrap().id, answer.existing), (2, existing));
+        set(&daemon, "closed\n");
+    }
 }
 
 #[test]
