@@ -3,13 +3,14 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use agentd_proto::endpoint::Environment;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     autostart,
     client::Client,
     command::{
         agents::Agents,
+        completions::Completions,
         explain::Explain,
         hold::{Hold, Release},
         logs::Logs,
@@ -35,6 +36,7 @@ use crate::{
         watch::Watch,
         workspace::Workspace,
     },
+    complete,
     error::{EXIT_CODES_HELP, Error, Kind},
     output::{Color, Output},
     socket::Sockets,
@@ -96,6 +98,7 @@ enum Command {
     Shutdown(Shutdown),
     Recover(Recover),
     Report(Report),
+    Completions(Completions),
     Version(Version),
 }
 
@@ -128,6 +131,7 @@ impl Command {
             Self::Shutdown(args) => args.run(cx).await,
             Self::Recover(args) => args.run(cx).await,
             Self::Report(args) => args.run(cx).await,
+            Self::Completions(args) => args.run(cx),
             Self::Version(args) => args.run(cx).await,
         }
     }
@@ -163,6 +167,9 @@ impl Context {
 /// Parses the arguments, runs the command, says what went wrong.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(code) = complete::answer(command) {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Also --help and --version, to stdout.
@@ -189,6 +196,12 @@ pub fn main() -> ExitCode {
     cx.out.finish(code)
 }
 
+/// All there is to say on the command line, for manual pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 fn execute(command: Command, cx: &mut Context) -> Result<u8, Error> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -199,8 +212,6 @@ fn execute(command: Command, cx: &mut Context) -> Result<u8, Error> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -7,6 +7,7 @@
 //! - `view` is what JSON output looks like, `output` writes it and everything
 //!   else; nothing is printed past it.
 //! - `story` puts into words what the daemon tells of a task.
+//! - `complete` answers shells that complete what is typed.
 //! - `error` is the one error type, with its exit codes.
 //!
 //! It keeps no state, reads no file of the daemon and links none of its code:
@@ -16,6 +17,7 @@ mod autostart;
 mod cli;
 mod client;
 mod command;
+mod complete;
 mod error;
 mod follow;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -29,4 +31,4 @@ mod story;
 mod view;
 mod when;
 
-pub use cli::main;
+pub use cli::{command, main};

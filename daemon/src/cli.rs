@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     config::Config,
@@ -84,6 +84,12 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// All there is to say on the command line, for the manual page.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 fn daemon(arguments: Daemon) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 pub(crate) mod agents;
 pub(crate) mod budget;
 pub(crate) mod bulk;
+pub(crate) mod completions;
 pub(crate) mod explain;
 pub(crate) mod filter;
 pub(crate) mod hold;

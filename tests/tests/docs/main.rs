@@ -1,0 +1,5 @@
+//! What is written for users is true.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod man;
