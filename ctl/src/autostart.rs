@@ -41,6 +41,20 @@ const LOG_LIMIT: u64 = 8 << 20;
 /// How much of the log to read for its last lines, bytes.
 const LOG_TAIL: u64 = 4096;
 
+/// Whether it is for agentctl to start the daemon: the user named none, did not
+/// forbid it, and has no unit of it.
+pub(crate) fn is_on(sockets: &Sockets, env: &Environment) -> bool {
+    !sockets.named && !is_forbidden() && !has_unit(env)
+}
+
+fn is_forbidden() -> bool {
+    switched_off(env::var_os("AGENTCTL_NO_AUTOSTART").as_deref())
+}
+
+fn has_unit(env: &Environment) -> bool {
+    unit_installed(&unit_dirs(env, env::var_os("XDG_CONFIG_HOME").as_deref()))
+}
+
 /// Connects to the daemon, starting it if none answers and none was named.
 ///
 /// # Errors
@@ -56,10 +70,10 @@ pub(crate) async fn reach_or_start(
     };
     // A user may have a daemon of their own beside one they may not talk to.
     let start = !sockets.named && refusals.first().is_some_and(Refusal::nobody_there);
-    if !start || switched_off(env::var_os("AGENTCTL_NO_AUTOSTART").as_deref()) {
+    if !start || is_forbidden() {
         return Err(unreachable(refusals));
     }
-    if unit_installed(&unit_dirs(env, env::var_os("XDG_CONFIG_HOME").as_deref())) {
+    if has_unit(env) {
         return Err(unreachable(refusals).hint("systemctl --user start agentd"));
     }
     let beside = env::current_exe().ok();

@@ -155,6 +155,11 @@ impl Context {
         Client::reach(&self.sockets).await
     }
 
+    /// Whether [`Self::client_or_start`] may start one.
+    pub(crate) fn starts(&self) -> bool {
+        autostart::is_on(&self.sockets, &self.env)
+    }
+
     /// Connects to the daemon, starting it if need be.
     ///
     /// # Errors

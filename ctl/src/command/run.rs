@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{exit_code, submit::submit, task::TaskArgs};
+use super::{exit_code, submit::hand_over, task::TaskArgs};
 use crate::{
     cli::Context,
     client::Client,
@@ -43,8 +43,7 @@ impl Run {
         let request = self
             .task
             .into_request(io::stdin(), (cx.out.now, &cx.out.zone()))?;
-        let client = cx.client_or_start().await?;
-        let (submitted, _) = submit(&client, request).await?;
+        let (client, submitted, _) = hand_over(cx, request).await?;
         cx.out.note(&queued(&submitted, cx.out.now));
         // Until here a Ctrl-C simply ends the program.
         let mut interrupts = interrupts()?;

@@ -1,6 +1,6 @@
 //! `agentctl submit`.
 
-use std::io;
+use std::{io, time::Duration};
 
 use agentd_proto::v1;
 use clap::Args;
@@ -31,8 +31,7 @@ impl Submit {
         let request = self
             .task
             .into_request(io::stdin(), (cx.out.now, &cx.out.zone()))?;
-        let client = cx.client_or_start().await?;
-        let (task, existing) = submit(&client, request).await?;
+        let (_, task, existing) = hand_over(cx, request).await?;
         cx.out.line(&task.id.to_string())?;
         if !self.quiet {
             let what = if existing {
@@ -50,15 +49,43 @@ impl Submit {
     }
 }
 
+/// How long a daemon that nobody but us starts may be away before we do.
+const AWAY: Duration = Duration::from_secs(1);
+
+/// Submits, and starts the daemon if it is not there: also if it went away over
+/// the question. The request's id keeps it from being done twice.
+///
+/// # Errors
+/// None could be reached or started, or it refuses.
+pub(crate) async fn hand_over(
+    cx: &mut Context,
+    request: v1::SubmitRequest,
+) -> Result<(Client, v1::Task, bool), Error> {
+    let client = cx.client_or_start().await?;
+    let asked = if cx.starts() {
+        client.patient(AWAY)
+    } else {
+        client.clone()
+    };
+    match submit(&asked, request.clone()).await {
+        Ok((task, existing)) => Ok((client, task, existing)),
+        Err(error) if error.is_unanswered() && cx.starts() => {
+            let Ok(client) = cx.client_or_start().await else {
+                return Err(error);
+            };
+            let (task, existing) = submit(&client, request).await?;
+            Ok((client, task, existing))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Submits; gives the task, and whether it was known before.
 ///
 /// # Errors
 /// The daemon's. If it went away and did not come back, nobody knows whether
 /// the task was stored: the hint says how to find out without doing it twice.
-pub(crate) async fn submit(
-    client: &Client,
-    request: v1::SubmitRequest,
-) -> Result<(v1::Task, bool), Error> {
+async fn submit(client: &Client, request: v1::SubmitRequest) -> Result<(v1::Task, bool), Error> {
     let id = request.request_id.clone();
     let answer = client.submit(request).await.map_err(|error| {
         if error.is_unanswered() {

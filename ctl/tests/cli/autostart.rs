@@ -2,10 +2,10 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
-    os::unix::fs::symlink,
-    path::Path,
-    process::{Command, Stdio},
+    io::{BufRead as _, BufReader, Read as _},
+    os::unix::{fs::symlink, net::UnixListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
 };
 
 use agentd_proto::{endpoint::SYSTEM_SOCKET, v1::State};
@@ -56,6 +56,13 @@ impl Place {
         Some(Self { programs, home })
     }
 
+    /// The user's socket; its directory is there.
+    fn socket(&self) -> PathBuf {
+        let runtime = self.home.path().join("run/agentd");
+        fs::create_dir_all(&runtime).unwrap();
+        runtime.join("agentd.sock")
+    }
+
     fn submit(&self) -> Command {
         let mut command = Command::new(self.programs.path().join("agentctl"));
         command
@@ -102,30 +109,54 @@ fn a_daemon_that_dies_at_its_start_is_quoted() {
     );
 }
 
+/// Reads the pid of the daemon that the call says it has started.
+fn started(child: &mut Child) -> Pid {
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    stderr.read_line(&mut said).unwrap();
+    let pid = said
+        .strip_prefix("started agentd (pid ")
+        .and_then(|rest| rest.split_once(')'))
+        .and_then(|(pid, _)| pid.parse().ok());
+    Pid::from_raw(pid.unwrap_or_else(|| panic!("{said}")))
+}
+
+fn queued() -> Script {
+    Script {
+        tasks: tasks(vec![task(42, State::Queued, None)]),
+        ..Script::default()
+    }
+}
+
 #[test]
 fn a_daemon_is_started_if_there_is_none() {
     let Some(place) = Place::new("waits") else {
         return;
     };
     let mut child = place.submit().spawn().unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut said = String::new();
-    stderr.read_line(&mut said).unwrap();
-    let pid: i32 = said
-        .strip_prefix("started agentd (pid ")
-        .and_then(|rest| rest.split_once(')'))
-        .and_then(|(pid, _)| pid.parse().ok())
-        .unwrap_or_else(|| panic!("{said}"));
-    let runtime = place.home.path().join("run/agentd");
-    fs::create_dir_all(&runtime).unwrap();
-    let _daemon = Daemon::start(
-        &runtime.join("agentd.sock"),
-        Script {
-            tasks: tasks(vec![task(42, State::Queued, None)]),
-            ..Script::default()
-        },
-    );
+    let pid = started(&mut child);
+    let _daemon = Daemon::start(&place.socket(), queued());
     let (code, out, _) = told(child.wait_with_output().unwrap());
-    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    kill(pid, Signal::SIGKILL).unwrap();
     assert_eq!((code, out.as_str()), (0, "42\n"));
+}
+
+/// It was there, took the question and died of it or of something else.
+#[test]
+fn a_daemon_that_went_away_over_the_question_is_started_again() {
+    let Some(place) = Place::new("waits") else {
+        return;
+    };
+    let dying = UnixListener::bind(place.socket()).unwrap();
+    let mut child = place.submit().spawn().unwrap();
+    let (mut question, _) = dying.accept().unwrap();
+    question.read_exact(&mut [0; 24]).unwrap();
+    drop((question, dying));
+    let pid = started(&mut child);
+    fs::remove_file(place.socket()).unwrap();
+    let daemon = Daemon::start(&place.socket(), queued());
+    let (code, out, _) = told(child.wait_with_output().unwrap());
+    kill(pid, Signal::SIGKILL).unwrap();
+    assert_eq!((code, out.as_str()), (0, "42\n"));
+    drop(daemon);
 }
