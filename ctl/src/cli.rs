@@ -15,6 +15,7 @@ use crate::{
         hold::{Hold, Release},
         logs::Logs,
         ls::Ls,
+        overview::overview,
         pause::Pause,
         pause::Resume,
         quota::Quota,
@@ -45,10 +46,10 @@ use crate::{
 /// Hands work to AI coding agents and shows what became of it.
 ///
 /// agentctl talks to agentd, the daemon that runs agents as durable tasks.
-/// `run` and `submit` start it if it is not running.
+/// `run` and `submit` start it if it is not running. Without a verb agentctl says
+/// what is going on.
 #[derive(Debug, Parser)]
 #[command(name = "agentctl", version, after_long_help = EXIT_CODES_HELP)]
-#[command(arg_required_else_help = true)]
 struct Cli {
     /// The daemon's socket [default: $AGENTD_SOCKET, else that of this user's
     /// daemon, else /run/agentd/agentd.sock].
@@ -66,7 +67,7 @@ struct Cli {
     color: Color,
 
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -207,12 +208,17 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-fn execute(command: Command, cx: &mut Context) -> Result<u8, Error> {
+fn execute(command: Option<Command>, cx: &mut Context) -> Result<u8, Error> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::new(Kind::Other, "cannot start the runtime").because(error))?
-        .block_on(command.run(cx))
+        .block_on(async {
+            match command {
+                Some(command) => command.run(cx).await,
+                None => overview(cx).await,
+            }
+        })
 }
 
 #[cfg(test)]

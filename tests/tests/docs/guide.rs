@@ -240,6 +240,8 @@ static FLEETING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b[0-9a-f]{7,40}\b", "HASH"),
         (r"-[0-9a-f]{8}\b", "-HASH"),
         (r"\bpid:? +\d+", "PID"),
+        // One a core.
+        (r"\b\d+ slots\b", "SLOTS"),
         (r" +", " "),
     ]
     .map(|(what, instead)| (Regex::new(what).unwrap(), instead))
