@@ -253,6 +253,8 @@ impl TaskArgs {
                 let file = File::open(path).map_err(|error| cannot_read(&name, error))?;
                 read_limited(file, &name)?
             }
+            // It may have a command of its own; the daemon knows.
+            (None, None) if self.agent.is_some() => return Ok(String::new()),
             (None, None) => {
                 return Err(Error::usage("there is nothing to do")
                     .because("neither a prompt nor a command was given")

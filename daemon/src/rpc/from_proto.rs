@@ -32,7 +32,7 @@ use crate::{
         budget::Spend,
         id::{TaskId, Timestamp},
         limits::{MAX_LABEL, MAX_LABELS, MAX_REQUEST_ID, MAX_TEXT, clip},
-        spec::{Payload, TaskSpec, Trigger, WorkspaceReuse},
+        spec::{AgentType, Payload, TaskSpec, Trigger, WorkspaceReuse},
         state::{StateKind, Task},
     },
 };
@@ -217,9 +217,17 @@ fn digest(request: &v1::SubmitRequest) -> [u8; 32] {
 pub(super) fn unknown_agent(name: &str, config: &Config, code: Code) -> Failure {
     let known: Vec<_> = config.agents.keys().map(String::as_str).collect();
     let nearest = config::nearest(name, known.iter().copied());
-    let hint = match nearest {
-        Some(nearest) => format!("did you mean {nearest}?"),
-        None => format!("configured are: {}", known.join(", ")),
+    let driven = AgentType::ALL
+        .into_iter()
+        .find(|driven| driven.as_str() == name && driven.program().is_some());
+    let hint = match (driven, nearest) {
+        (Some(driven), _) => format!(
+            "{name} is not on the daemon's PATH: install it, or set path in [agents.{name}] of \
+             its configuration, with type = \"{driven}\"",
+            driven = driven.as_str()
+        ),
+        (None, Some(nearest)) => format!("did you mean {nearest}?"),
+        (None, None) => format!("configured are: {}", known.join(", ")),
     };
     Failure::new(
         code,

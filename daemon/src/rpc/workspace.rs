@@ -3,7 +3,11 @@
 //! Which attempt is meant is looked up here; everything else is the workspace
 //! room's. All of it runs git and blocks.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use agentd_proto::{reason, v1};
 use tokio::sync::mpsc;
@@ -31,6 +35,10 @@ const PIECE: usize = 256 * 1024;
 const MAX_PATH: usize = 4096;
 /// Reasons and snapshots that are told of one worktree.
 const MAX_TOLD: usize = 100;
+/// How long it is waited for what an ended attempt left to be recorded.
+const CLOSING: Duration = Duration::from_secs(15);
+/// Between two looks at whether it is.
+const LOOK: Duration = Duration::from_millis(50);
 /// Messages that the list may be ahead of its client.
 const AHEAD: usize = 16;
 
@@ -161,6 +169,32 @@ async fn meant(shared: &Arc<Shared>, task: u64, number: u32) -> Result<Meant, Fa
     Ok(Meant { attempt, repo })
 }
 
+/// As [`meant`], once it is recorded what an attempt that has ended left: that
+/// takes a moment longer than the end.
+async fn settled(shared: &Arc<Shared>, task: u64, number: u32) -> Result<Meant, Failure> {
+    let mut revisions = shared.dispatcher.revisions();
+    let since = Instant::now();
+    loop {
+        revisions.borrow_and_update();
+        let meant = meant(shared, task, number).await?;
+        let attempt = &meant.attempt;
+        // Its files are put away when everything is recorded.
+        let closing = attempt.ending.is_some()
+            && attempt.workspace.is_some()
+            && attempt.changes.is_none()
+            && shared.state.attempt(attempt.id).path().is_dir();
+        if !closing || since.elapsed() >= CLOSING {
+            return Ok(meant);
+        }
+        // Woken by the store, or soon: an end without record changes no row.
+        let look = tokio::time::timeout(LOOK, revisions.changed());
+        tokio::select! {
+            _ = look => {}
+            () = shared.stop.cancelled() => return Err(Unavailable::Stopping.into()),
+        }
+    }
+}
+
 /// The pieces of what an attempt changed.
 pub(super) async fn diff(
     shared: &Arc<Shared>,
@@ -169,7 +203,7 @@ pub(super) async fn diff(
     impl tokio_stream::Stream<Item = Result<v1::WorkspaceDiffResponse, Status>> + use<>,
     Failure,
 > {
-    let Meant { attempt, repo } = meant(shared, request.task, request.attempt).await?;
+    let Meant { attempt, repo } = settled(shared, request.task, request.attempt).await?;
     let state = shared.state.path().to_owned();
     let text = blocking(move || workspace::diff(&state, &repo, &attempt, request.stat)).await?;
     let pieces: Vec<_> = text
@@ -188,7 +222,7 @@ pub(super) async fn restore(
     request: v1::WorkspaceRestoreRequest,
 ) -> Result<v1::WorkspaceRestoreResponse, Failure> {
     let to = path("to", &request.to)?;
-    let Meant { attempt, repo } = meant(shared, request.task, request.attempt).await?;
+    let Meant { attempt, repo } = settled(shared, request.task, request.attempt).await?;
     let state = shared.state.path().to_owned();
     let before = request.before;
     let to = to.unwrap_or_else(|| {
