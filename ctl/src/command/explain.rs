@@ -41,16 +41,13 @@ impl Explain {
         let id = resolve(&client, self.id).await?;
         let told = client.explain(id).await?;
         let (now, zone) = (cx.out.now, cx.out.zone());
-        match self.output {
-            Format::Json => {
-                let view = View::of(told, now, &zone);
-                cx.out.json(&Document::new(EXPLANATION, view))?;
-            }
-            Format::Text => {
-                let text = page(&told, now, &zone, cx.out.color);
-                cx.out.bytes(text.as_bytes())?;
-            }
+        if let Some(script) = self.output.script() {
+            let view = View::of(told, now, &zone);
+            cx.out.document(script, &Document::new(EXPLANATION, view))?;
+            return Ok(EXIT_OK);
         }
+        let text = page(&told, now, &zone, cx.out.color);
+        cx.out.bytes(text.as_bytes())?;
         Ok(EXIT_OK)
     }
 }

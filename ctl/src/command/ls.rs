@@ -10,7 +10,8 @@ use crate::{
     error::{EXIT_OK, Error},
     output::{
         Output,
-        tasks::{Format, ListArgs, TaskList},
+        list::{Format, ListArgs},
+        tasks::TaskList,
     },
     view::ACTIVE_STATES,
 };
@@ -51,7 +52,7 @@ pub(crate) struct Ls {
     all: bool,
 
     #[command(flatten)]
-    list: ListArgs,
+    list: ListArgs<v1::Task>,
 }
 
 /// The states by their words.
@@ -86,13 +87,14 @@ impl From<StateArg> for State {
 
 impl Ls {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
-        let (list, all) = (self.list, self.all);
+        let format = self.list.format()?;
+        let (list, all) = (self.list.clone(), self.all);
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let states = self.states();
         let filter = self.filter.into_filter(states, &mut cx.out)?;
         let client = cx.client().await?;
         let found = if all {
-            fetch_all(&client, filter, list.format(), &mut cx.out).await?
+            fetch_all(&client, filter, format, &mut cx.out).await?
         } else {
             Some(fetch(&client, filter, limit).await?)
         };
@@ -100,7 +102,7 @@ impl Ls {
             return Ok(EXIT_OK);
         };
         let (none, more, bound) = (found.tasks.is_empty(), found.more, found.more_is_bound);
-        cx.out.tasks(found, list)?;
+        cx.out.tasks(found, &list)?;
         if none {
             cx.out.note("no tasks");
         } else if more > 0 {
@@ -159,14 +161,14 @@ async fn fetch_all(
     let mut tasks = Vec::new();
     while let Some(task) = stream.message().await? {
         match format {
-            Format::Jsonl => out.task_json(task)?,
-            Format::Name => out.line(&task.id.to_string())?,
-            Format::Table | Format::Wide | Format::Json => tasks.push(task),
+            Format::Jsonl => out.list_line(task)?,
+            Format::Name => out.name(&task)?,
+            Format::Table | Format::Wide | Format::Json | Format::Yaml => tasks.push(task),
         }
     }
     Ok(match format {
         Format::Jsonl | Format::Name => None,
-        Format::Table | Format::Wide | Format::Json => Some(TaskList {
+        Format::Table | Format::Wide | Format::Json | Format::Yaml => Some(TaskList {
             tasks,
             ..TaskList::default()
         }),

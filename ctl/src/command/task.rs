@@ -91,8 +91,8 @@ pub(crate) struct TaskArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_limit)]
     start_timeout: Option<Span>,
 
-    /// How long an agent may do nothing (no output, CPU time or new process)
-    /// before it is stopped; off for as long as it likes [default: 30m].
+    /// How long an agent may do nothing (no output, hardly any CPU time, no
+    /// new process) before it is stopped; off for as long as it likes [default: 30m].
     #[arg(long, value_name = "TIME|off", value_parser = parse_idle)]
     idle_timeout: Option<Idle>,
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod json;
 pub(crate) mod limits;
+pub(crate) mod list;
 pub(crate) mod page;
 pub(crate) mod sessions;
 pub(crate) mod style;
@@ -114,6 +115,21 @@ impl Output {
     pub(crate) fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Error> {
         let text = serde_json::to_string(value).map_err(io::Error::from)?;
         self.line(&without_controls(&text))
+    }
+
+    /// One document; it ends in a newline.
+    pub(crate) fn document(
+        &mut self,
+        script: json::Script,
+        value: &impl serde::Serialize,
+    ) -> Result<(), Error> {
+        match script {
+            json::Script::Json => self.json(value),
+            json::Script::Yaml => {
+                let text = serde_saphyr::to_string(value).map_err(io::Error::other)?;
+                self.line(text.trim_end_matches('\n'))
+            }
+        }
     }
 
     /// Makes what was written seen.

@@ -11,8 +11,9 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     Output,
+    list::{Format, ListArgs},
     page::Page,
-    tasks::{Format, ListArgs, TaskList, result_line},
+    tasks::{TaskList, result_line},
 };
 use crate::view::TaskDetail;
 
@@ -43,12 +44,12 @@ fn now() -> Timestamp {
     Timestamp::from_millisecond(NOW).unwrap()
 }
 
-fn printed(width: Option<usize>, color: bool, list: TaskList, args: ListArgs) -> String {
+fn printed(width: Option<usize>, color: bool, list: TaskList, args: ListArgs<v1::Task>) -> String {
     let memory = Memory::default();
     let mut out = Output::into(Box::new(memory.clone()), Box::new(io::sink()), now());
     out.width = width;
     out.color = color;
-    out.tasks(list, args).unwrap();
+    out.tasks(list, &args).unwrap();
     memory.text()
 }
 
@@ -195,7 +196,7 @@ fn list() -> TaskList {
 
 #[test]
 fn the_table_in_a_pipe_and_on_terminals() {
-    let table = |width| printed(width, false, list(), ListArgs::default());
+    let table = |width| printed(width, false, list(), ListArgs::of(Format::Table));
     let shown = [None, Some(100), Some(80), Some(60)]
         .map(|width| format!("{width:?}\n{}", table(width)))
         .join("\n");
@@ -209,7 +210,7 @@ fn the_wide_table() {
 
 #[test]
 fn colours_follow_the_state() {
-    let shown = printed(Some(60), true, list(), ListArgs::default());
+    let shown = printed(Some(60), true, list(), ListArgs::of(Format::Table));
     let ids: Vec<&str> = shown
         .lines()
         .map(|line| &line[..line.len().min(24)])

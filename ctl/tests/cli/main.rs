@@ -13,7 +13,7 @@ mod follow;
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Child, Command, Output, Stdio},
 };
@@ -226,18 +226,85 @@ fn a_list_is_data_and_the_rest_is_said_aside() {
 #[test]
 fn a_closed_pipe_is_not_an_error() {
     let (_dir, socket) = socket();
-    let one = vec![task(42, State::Running, None)];
+    // More than a pipe holds, so that some of it is written after the end.
+    let many = (1..=2_000).map(|id| task(id, State::Running, None));
     let _daemon = Daemon::start(
         &socket,
         Script {
-            tasks: tasks(one),
+            tasks: tasks(many.collect()),
             ..Script::default()
         },
     );
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    let (code, _, err) = ran(at(&socket, &["ls"]).stdout(writer));
+    for args in [
+        &["ls"][..],
+        &["ls", "-o", "yaml"],
+        &["ls", "--all", "-o", "jsonl"],
+        &["status"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let (code, _, err) = ran(at(&socket, args).stdout(writer));
+        assert_eq!((code, err.as_str()), (0, ""), "{args:?}");
+    }
+    // As `| head -1` does it.
+    let mut child = at(&socket, &["ls", "--all", "-o", "jsonl"])
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut first).unwrap();
+    drop(stdout);
+    assert!(
+        first.starts_with("{\"schema\":\"agentctl.task/v1\""),
+        "{first}"
+    );
+    let (code, _, err) = told(child.wait_with_output().unwrap());
     assert_eq!((code, err.as_str()), (0, ""));
+}
+
+#[test]
+fn columns_are_chosen_by_their_heads() {
+    let (_dir, socket) = socket();
+    let both = vec![
+        task(41, State::Failed, Some(3)),
+        task(42, State::Running, None),
+    ];
+    let _daemon = Daemon::start(
+        &socket,
+        Script {
+            tasks: tasks(both),
+            ..Script::default()
+        },
+    );
+    let (code, out, _) = ran(&mut at(&socket, &["ls", "--columns", "State,id,took"]));
+    assert_eq!(code, 0);
+    let of_running = out.lines().nth(1).unwrap();
+    assert!(
+        out.starts_with("STATE    ID") && of_running.starts_with("running  42"),
+        "{out}"
+    );
+    // One of the wide table, without heads.
+    let args = ["ls", "--no-headers", "--columns", "id,attempts"];
+    let (_, out, _) = ran(&mut at(&socket, &args));
+    assert_eq!(out, "42  1\n41  1\n");
+    for (args, says) in [
+        (&["ls", "--columns", "stat"][..], "'state'"),
+        (
+            &["ls", "--columns", "id,prize"],
+            "possible values: id, state, agent",
+        ),
+        (&["ls", "--columns", "id", "-q"], "cannot be used with"),
+        (
+            &["ls", "--columns", "id", "-o", "json"],
+            "--columns is for tables",
+        ),
+        (&["sessions", "--columns", "used-bye"], "'used-by'"),
+        (&["usage", "--columns", "costs"], "'cost'"),
+    ] {
+        let (code, out, err) = ran(&mut at(&socket, args));
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {err}");
+        assert!(err.contains(says), "{args:?}: {err}");
+    }
 }
 
 #[test]
@@ -325,15 +392,15 @@ fn a_rerun_prints_the_new_id_or_why_not() {
 fn the_agents_and_what_they_lack() {
     let (_dir, socket) = socket();
     let _daemon = Daemon::start(&socket, Script::default());
-    let (code, out, _) = ran(&mut at(&socket, &["agents"]));
+    let (code, out, err) = ran(&mut at(&socket, &["agents"]));
     assert_eq!(code, 0);
     insta::assert_snapshot!(out, @r"
     NAME    TYPE     VERSION                LOGIN  RUNNING  SLOTS  STATE    PROGRAM
-    claude  claude   2.1.329 (Claude Code)  no     1        4      trouble  /usr/bin/claude
-    shell   command  -                      -      0        4      ready    -
-    claude: not logged [2J in
-      hint: log in
+    claude  claude   2.1.329 (Claude Code)  no           1      4  trouble  /usr/bin/claude
+    shell   command  -                      -            0      4  ready    -
     ");
+    // What is not data is said aside.
+    assert_eq!(err, "claude: not logged [2J in\n  hint: log in\n");
     let (_, out, _) = ran(&mut at(&socket, &["agents", "-o", "json"]));
     let found: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(found["schema"], "agentctl.agents/v1");
@@ -365,7 +432,7 @@ fn the_status_of_the_daemon() {
 
     agents
       NAME   TYPE     RUNNING  SLOTS  QUEUED  STATE
-      shell  command  1        4      2       paused
+      shell  command        1      4       2  paused
     ");
     let (_, out, _) = ran(&mut at(&socket, &["status", "-o", "json"]));
     let status: serde_json::Value = serde_json::from_str(&out).unwrap();
