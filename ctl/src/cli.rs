@@ -192,14 +192,19 @@ pub fn main() -> ExitCode {
         sockets: Sockets::choose(cli.socket.as_deref(), &env),
         env,
     };
-    let code = match execute(cli.command, &mut cx) {
+    let code = perform(cli.command, &mut cx);
+    cx.out.finish(code)
+}
+
+/// The exit code; what went wrong is said.
+fn perform(command: Option<Command>, cx: &mut Context) -> u8 {
+    match execute(command, cx) {
         Ok(code) => code,
         Err(error) => {
             cx.out.error(&error);
             error.kind().exit_code()
         }
-    };
-    cx.out.finish(code)
+    }
 }
 
 /// All there is to say on the command line, for manual pages.
@@ -222,11 +227,4 @@ fn execute(command: Option<Command>, cx: &mut Context) -> Result<u8, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tree_is_sound() {
-        Cli::command().debug_assert();
-    }
-}
+mod tests;

@@ -96,11 +96,13 @@ fn state(agent: &v1::Agent) -> Cell {
 
 /// The agents, for scripts.
 #[derive(Debug, Serialize)]
-struct View {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct View {
     agents: Vec<AgentView>,
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct AgentView {
     name: String,
     r#type: String,
@@ -120,6 +122,7 @@ pub(crate) struct AgentView {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct TroubleView {
     what: String,
     hint: String,

@@ -98,6 +98,7 @@ pub(crate) fn page(
 
 /// The story for a script.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct View {
     task: TaskView,
     attempts: Vec<AttemptView>,
@@ -119,6 +120,7 @@ pub(crate) struct View {
 
 /// Whether another attempt follows one, and why.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SequelView {
     attempt: u32,
     follows: String,
@@ -133,12 +135,14 @@ struct SequelView {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct WaitView {
     kind: String,
     at: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct RelativeView {
     id: u64,
     state: &'static str,

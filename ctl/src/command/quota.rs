@@ -79,8 +79,8 @@ impl Listed for v1::Account {
             Cell::or_dash(&account.agents.join(" "))
         })
         .shown(Shown::Wide),
-        Column::<Self>::number("queued", |account, _| Cell::number(account.queued)),
-        Column::<Self>::number("running", |account, _| Cell::number(account.running)),
+        Column::<Self>::number("queued", |account, _| Cell::number(account.queued)).spare(1),
+        Column::<Self>::number("running", |account, _| Cell::number(account.running)).spare(2),
         Column::<Self>::new("last-limit", |account, _| Cell::or_dash(&met(account))).cut(12),
     ];
 
@@ -117,12 +117,14 @@ fn met(account: &v1::Account) -> String {
 }
 
 #[derive(Debug, Serialize)]
-struct View {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct View {
     accounts: Vec<AccountView>,
 }
 
 /// An account, for scripts.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct AccountView {
     name: String,
     agents: Vec<String>,

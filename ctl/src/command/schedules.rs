@@ -63,12 +63,14 @@ impl Listed for v1::Schedule {
 
 /// All schedules.
 #[derive(Debug, Serialize)]
-struct View {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct View {
     schedules: Vec<ScheduleView>,
 }
 
 /// One schedule.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct ScheduleView {
     name: String,
     cron: String,

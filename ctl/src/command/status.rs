@@ -141,7 +141,8 @@ fn agents(out: &mut Output, agents: &[v1::AgentStatus]) -> Result<(), Error> {
 
 /// The daemon, for scripts.
 #[derive(Debug, Serialize)]
-struct View {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct View {
     version: String,
     phase: String,
     paused: bool,
@@ -165,6 +166,7 @@ struct View {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct AgentView {
     name: String,
     r#type: String,
@@ -175,6 +177,7 @@ struct AgentView {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct RecoveryView {
     total: u64,
     resolved: u64,

@@ -181,7 +181,7 @@ fn name(row: &v1::UsageRow, by: Option<By>, zone: &TimeZone) -> String {
 
 /// A row, and what it is called.
 #[derive(Debug, Clone)]
-struct Row {
+pub(crate) struct Row {
     name: String,
     /// What the name is one of; `None`: the sum of all.
     by: Option<By>,
@@ -249,7 +249,8 @@ impl Listed for Row {
 
 /// The usage, for scripts.
 #[derive(Debug, Serialize)]
-struct View {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct View {
     since: Option<String>,
     until: Option<String>,
     rows: Vec<RowView>,
@@ -261,7 +262,8 @@ struct View {
 }
 
 #[derive(Debug, Serialize)]
-struct RowView {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct RowView {
     agent: Option<String>,
     repo: Option<String>,
     day: Option<String>,

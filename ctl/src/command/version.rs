@@ -28,7 +28,8 @@ pub(crate) struct Version {
 
 /// Both versions.
 #[derive(Debug, Serialize)]
-struct View {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct View {
     agentctl: &'static str,
     /// `null`: it cannot be reached.
     agentd: Option<String>,

@@ -75,6 +75,7 @@ pub(crate) const VERSION: &str = "agentctl.version/v1";
 
 /// A list of tasks, and how many it leaves out.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Tasks {
     /// In the order asked for.
     pub(crate) tasks: Vec<TaskView>,

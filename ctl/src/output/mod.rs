@@ -11,7 +11,7 @@ pub(crate) mod style;
 pub(crate) mod table;
 pub(crate) mod tasks;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     borrow::Cow,
@@ -53,7 +53,8 @@ pub(crate) struct Output {
     stderr: Box<dyn Write>,
     /// Colours on stdout.
     pub(crate) color: bool,
-    color_err: bool,
+    /// Colours on stderr.
+    pub(crate) color_err: bool,
     /// Columns of the terminal; `None` where nothing has to fit.
     pub(crate) width: Option<usize>,
     /// The same for everything printed by one command.

@@ -36,6 +36,7 @@ impl From<v1::SessionListResponse> for SessionList {
 
 /// A session as a script sees it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct SessionView {
     id: String,
     agent: String,
@@ -55,7 +56,8 @@ pub(crate) struct SessionView {
 }
 
 #[derive(Debug, Serialize)]
-struct SessionViews {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct SessionViews {
     sessions: Vec<SessionView>,
     more: u64,
     more_is_bound: bool,

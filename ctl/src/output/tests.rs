@@ -21,11 +21,12 @@ use crate::view::TaskDetail;
 const NOW: i64 = 1_772_366_400_000;
 const MINUTE: i64 = 60_000;
 
+/// What was written.
 #[derive(Clone, Default)]
-struct Memory(Rc<RefCell<Vec<u8>>>);
+pub(crate) struct Memory(Rc<RefCell<Vec<u8>>>);
 
 impl Memory {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.borrow().clone()).unwrap()
     }
 }
@@ -40,7 +41,7 @@ impl Write for Memory {
     }
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_millisecond(NOW).unwrap()
 }
 
@@ -154,7 +155,8 @@ fn failed() -> v1::Task {
     }
 }
 
-fn list() -> TaskList {
+/// One task of every kind.
+pub(crate) fn list() -> TaskList {
     let running = v1::Task {
         attempt: Some(attempt(45, 1, None, None)),
         ..task(
@@ -241,7 +243,8 @@ fn lists_for_scripts() {
     );
 }
 
-fn detail() -> v1::GetResponse {
+/// A task that failed, with its attempts.
+pub(crate) fn detail() -> v1::GetResponse {
     let first = v1::Attempt {
         outcome: "interrupted".to_owned(),
         failure_reason: "runner_lost".to_owned(),

@@ -194,7 +194,7 @@ fn a_list_is_data_and_the_rest_is_said_aside() {
     let (_dir, socket) = socket();
     let both = vec![
         task(41, State::Failed, Some(3)),
-        task(42, State::Running, None),
+        task(42, State::Aborted, Some(79)),
     ];
     let daemon = Daemon::start(
         &socket,

@@ -5,7 +5,7 @@
 //! and however often; from then on its rerun is the one that may match.
 
 mod plan;
-mod report;
+pub(crate) mod report;
 
 use std::io::{self, IsTerminal as _};
 

@@ -14,6 +14,7 @@ use crate::{
 
 /// What became of one task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
     /// It runs again, as a new task.
@@ -32,7 +33,8 @@ pub(super) enum Outcome {
 
 /// One task and what became of it.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Entry {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Entry {
     task: u64,
     outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,7 +104,8 @@ impl Listed for Entry {
 
 /// Everything that was done, as one document.
 #[derive(Debug, Serialize)]
-struct Reruns {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Reruns {
     dry_run: bool,
     interrupted: bool,
     reruns: Vec<Entry>,

@@ -25,11 +25,13 @@ pub(super) struct List {
 
 /// For a script.
 #[derive(Debug, Serialize)]
-struct View {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct View {
     workspaces: Vec<WorkspaceView>,
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct WorkspaceView {
     path: String,
     branch: Option<String>,
