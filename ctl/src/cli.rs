@@ -219,11 +219,33 @@ fn execute(command: Option<Command>, cx: &mut Context) -> Result<u8, Error> {
         .build()
         .map_err(|error| Error::new(Kind::Other, "cannot start the runtime").because(error))?
         .block_on(async {
-            match command {
+            let done = match command {
                 Some(command) => command.run(cx).await,
                 None => overview(cx).await,
+            };
+            match done {
+                Err(error) if error.is_unknown_call() => Err(with_versions(cx, error).await),
+                done => done,
             }
         })
+}
+
+/// Which of both is older, if the daemon says it.
+async fn with_versions(cx: &Context, error: Error) -> Error {
+    let status = match cx.client().await {
+        Ok(client) => client.status().await,
+        Err(unreachable) => Err(unreachable),
+    };
+    let Ok(daemon) = status.map(|status| status.version) else {
+        return error;
+    };
+    let own = env!("CARGO_PKG_VERSION");
+    if daemon == own {
+        return error;
+    }
+    error
+        .because(format!("agentd is {daemon}, agentctl is {own}"))
+        .hint("after an upgrade: agentctl shutdown ends the old agentd, and running agents go on")
 }
 
 #[cfg(test)]

@@ -20,6 +20,55 @@ fn the_tree_is_sound() {
     Cli::command().debug_assert();
 }
 
+/// The one word for tasks is the same wherever tasks are named.
+#[test]
+fn every_verb_takes_the_ids_that_make_sense_to_it() {
+    let parsed = |verb: &str, id: &str| {
+        let words = ["agentctl"].into_iter().chain(verb.split(' ')).chain([id]);
+        Cli::try_parse_from(words).map_err(|error| error.to_string())
+    };
+    let one = ["explain", "watch"];
+    let attempt = ["show", "logs", "workspace diff", "workspace restore"];
+    let several = [
+        "wait",
+        "cancel",
+        "kill",
+        "rerun",
+        "hold",
+        "release",
+        "workspace rm",
+        "submit go --after",
+        "run go --after",
+    ];
+    let all = || one.iter().chain(&attempt).chain(&several);
+    for (verb, id) in all().flat_map(|verb| ["42", "@last", "@last-failed"].map(|id| (verb, id))) {
+        assert!(parsed(verb, id).is_ok(), "{verb} {id}");
+    }
+    for verb in several {
+        assert!(parsed(verb, "40-44").is_ok(), "{verb}");
+    }
+    for verb in attempt {
+        for id in ["42.2", "@last.1"] {
+            assert!(parsed(verb, id).is_ok(), "{verb} {id}");
+        }
+    }
+    for (verbs, id, says) in [
+        (&one[..], "42.2", "leave out what follows the dot"),
+        (&several, "42.2", "leave out what follows the dot"),
+        (&several, "44-40", "the range runs backwards"),
+        (&several, "1-1001", "1000 tasks at most"),
+        (&several, "0", "counted from 1"),
+        (&one, "40-44", "takes one task, not a range"),
+        (&attempt, "40-44", "takes one task, not a range"),
+        (&attempt, "42.0", "counted from 1"),
+    ] {
+        for verb in verbs {
+            let error = parsed(verb, id).unwrap_err();
+            assert!(error.contains(says), "{verb} {id}: {error}");
+        }
+    }
+}
+
 /// What a command has printed.
 struct Printed {
     code: u8,
@@ -97,8 +146,24 @@ fn script() -> Script {
         task: task(49),
         existing: false,
     };
+    let minute = |ago: i64| canned::data::NOW - ago * 60_000;
+    let line = |ago, partial, text: &str| v1::LogLine {
+        at: minute(ago),
+        partial,
+        ..canned::line(v1::log_line::Stream::Stdout, text)
+    };
+    let lines = vec![
+        line(30, false, "\u{1b}[1mhello\u{1b}[0m, 日本語"),
+        line(20, true, "a line that was begun 20 minutes ago"),
+        line(5, false, " and ended 5 minutes ago"),
+        line(4, false, "done"),
+    ];
     let logs = canned::LogsAnswer {
-        chunks: vec![canned::chunk(1, "\u{1b}[1mhello\u{1b}[0m, 日本語", 9)],
+        chunks: vec![v1::LogsResponse {
+            attempt: 1,
+            lines,
+            next_offset: 9,
+        }],
         end: canned::End::Clean,
     };
     let event = v1::Event {

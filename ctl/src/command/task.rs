@@ -14,7 +14,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{
     budget::BudgetArgs,
     given,
-    later::{LaterArgs, parse_after},
+    later::{AfterArg, LaterArgs, parse_after},
     random_request_id,
     resources::ResourceArgs,
     retry::RetryArgs,
@@ -128,9 +128,9 @@ pub(crate) struct TaskArgs {
     later: LaterArgs,
 
     /// Wait until this task has succeeded; with :any until it has ended. May be
-    /// given several times.
+    /// given several times, and name several: 42, 40-44, @last:any.
     #[arg(long, value_name = "ID[:ok|:any]", value_parser = parse_after)]
-    after: Vec<v1::After>,
+    pub(super) after: Vec<AfterArg>,
 
     /// The same id with the same contents makes one task, however often it is
     /// sent [default: a random one].
@@ -236,7 +236,8 @@ impl TaskArgs {
             on_busy: self.busy.on_busy().into(),
             not_before,
             delay,
-            after: self.after,
+            // Known when the daemon was asked.
+            after: Vec::new(),
         })
     }
 

@@ -78,6 +78,8 @@ fn lists() {
             &["ls", "-o", "wide"],
             &["ls", "--columns", "id,labels,workspace,finished"],
             &["ls", "--no-headers", "--limit", "2"],
+            &["ls", "--sort", "took", "--limit", "3"],
+            &["ls", "--reverse", "-q"],
             &["ls", "-q"],
         ],
     );
@@ -121,6 +123,8 @@ fn what_follows() {
             &["logs", "42"],
             &["logs", "42", "--timestamps"],
             &["logs", "42", "--raw"],
+            &["logs", "42", "--since", "10m"],
+            &["logs", "42", "--since", "1m"],
         ],
     );
     snapshot(
