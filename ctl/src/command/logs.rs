@@ -29,7 +29,8 @@ pub(crate) struct Logs {
     follow: bool,
 
     /// Begin with the last N lines.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     tail: Option<u64>,
 
     /// Only what was written since then: 10m, 2026-03-01, 2026-03-01T08:00:00Z.

@@ -15,11 +15,11 @@ fn everywhere(stage: &Stage, args: &[&str], text: &mut String) {
     let mut seen = vec![("a pipe".to_owned(), pipe)];
     for color in [false, true] {
         for width in WIDTHS {
-            let width = Some(width);
             let what = match color {
-                true => format!("{} columns with colour", width.unwrap_or(0)),
-                false => format!("{} columns", width.unwrap_or(0)),
+                true => format!("{width} columns with colour"),
+                false => format!("{width} columns"),
             };
+            let width = Some(width);
             seen.push((what, Seen { width, color }));
         }
     }
@@ -170,7 +170,7 @@ fn no_table_is_wider_than_its_terminal() {
         &["usage", "--by", "agent"],
         &["agents"],
     ] {
-        for width in (60..=250).step_by(5) {
+        for width in (60..=250).step_by(10) {
             let seen = Seen {
                 width: Some(width),
                 color: false,
