@@ -5,7 +5,10 @@ use std::{io, time::Duration};
 use agentd_proto::v1;
 use clap::Args;
 
-use super::{later::{AfterArg, resolve_after}, task::TaskArgs};
+use super::{
+    later::{AfterArg, resolve_after},
+    task::TaskArgs,
+};
 use crate::{
     cli::Context,
     client::Client,
