@@ -110,6 +110,7 @@ fn single_things() {
         &[&["show", "42"], &["show", "42.1"], &["show", "48"]],
     );
     snapshot("show-yaml", &[&["show", "42", "-o", "yaml"]]);
+    snapshot("alone", &[&[]]);
     snapshot("explain", &[&["explain", "42"]]);
     snapshot("status", &[&["status"]]);
     snapshot("version", &[&["version"], &["version", "-o", "yaml"]]);
