@@ -192,14 +192,19 @@ pub fn main() -> ExitCode {
         sockets: Sockets::choose(cli.socket.as_deref(), &env),
         env,
     };
-    let code = match execute(cli.command, &mut cx) {
+    let code = perform(cli.command, &mut cx);
+    cx.out.finish(code)
+}
+
+/// The exit code; what went wrong is said.
+fn perform(command: Option<Command>, cx: &mut Context) -> u8 {
+    match execute(command, cx) {
         Ok(code) => code,
         Err(error) => {
             cx.out.error(&error);
             error.kind().exit_code()
         }
-    };
-    cx.out.finish(code)
+    }
 }
 
 /// All there is to say on the command line, for manual pages.
@@ -214,19 +219,34 @@ fn execute(command: Option<Command>, cx: &mut Context) -> Result<u8, Error> {
         .build()
         .map_err(|error| Error::new(Kind::Other, "cannot start the runtime").because(error))?
         .block_on(async {
-            match command {
+            let done = match command {
                 Some(command) => command.run(cx).await,
                 None => overview(cx).await,
+            };
+            match done {
+                Err(error) if error.is_unknown_call() => Err(with_versions(cx, error).await),
+                done => done,
             }
         })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tree_is_sound() {
-        Cli::command().debug_assert();
+/// Which of both is older, if the daemon says it.
+async fn with_versions(cx: &Context, error: Error) -> Error {
+    let status = match cx.client().await {
+        Ok(client) => client.status().await,
+        Err(unreachable) => Err(unreachable),
+    };
+    let Ok(daemon) = status.map(|status| status.version) else {
+        return error;
+    };
+    let own = env!("CARGO_PKG_VERSION");
+    if daemon == own {
+        return error;
     }
+    error
+        .because(format!("agentd is {daemon}, agentctl is {own}"))
+        .hint("after an upgrade: agentctl shutdown ends the old agentd, and running agents go on")
 }
+
+#[cfg(test)]
+mod tests;

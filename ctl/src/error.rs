@@ -144,6 +144,7 @@ pub(crate) struct Error {
     why: Option<Box<dyn StdError + Send + Sync>>,
     hint: Option<String>,
     unanswered: bool,
+    unknown_call: bool,
     reason: String,
     task: Option<u64>,
 }
@@ -158,6 +159,7 @@ impl Error {
             why: None,
             hint: None,
             unanswered: false,
+            unknown_call: false,
             reason: String::new(),
             task: None,
         }
@@ -192,6 +194,11 @@ impl Error {
     /// Whether what was asked for may have been done all the same.
     pub(crate) fn is_unanswered(&self) -> bool {
         self.unanswered
+    }
+
+    /// The daemon is of another version, one that lacks what was asked for.
+    pub(crate) fn is_unknown_call(&self) -> bool {
+        self.unknown_call
     }
 
     /// Says first what it happened to.
@@ -290,14 +297,16 @@ impl Error {
                 .hint("agentctl status, or look into the log of agentd")
                 .unanswered();
         }
-        let error = Self::new(Kind::of_code(status.code()), message_or_code(status));
         if status.code() == Code::Unimplemented {
-            error.hint(
+            let error = Self::new(Kind::Other, "agentd does not know how to do that").hint(
                 "agentd and agentctl are of different versions: compare them with agentctl version",
-            )
-        } else {
-            error
+            );
+            return Self {
+                unknown_call: true,
+                ..error
+            };
         }
+        Self::new(Kind::of_code(status.code()), message_or_code(status))
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Selection {
     pub(crate) attempt: Option<u32>,
     /// Begin so many lines before the end; 0: at the start.
     pub(crate) tail: u64,
+    /// Leave out lines that were begun before; milliseconds since the epoch.
+    pub(crate) since: i64,
     /// All attempts when following, from the first on.
     pub(crate) from_first: bool,
     /// Leave out the agent's stdout.
@@ -58,8 +60,12 @@ pub(crate) async fn read(
     while let Some(how) = reader.stream(false).await? {
         reader.patience.lost(reader.out, how).await?;
     }
-    if !reader.begun && !look.raw {
-        reader.out.note("no output");
+    if !reader.shown && !look.raw {
+        let nothing = match reader.selection.since {
+            0 => "no output",
+            _ => "no output since then",
+        };
+        reader.out.note(nothing);
     }
     Ok(())
 }
@@ -147,15 +153,29 @@ struct Reader<'a> {
     offset: u64,
     /// Something was received: from now on the place counts, not the tail.
     begun: bool,
+    /// Something was printed.
+    shown: bool,
     line: LineState,
     patience: Patience,
 }
 
-/// Whether each stream is in the middle of a line.
+/// Where each stream is.
 #[derive(Debug, Default)]
 struct LineState {
-    stdout: bool,
-    stderr: bool,
+    stdout: Place,
+    stderr: Place,
+}
+
+/// Where in its lines a stream is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Place {
+    /// Between two.
+    #[default]
+    Between,
+    /// In one that is shown.
+    Inside,
+    /// In one that was begun too early.
+    Hidden,
 }
 
 impl<'a> Reader<'a> {
@@ -168,6 +188,7 @@ impl<'a> Reader<'a> {
             look,
             offset: 0,
             begun: false,
+            shown: false,
             line: LineState::default(),
             patience: Patience::new(),
         }
@@ -239,9 +260,10 @@ impl<'a> Reader<'a> {
 
     fn print(&mut self, line: &v1::LogLine) -> Result<(), Error> {
         let mut bytes = Vec::with_capacity(line.data.len() + 32);
-        let (is_err, inside) = match line.stream() {
+        let (is_err, place) = match line.stream() {
             Stream::Note => {
-                if !self.look.raw {
+                if !self.look.raw && line.at >= self.selection.since {
+                    self.shown = true;
                     self.out.note(&String::from_utf8_lossy(&line.data));
                 }
                 return Ok(());
@@ -249,7 +271,22 @@ impl<'a> Reader<'a> {
             Stream::Stderr => (true, &mut self.line.stderr),
             Stream::Stdout | Stream::Unspecified => (false, &mut self.line.stdout),
         };
-        if self.look.timestamps && !*inside {
+        let hidden = match *place {
+            Place::Between => line.at < self.selection.since,
+            Place::Inside => false,
+            Place::Hidden => true,
+        };
+        let begins = *place == Place::Between;
+        *place = match (line.partial, hidden) {
+            (false, _) => Place::Between,
+            (true, false) => Place::Inside,
+            (true, true) => Place::Hidden,
+        };
+        if hidden {
+            return Ok(());
+        }
+        self.shown = true;
+        if self.look.timestamps && begins {
             bytes.extend(rfc3339(line.at).unwrap_or_default().bytes());
             bytes.push(b' ');
         }
@@ -257,7 +294,6 @@ impl<'a> Reader<'a> {
         if !line.partial {
             bytes.push(b'\n');
         }
-        *inside = line.partial;
         if is_err {
             self.out.bytes_err(&bytes)
         } else {

@@ -29,9 +29,10 @@ use crate::{
     id::{AttemptRef, TaskRef, TaskSet},
     output::{
         Output,
+        list::{Format, ListArgs},
         page::Page,
         sessions::SessionList,
-        tasks::{Format, ListArgs, TaskList, result_line},
+        tasks::{TaskList, result_line},
     },
     socket::{Refusal, Sockets},
     when::{Span, When, between, human, local, rfc3339, short},
@@ -116,6 +117,7 @@ pub fn shown(data: &[u8]) {
             (Format::Table, Some(40)),
             (Format::Wide, None),
             (Format::Jsonl, None),
+            (Format::Yaml, None),
         ] {
             harmless(&printed(&task, format, width), "\n");
         }
@@ -130,7 +132,7 @@ pub fn shown(data: &[u8]) {
         };
         for (format, width) in [(Format::Table, Some(40)), (Format::Wide, None)] {
             let list = SessionList::from(answer.clone());
-            let text = written(width, |out| out.sessions(list, ListArgs::of(format)));
+            let text = written(width, |out| out.sessions(list, &ListArgs::of(format)));
             harmless(&text, "\n");
         }
     }
@@ -160,7 +162,7 @@ fn printed(task: &v1::Task, format: Format, width: Option<usize>) -> String {
         tasks: vec![task.clone()],
         ..TaskList::default()
     };
-    written(width, |out| out.tasks(list, ListArgs::of(format)))
+    written(width, |out| out.tasks(list, &ListArgs::of(format)))
 }
 
 /// What is printed.

@@ -33,6 +33,9 @@ pub(crate) enum ParseIdError {
     /// An attempt where only a task makes sense.
     #[error("this names an attempt, but here a task is meant: leave out what follows the dot")]
     UnwantedAttempt,
+    /// A range where only one task makes sense.
+    #[error("this takes one task, not a range")]
+    UnwantedRange,
     /// The end of a range comes before its start.
     #[error("the range runs backwards")]
     Backwards,
@@ -83,6 +86,11 @@ fn number(text: &str) -> Result<u64, ParseIdError> {
     }
 }
 
+fn is_range(text: &str) -> bool {
+    let ends = text.split_once('-');
+    ends.is_some_and(|(first, last)| number(first).is_ok() && number(last).is_ok())
+}
+
 /// One task, or one attempt of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AttemptRef {
@@ -102,6 +110,7 @@ impl FromStr for AttemptRef {
         };
         let task = match task {
             "" if attempt.is_none() => return Err(ParseIdError::Empty),
+            range if is_range(range) => return Err(ParseIdError::UnwantedRange),
             "@last" => TaskRef::Last,
             "@last-failed" => TaskRef::LastFailed,
             _ => TaskRef::Number(number(task)?),

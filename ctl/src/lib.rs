@@ -5,7 +5,7 @@
 //!   arguments, whose doc comments are the help, and what it does with them.
 //! - `client` speaks to the daemon, `socket` finds it, `autostart` starts it.
 //! - `view` is what JSON output looks like, `output` writes it and everything
-//!   else; nothing is printed past it.
+//!   else; nothing is printed past it. What is listed is `output::list::Listed`.
 //! - `story` puts into words what the daemon tells of a task.
 //! - `complete` answers shells that complete what is typed.
 //! - `error` is the one error type, with its exit codes.

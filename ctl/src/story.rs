@@ -27,9 +27,11 @@ const LONG: Duration = Duration::from_secs(1);
 
 /// One thing that happened, or was decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Step {
     /// Milliseconds since the epoch.
     #[serde(serialize_with = "as_rfc3339")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub(crate) at: i64,
     /// `None` if it concerns no attempt.
     pub(crate) attempt: Option<u32>,

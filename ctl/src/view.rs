@@ -41,6 +41,7 @@ fn sorted(labels: HashMap<String, String>) -> BTreeMap<String, String> {
 
 /// A task.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct TaskView {
     id: u64,
     state: &'static str,
@@ -86,6 +87,7 @@ pub(crate) struct TaskView {
 
 /// Why a queued task is not running.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct HoldView {
     kind: String,
     until: Option<String>,
@@ -98,6 +100,7 @@ struct HoldView {
 
 /// A task that another one waits for.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct AfterView {
     task: u64,
     condition: &'static str,
@@ -105,6 +108,7 @@ struct AfterView {
 
 /// What bounds a task; `null` is the default of agent or daemon.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct LimitsView {
     start_timeout_ms: Option<u64>,
     timeout_ms: Option<u64>,
@@ -127,6 +131,7 @@ struct LimitsView {
 
 /// A task with all that only `show` asks for.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct TaskDetail {
     #[serde(flatten)]
     task: TaskView,
@@ -138,6 +143,7 @@ pub(crate) struct TaskDetail {
 
 /// One change of a task.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct EventView {
     revision: u64,
     at: Option<String>,

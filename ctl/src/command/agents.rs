@@ -1,6 +1,7 @@
 //! `agentctl agents`.
 
 use agentd_proto::v1;
+use anstyle::AnsiColor;
 use clap::Args;
 use serde::Serialize;
 
@@ -8,10 +9,9 @@ use crate::{
     cli::Context,
     error::{EXIT_OK, Error},
     output::{
-        Output,
-        json::{AGENTS, Document},
-        page::Format,
-        table::{Cell, Column, Layout, one_line, render},
+        json::{AGENT, AGENTS, Document},
+        list::{ListArgs, Listed},
+        table::{Cell, Column, Shown, one_line},
     },
 };
 
@@ -21,68 +21,61 @@ use crate::{
 /// provider may still refuse it.
 #[derive(Debug, Args)]
 pub(crate) struct Agents {
-    /// How to print it.
-    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
+    #[command(flatten)]
+    list: ListArgs<v1::Agent>,
 }
 
 impl Agents {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         let agents = cx.client().await?.agents().await?.agents;
-        match self.output {
-            Format::Json => {
-                let agents = agents.into_iter().map(AgentView::from).collect();
-                cx.out.json(&Document::new(AGENTS, View { agents }))?;
-            }
-            Format::Text => show(&mut cx.out, &agents)?,
-        }
+        let lacks = match self.list.format()?.is_table() {
+            true => agents.iter().flat_map(troubles).collect(),
+            false => Vec::new(),
+        };
+        cx.out.list(&self.list, agents, |agents| {
+            Document::new(AGENTS, View { agents })
+        })?;
+        lacks.iter().for_each(|line| cx.out.message(line));
         Ok(EXIT_OK)
     }
 }
 
-/// A table, and below it what is to be done.
-fn show(out: &mut Output, agents: &[v1::Agent]) -> Result<(), Error> {
-    const COLUMNS: [Column; 8] = [
-        Column::flexible("NAME", 6),
-        Column::fixed("TYPE"),
-        Column::flexible("VERSION", 8),
-        Column::fixed("LOGIN"),
-        Column::fixed("RUNNING"),
-        Column::fixed("SLOTS"),
-        Column::fixed("STATE"),
-        Column::flexible("PROGRAM", 8),
+/// What an agent lacks, and what is to be done.
+fn troubles(agent: &v1::Agent) -> impl Iterator<Item = String> {
+    agent.troubles.iter().map(|trouble| {
+        format!(
+            "{}: {}\n  hint: {}",
+            one_line(&agent.name),
+            one_line(&trouble.what),
+            one_line(&trouble.hint)
+        )
+    })
+}
+
+impl Listed for v1::Agent {
+    type View = AgentView;
+    const SCHEMA: &'static str = AGENT;
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::<Self>::new("name", |agent, _| Cell::from(&agent.name)).cut(6),
+        Column::<Self>::new("type", |agent, _| Cell::from(&agent.r#type)),
+        Column::<Self>::new("version", |agent, _| Cell::or_dash(&agent.version))
+            .cut(8)
+            .spare(2),
+        Column::<Self>::new("login", |agent, _| Cell::or_dash(login(agent))),
+        Column::<Self>::number("running", |agent, _| Cell::number(agent.running)),
+        Column::<Self>::number("slots", |agent, _| Cell::number(agent.slots)),
+        Column::<Self>::number("queued", |agent, _| Cell::number(agent.queued)).shown(Shown::Wide),
+        Column::<Self>::new("state", |agent, _| state(agent)),
+        Column::<Self>::new("account", |agent, _| Cell::or_dash(&agent.account)).shown(Shown::Wide),
+        Column::<Self>::new("model", |agent, _| Cell::or_dash(&agent.model)).shown(Shown::Wide),
+        Column::<Self>::new("program", |agent, _| Cell::or_dash(&agent.program))
+            .cut(8)
+            .spare(1),
     ];
-    let rows: Vec<Vec<Cell>> = agents
-        .iter()
-        .map(|agent| {
-            vec![
-                Cell::from(agent.name.as_str()),
-                Cell::from(agent.r#type.as_str()),
-                Cell::or_dash(&agent.version),
-                Cell::or_dash(login(agent)),
-                Cell::from(agent.running.to_string()),
-                Cell::from(agent.slots.to_string()),
-                Cell::from(state(agent)),
-                Cell::or_dash(&agent.program),
-            ]
-        })
-        .collect();
-    let layout = Layout {
-        width: out.width,
-        color: out.color,
-        no_headers: false,
-    };
-    for line in render(&COLUMNS, &rows, layout) {
-        out.line(&line)?;
+
+    fn name(&self) -> String {
+        self.name.clone()
     }
-    for agent in agents {
-        for trouble in &agent.troubles {
-            let what = one_line(&trouble.what);
-            out.line(&format!("{}: {what}", one_line(&agent.name)))?;
-            out.line(&format!("  hint: {}", one_line(&trouble.hint)))?;
-        }
-    }
-    Ok(())
 }
 
 fn login(agent: &v1::Agent) -> &'static str {
@@ -93,22 +86,24 @@ fn login(agent: &v1::Agent) -> &'static str {
     }
 }
 
-fn state(agent: &v1::Agent) -> &'static str {
+fn state(agent: &v1::Agent) -> Cell {
     match (agent.paused, agent.troubles.is_empty()) {
-        (true, _) => "paused",
-        (false, false) => "trouble",
-        (false, true) => "ready",
+        (true, _) => Cell::styled("paused", AnsiColor::Yellow.on_default()),
+        (false, false) => Cell::styled("trouble", AnsiColor::Red.on_default()),
+        (false, true) => Cell::styled("ready", AnsiColor::Green.on_default()),
     }
 }
 
 /// The agents, for scripts.
 #[derive(Debug, Serialize)]
-struct View {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct View {
     agents: Vec<AgentView>,
 }
 
 #[derive(Debug, Serialize)]
-struct AgentView {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct AgentView {
     name: String,
     r#type: String,
     program: Option<String>,
@@ -127,6 +122,7 @@ struct AgentView {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct TroubleView {
     what: String,
     hint: String,

@@ -41,16 +41,13 @@ impl Explain {
         let id = resolve(&client, self.id).await?;
         let told = client.explain(id).await?;
         let (now, zone) = (cx.out.now, cx.out.zone());
-        match self.output {
-            Format::Json => {
-                let view = View::of(told, now, &zone);
-                cx.out.json(&Document::new(EXPLANATION, view))?;
-            }
-            Format::Text => {
-                let text = page(&told, now, &zone, cx.out.color);
-                cx.out.bytes(text.as_bytes())?;
-            }
+        if let Some(script) = self.output.script() {
+            let view = View::of(told, now, &zone);
+            cx.out.document(script, &Document::new(EXPLANATION, view))?;
+            return Ok(EXIT_OK);
         }
+        let text = page(&told, now, &zone, cx.out.color);
+        cx.out.bytes(text.as_bytes())?;
         Ok(EXIT_OK)
     }
 }
@@ -101,6 +98,7 @@ pub(crate) fn page(
 
 /// The story for a script.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct View {
     task: TaskView,
     attempts: Vec<AttemptView>,
@@ -122,6 +120,7 @@ pub(crate) struct View {
 
 /// Whether another attempt follows one, and why.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SequelView {
     attempt: u32,
     follows: String,
@@ -136,12 +135,14 @@ struct SequelView {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct WaitView {
     kind: String,
     at: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct RelativeView {
     id: u64,
     state: &'static str,

@@ -12,6 +12,7 @@ use super::{
     task::{parse_label, unique_labels},
 };
 use crate::{
+    client::Client,
     error::Error,
     output::Output,
     view::{FAILED_STATES, UNSUCCESSFUL_STATES},
@@ -70,7 +71,74 @@ pub(crate) struct FilterArgs {
     until: Option<When>,
 }
 
+/// What was given by a name in which a slip is easy.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    agent: Option<String>,
+    repo: Option<PathBuf>,
+}
+
+/// Tasks in which the repositories that there are are looked for.
+const RECENT: u32 = 100;
+
+impl Names {
+    /// What is not known to the daemon, and what may have been meant.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub(crate) async fn unknown(&self, client: &Client) -> Result<Option<String>, Error> {
+        if let Some(agent) = &self.agent {
+            let agents = client.status().await?.agents;
+            let names: Vec<String> = agents.into_iter().map(|agent| agent.name).collect();
+            if !names.contains(agent) {
+                return Ok(Some(missing("there is no agent", agent, &names)));
+            }
+        }
+        if let Some(repo) = self.repo.as_deref() {
+            let repo = repo_name(repo)?;
+            let recent = v1::ListRequest {
+                page_size: RECENT,
+                ..v1::ListRequest::default()
+            };
+            let tasks = client.list(recent).await?.tasks;
+            let names: Vec<String> = tasks.into_iter().map(|task| task.repo).collect();
+            if !names.contains(&repo) {
+                return Ok(Some(missing("no recent task is in", &repo, &names)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn missing(what: &str, name: &str, names: &[String]) -> String {
+    match nearest(name, names) {
+        Some(near) => format!("{what} {name}: did you mean {near}?"),
+        None => format!("{what} {name}"),
+    }
+}
+
+/// The one that was probably meant.
+fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
+    // As near as clap wants it for verbs and flags.
+    const NEAR: f64 = 0.7;
+    let near = |other: &'a String| (strsim::jaro(name, other), other.as_str());
+    let near = names
+        .iter()
+        .map(near)
+        .filter(|&(likeness, _)| likeness > NEAR);
+    let best = near.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    best.map(|(_, name)| name)
+}
+
 impl FilterArgs {
+    /// The names in it.
+    pub(crate) fn names(&self) -> Names {
+        Names {
+            agent: self.agent.clone(),
+            repo: self.repo.clone(),
+        }
+    }
+
     /// For the interface; no states are all states.
     ///
     /// # Errors

@@ -6,7 +6,9 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::task::parse_limit;
 use crate::{
+    client::Client,
     error::Error,
+    id::{ParseIdError, TaskSet, resolve_all},
     when::{Due, Span},
 };
 
@@ -45,8 +47,15 @@ impl LaterArgs {
     }
 }
 
-/// A task to wait for: `42`, `42:ok`, `42:any`.
-pub(crate) fn parse_after(text: &str) -> Result<v1::After, String> {
+/// Tasks to wait for, as they were named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AfterArg {
+    tasks: TaskSet,
+    condition: v1::after::Condition,
+}
+
+/// Tasks to wait for: `42`, `42:ok`, `42:any`, `40-44`, `@last:any`.
+pub(crate) fn parse_after(text: &str) -> Result<AfterArg, String> {
     let wrong = || "a task to wait for is written 42, 42:ok or 42:any".to_owned();
     let (task, condition) = text.split_once(':').unwrap_or((text, "ok"));
     let condition = match condition {
@@ -54,32 +63,59 @@ pub(crate) fn parse_after(text: &str) -> Result<v1::After, String> {
         "any" => v1::after::Condition::Any,
         _ => return Err(wrong()),
     };
-    if !task.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(wrong());
+    let tasks = task.parse().map_err(|error: ParseIdError| match error {
+        ParseIdError::Empty | ParseIdError::Malformed => wrong(),
+        ParseIdError::Zero
+        | ParseIdError::Attempt
+        | ParseIdError::UnwantedAttempt
+        | ParseIdError::UnwantedRange
+        | ParseIdError::Backwards
+        | ParseIdError::TooMany => error.to_string(),
+    })?;
+    Ok(AfterArg { tasks, condition })
+}
+
+/// For the interface.
+///
+/// # Errors
+/// `@last` or `@last-failed` names no task.
+pub(crate) async fn resolve_after(
+    client: &Client,
+    after: &[AfterArg],
+) -> Result<Vec<v1::After>, Error> {
+    let mut resolved = Vec::new();
+    for AfterArg { tasks, condition } in after {
+        let tasks = resolve_all(client, &[*tasks]).await?;
+        let condition = i32::from(*condition);
+        resolved.extend(tasks.into_iter().map(|task| v1::After { task, condition }));
     }
-    let task = task.parse().ok().filter(|task| *task != 0);
-    Ok(v1::After {
-        task: task.ok_or_else(wrong)?,
-        condition: condition.into(),
-    })
+    Ok(resolved)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::TaskRef;
 
     #[test]
     fn a_task_to_wait_for_has_a_condition() {
-        let any = v1::after::Condition::Any as i32;
-        for (text, task, condition) in [("42", 42, 0), ("42:ok", 42, 0), ("7:any", 7, any)] {
+        use v1::after::Condition::{Any, Unspecified};
+        let one = |number| TaskSet::One(TaskRef::Number(number));
+        for (text, tasks, condition) in [
+            ("42", one(42), Unspecified),
+            ("42:ok", one(42), Unspecified),
+            ("7:any", one(7), Any),
+            ("4-5", TaskSet::Range(4, 5), Unspecified),
+            ("@last:any", TaskSet::One(TaskRef::Last), Any),
+        ] {
             assert_eq!(
                 parse_after(text),
-                Ok(v1::After { task, condition }),
+                Ok(AfterArg { tasks, condition }),
                 "{text}"
             );
         }
         for bad in [
-            "", "0", ":any", "42:", "42:all", "+1", "4-5", "@last", "42.1",
+            "", "0", ":any", "42:", "42:all", "+1", "5-4", "@newest", "42.1",
         ] {
             assert!(parse_after(bad).is_err(), "{bad}");
         }

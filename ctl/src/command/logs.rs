@@ -8,15 +8,15 @@ use crate::{
     error::{EXIT_INTERRUPTED, EXIT_OK, Error},
     follow::{Look, Selection, follow, read},
     id::{AttemptRef, resolve},
+    when::When,
 };
 
 /// Show what an agent wrote.
 ///
 /// Shows the newest attempt, or the one named (42.2). Of an agent with structured
 /// output, such as Claude Code, a readable rendering is shown; --raw gives the
-/// bytes. What the agent wrote to
-/// stdout goes to stdout, what it wrote to stderr goes to stderr, notes of the
-/// daemon go to stderr.
+/// bytes. What the agent wrote to stdout goes to stdout, what it wrote to stderr
+/// goes to stderr, notes of the daemon go to stderr.
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
     /// The task, or one attempt of it: 42, 42.2, @last, @last-failed.
@@ -29,8 +29,13 @@ pub(crate) struct Logs {
     follow: bool,
 
     /// Begin with the last N lines.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     tail: Option<u64>,
+
+    /// Only what was written since then: 10m, 2026-03-01, 2026-03-01T08:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    since: Option<When>,
 
     /// Show the time of each line.
     #[arg(long, conflicts_with = "raw")]
@@ -53,11 +58,16 @@ impl Logs {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         let client = cx.client().await?;
         let task = resolve(&client, self.id.task).await?;
+        let since = match self.since {
+            Some(since) => since.as_millis(cx.out.now, &cx.out.zone()),
+            None => 0,
+        };
         let selection = Selection {
             from_first: false,
             task,
             attempt: self.id.attempt,
             tail: self.tail.unwrap_or(0),
+            since,
             no_stdout: self.stderr,
             no_stderr: self.stdout,
         };

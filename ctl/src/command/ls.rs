@@ -1,16 +1,20 @@
 //! `agentctl ls`.
 
+mod sort;
+
 use agentd_proto::v1::{self, State};
 use clap::{Args, ValueEnum};
 
-use super::filter::{FilterArgs, UnsuccessfulArgs};
+use self::sort::{Best, Sort};
+use super::filter::{FilterArgs, Names, UnsuccessfulArgs};
 use crate::{
     cli::Context,
     client::Client,
     error::{EXIT_OK, Error},
     output::{
         Output,
-        tasks::{Format, ListArgs, TaskList},
+        list::{Format, ListArgs},
+        tasks::TaskList,
     },
     view::ACTIVE_STATES,
 };
@@ -50,8 +54,16 @@ pub(crate) struct Ls {
     #[arg(long, conflicts_with = "limit")]
     all: bool,
 
+    /// Another order than newest first; all that match are read for it.
+    #[arg(long, value_enum, value_name = "KEY")]
+    sort: Option<Sort>,
+
+    /// The other way round; without --sort oldest first.
+    #[arg(short, long)]
+    reverse: bool,
+
     #[command(flatten)]
-    list: ListArgs,
+    list: ListArgs<v1::Task>,
 }
 
 /// The states by their words.
@@ -86,13 +98,20 @@ impl From<StateArg> for State {
 
 impl Ls {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
-        let (list, all) = (self.list, self.all);
+        let format = self.list.format()?;
+        let (list, all) = (self.list.clone(), self.all);
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let states = self.states();
+        let sort = self.sort.or(self.reverse.then_some(Sort::Created));
+        let names = self.filter.names();
         let filter = self.filter.into_filter(states, &mut cx.out)?;
         let client = cx.client().await?;
-        let found = if all {
-            fetch_all(&client, filter, list.format(), &mut cx.out).await?
+        let found = if let Some(sort) = sort {
+            let limit = if all { usize::MAX } else { limit };
+            let best = Best::new(sort, self.reverse, limit, cx.out.now);
+            Some(fetch_best(&client, filter, best).await?)
+        } else if all {
+            fetch_all(&client, filter, format, &mut cx.out).await?
         } else {
             Some(fetch(&client, filter, limit).await?)
         };
@@ -100,9 +119,12 @@ impl Ls {
             return Ok(EXIT_OK);
         };
         let (none, more, bound) = (found.tasks.is_empty(), found.more, found.more_is_bound);
-        cx.out.tasks(found, list)?;
+        cx.out.tasks(found, &list)?;
         if none {
             cx.out.note("no tasks");
+            if let Some(why) = unknown(&client, &names).await {
+                cx.out.note(&why);
+            }
         } else if more > 0 {
             let least = if bound { "at least " } else { "" };
             cx.out.note(&format!(
@@ -144,6 +166,27 @@ async fn fetch(client: &Client, filter: v1::Filter, limit: usize) -> Result<Task
     }
 }
 
+/// Why there may be none: a slip in a name. That it cannot be told is no error.
+async fn unknown(client: &Client, names: &Names) -> Option<String> {
+    names.unknown(client).await.ok().flatten()
+}
+
+async fn fetch_best(
+    client: &Client,
+    filter: v1::Filter,
+    mut best: Best,
+) -> Result<TaskList, Error> {
+    let request = v1::ListRequest {
+        filter: Some(filter),
+        ..v1::ListRequest::default()
+    };
+    let mut stream = client.list_stream(request).await?;
+    while let Some(task) = stream.message().await? {
+        best.add(task);
+    }
+    Ok(best.finish())
+}
+
 /// Formats of one line a task are printed as they come; the others need all.
 async fn fetch_all(
     client: &Client,
@@ -159,14 +202,14 @@ async fn fetch_all(
     let mut tasks = Vec::new();
     while let Some(task) = stream.message().await? {
         match format {
-            Format::Jsonl => out.task_json(task)?,
-            Format::Name => out.line(&task.id.to_string())?,
-            Format::Table | Format::Wide | Format::Json => tasks.push(task),
+            Format::Jsonl => out.list_line(task)?,
+            Format::Name => out.name(&task)?,
+            Format::Table | Format::Wide | Format::Json | Format::Yaml => tasks.push(task),
         }
     }
     Ok(match format {
         Format::Jsonl | Format::Name => None,
-        Format::Table | Format::Wide | Format::Json => Some(TaskList {
+        Format::Table | Format::Wide | Format::Json | Format::Yaml => Some(TaskList {
             tasks,
             ..TaskList::default()
         }),

@@ -1,6 +1,7 @@
 //! `agentctl quota`.
 
 use agentd_proto::v1;
+use anstyle::AnsiColor;
 use clap::{Args, Subcommand};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
@@ -10,9 +11,9 @@ use crate::{
     cli::Context,
     error::{EXIT_OK, Error},
     output::{
-        json::{Document, QUOTA},
-        page::Format,
-        table::{Cell, Column, Layout, one_line, render},
+        json::{ACCOUNT, Document, QUOTA},
+        list::{ListArgs, Listed},
+        table::{Cell, Column, Shown, one_line},
     },
     when::{between, local, rfc3339, short},
 };
@@ -28,9 +29,8 @@ pub(crate) struct Quota {
     #[command(subcommand)]
     command: Option<QuotaCommand>,
 
-    /// How to print it.
-    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
+    #[command(flatten)]
+    list: ListArgs<v1::Account>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -56,48 +56,37 @@ impl Quota {
             return Ok(EXIT_OK);
         }
         let accounts = client.quota().await?.accounts;
-        if self.output == Format::Json {
-            let accounts = accounts.into_iter().map(AccountView::from).collect();
-            cx.out.json(&Document::new(QUOTA, View { accounts }))?;
-            return Ok(EXIT_OK);
-        }
-        let zone = cx.out.zone();
-        let layout = Layout {
-            width: cx.out.width,
-            color: cx.out.color,
-            no_headers: false,
-        };
-        let lines = table(&accounts, cx.out.now, &zone, layout);
-        lines.iter().try_for_each(|line| cx.out.line(line))?;
+        cx.out.list(&self.list, accounts, |accounts| {
+            Document::new(QUOTA, View { accounts })
+        })?;
         Ok(EXIT_OK)
     }
 }
 
-/// The accounts for a person.
-fn table(accounts: &[v1::Account], now: Timestamp, zone: &TimeZone, layout: Layout) -> Vec<String> {
-    const COLUMNS: [Column; 6] = [
-        Column::flexible("ACCOUNT", 8),
-        Column::fixed("STATE"),
-        Column::fixed("UNTIL"),
-        Column::fixed("QUEUED"),
-        Column::fixed("RUNNING"),
-        Column::flexible("LAST LIMIT", 12),
-    ];
-    let rows: Vec<Vec<Cell>> = accounts
-        .iter()
-        .map(|account| {
-            let parked = account.until != 0;
-            vec![
-                Cell::from(account.name.as_str()),
-                Cell::from(if parked { "parked" } else { "ok" }),
-                Cell::or_dash(&until(account, now, zone)),
-                Cell::from(account.queued.to_string()),
-                Cell::from(account.running.to_string()),
-                Cell::or_dash(&met(account)),
-            ]
+impl Listed for v1::Account {
+    type View = AccountView;
+    const SCHEMA: &'static str = ACCOUNT;
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::<Self>::new("account", |account, _| Cell::from(&account.name)).cut(8),
+        Column::<Self>::new("state", |account, _| match account.until {
+            0 => Cell::styled("ok", AnsiColor::Green.on_default()),
+            _ => Cell::styled("parked", AnsiColor::Yellow.on_default()),
+        }),
+        Column::<Self>::new("until", |account, look| {
+            Cell::or_dash(&until(account, look.now, &look.zone))
+        }),
+        Column::<Self>::new("agents", |account, _| {
+            Cell::or_dash(&account.agents.join(" "))
         })
-        .collect();
-    render(&COLUMNS, &rows, layout)
+        .shown(Shown::Wide),
+        Column::<Self>::number("queued", |account, _| Cell::number(account.queued)).spare(1),
+        Column::<Self>::number("running", |account, _| Cell::number(account.running)).spare(2),
+        Column::<Self>::new("last-limit", |account, _| Cell::or_dash(&met(account))).cut(12),
+    ];
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
 }
 
 /// `2026-03-01 12:00:35 (in 5m)`.
@@ -128,12 +117,14 @@ fn met(account: &v1::Account) -> String {
 }
 
 #[derive(Debug, Serialize)]
-struct View {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct View {
     accounts: Vec<AccountView>,
 }
 
 /// An account, for scripts.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct AccountView {
     name: String,
     agents: Vec<String>,
@@ -164,39 +155,5 @@ impl From<v1::Account> for AccountView {
             queued: account.queued,
             running: account.running,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accounts_and_what_holds_them() {
-        let now = Timestamp::from_millisecond(1_772_366_400_000).unwrap();
-        let parked = v1::Account {
-            name: "team-a".to_owned(),
-            agents: vec!["claude".to_owned()],
-            until: now.as_millisecond() + 5 * 60_000,
-            reason: "usage_limit".to_owned(),
-            message: "5-hour limit reached\n".to_owned(),
-            task: 42,
-            attempt: 1,
-            strikes: 2,
-            queued: 3,
-            running: 0,
-        };
-        let open = v1::Account {
-            name: "shell".to_owned(),
-            running: 1,
-            ..v1::Account::default()
-        };
-        let layout = Layout {
-            width: None,
-            color: false,
-            no_headers: false,
-        };
-        let lines = table(&[open, parked], now, &TimeZone::UTC, layout);
-        insta::assert_snapshot!(lines.join("\n"));
     }
 }

@@ -40,10 +40,11 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
+        let after = self.task.after.clone();
         let request = self
             .task
             .into_request(io::stdin(), (cx.out.now, &cx.out.zone()))?;
-        let (client, submitted, _) = hand_over(cx, request).await?;
+        let (client, submitted, _) = hand_over(cx, request, &after).await?;
         cx.out.note(&queued(&submitted, cx.out.now));
         // Until here a Ctrl-C simply ends the program.
         let mut interrupts = interrupts()?;

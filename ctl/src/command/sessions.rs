@@ -9,9 +9,9 @@ use crate::{
     error::{EXIT_OK, Error},
     output::{
         json::{Document, SESSION},
+        list::ListArgs,
         page::{Format, Page},
         sessions::{SessionList, SessionView},
-        tasks::ListArgs,
     },
 };
 
@@ -55,7 +55,7 @@ struct Ls {
     limit: u32,
 
     #[command(flatten)]
-    list: ListArgs,
+    list: ListArgs<v1::Session>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -134,7 +134,7 @@ impl Ls {
             answer.more,
             answer.more_is_bound,
         );
-        cx.out.sessions(SessionList::from(answer), self.list)?;
+        cx.out.sessions(SessionList::from(answer), &self.list)?;
         if none {
             cx.out.note("no sessions");
         } else if more > 0 {
@@ -158,9 +158,9 @@ impl From<Which> for v1::SessionRequest {
 impl Show {
     async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         let session = cx.client().await?.session_show(self.which.into()).await?;
-        if self.output == Format::Json {
+        if let Some(script) = self.output.script() {
             let document = Document::new(SESSION, SessionView::from(session));
-            cx.out.json(&document)?;
+            cx.out.document(script, &document)?;
             return Ok(EXIT_OK);
         }
         let mut page = Page::new(cx.out.color, cx.out.now, cx.out.zone());

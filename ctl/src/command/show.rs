@@ -63,8 +63,8 @@ fn find_attempt(got: v1::GetResponse, task: u64, number: u32) -> Result<v1::Atte
 }
 
 fn show_task(out: &mut Output, got: v1::GetResponse, format: Format) -> Result<(), Error> {
-    if format == Format::Json {
-        return out.json(&Document::new(TASK, TaskDetail::from(got)));
+    if let Some(script) = format.script() {
+        return out.document(script, &Document::new(TASK, TaskDetail::from(got)));
     }
     let mut page = Page::new(out.color, out.now, out.zone());
     let task = got.task.unwrap_or_default();
@@ -77,8 +77,8 @@ fn show_task(out: &mut Output, got: v1::GetResponse, format: Format) -> Result<(
 }
 
 fn show_attempt(out: &mut Output, attempt: v1::Attempt, format: Format) -> Result<(), Error> {
-    if format == Format::Json {
-        return out.json(&Document::new(ATTEMPT, AttemptView::from(attempt)));
+    if let Some(script) = format.script() {
+        return out.document(script, &Document::new(ATTEMPT, AttemptView::from(attempt)));
     }
     let mut page = Page::new(out.color, out.now, out.zone());
     page.attempt(&attempt);

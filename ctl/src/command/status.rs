@@ -1,6 +1,7 @@
 //! `agentctl status`.
 
 use agentd_proto::v1;
+use anstyle::AnsiColor;
 use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
@@ -29,9 +30,12 @@ pub(crate) struct Status {
 impl Status {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         let status = cx.client().await?.status().await?;
-        match self.output {
-            Format::Json => cx.out.json(&Document::new(STATUS, View::from(status)))?,
-            Format::Text => show(&mut cx.out, &status)?,
+        match self.output.script() {
+            Some(script) => {
+                let document = Document::new(STATUS, View::from(status));
+                cx.out.document(script, &document)?;
+            }
+            None => show(&mut cx.out, &status)?,
         }
         Ok(EXIT_OK)
     }
@@ -110,43 +114,35 @@ fn recovery_text(recovery: &v1::Recovery) -> String {
 }
 
 fn agents(out: &mut Output, agents: &[v1::AgentStatus]) -> Result<(), Error> {
-    const COLUMNS: [Column; 6] = [
-        Column::flexible("NAME", 6),
-        Column::fixed("TYPE"),
-        Column::fixed("RUNNING"),
-        Column::fixed("SLOTS"),
-        Column::fixed("QUEUED"),
-        Column::fixed("STATE"),
+    const COLUMNS: [Column<v1::AgentStatus>; 6] = [
+        Column::<v1::AgentStatus>::new("name", |agent, _| Cell::from(&agent.name)).cut(6),
+        Column::<v1::AgentStatus>::new("type", |agent, _| Cell::or_dash(&agent.r#type)),
+        Column::<v1::AgentStatus>::number("running", |agent, _| Cell::number(agent.running)),
+        Column::<v1::AgentStatus>::number("slots", |agent, _| Cell::number(agent.slots)),
+        Column::<v1::AgentStatus>::number("queued", |agent, _| Cell::number(agent.queued)),
+        Column::<v1::AgentStatus>::new("state", |agent, _| match agent.paused {
+            true => Cell::styled("paused", AnsiColor::Yellow.on_default()),
+            false => Cell::styled("ready", AnsiColor::Green.on_default()),
+        }),
     ];
     if agents.is_empty() {
         return Ok(());
     }
-    let rows: Vec<Vec<Cell>> = agents
-        .iter()
-        .map(|agent| {
-            vec![
-                Cell::from(agent.name.as_str()),
-                Cell::or_dash(&agent.r#type),
-                Cell::from(agent.running.to_string()),
-                Cell::from(agent.slots.to_string()),
-                Cell::from(agent.queued.to_string()),
-                Cell::from(if agent.paused { "paused" } else { "ready" }),
-            ]
-        })
-        .collect();
     let layout = Layout {
         width: out.width.map(|width| width.saturating_sub(2)),
         color: out.color,
         no_headers: false,
     };
-    render(&COLUMNS, &rows, layout)
+    let look = out.look(false);
+    render(&COLUMNS.each_ref(), agents, &look, layout)
         .iter()
         .try_for_each(|line| out.line(&format!("  {line}")))
 }
 
 /// The daemon, for scripts.
 #[derive(Debug, Serialize)]
-struct View {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct View {
     version: String,
     phase: String,
     paused: bool,
@@ -170,6 +166,7 @@ struct View {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct AgentView {
     name: String,
     r#type: String,
@@ -180,6 +177,7 @@ struct AgentView {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct RecoveryView {
     total: u64,
     resolved: u64,

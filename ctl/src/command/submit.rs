@@ -5,7 +5,10 @@ use std::{io, time::Duration};
 use agentd_proto::v1;
 use clap::Args;
 
-use super::task::TaskArgs;
+use super::{
+    later::{AfterArg, resolve_after},
+    task::TaskArgs,
+};
 use crate::{
     cli::Context,
     client::Client,
@@ -28,10 +31,11 @@ pub(crate) struct Submit {
 
 impl Submit {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
+        let after = self.task.after.clone();
         let request = self
             .task
             .into_request(io::stdin(), (cx.out.now, &cx.out.zone()))?;
-        let (_, task, existing) = hand_over(cx, request).await?;
+        let (_, task, existing) = hand_over(cx, request, &after).await?;
         cx.out.line(&task.id.to_string())?;
         if !self.quiet {
             let what = if existing {
@@ -52,16 +56,18 @@ impl Submit {
 /// How long a daemon that nobody but us starts may be away before we do.
 const AWAY: Duration = Duration::from_secs(1);
 
-/// Submits, and starts the daemon if it is not there: also if it went away over
+/// Submits, to wait for `after`, and starts the daemon if it is not there: also if it went away over
 /// the question. The request's id keeps it from being done twice.
 ///
 /// # Errors
 /// None could be reached or started, or it refuses.
 pub(crate) async fn hand_over(
     cx: &mut Context,
-    request: v1::SubmitRequest,
+    mut request: v1::SubmitRequest,
+    after: &[AfterArg],
 ) -> Result<(Client, v1::Task, bool), Error> {
     let client = cx.client_or_start().await?;
+    request.after = resolve_after(&client, after).await?;
     let asked = if cx.starts() {
         client.patient(AWAY)
     } else {

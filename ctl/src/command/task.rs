@@ -14,7 +14,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{
     budget::BudgetArgs,
     given,
-    later::{LaterArgs, parse_after},
+    later::{AfterArg, LaterArgs, parse_after},
     random_request_id,
     resources::ResourceArgs,
     retry::RetryArgs,
@@ -91,8 +91,8 @@ pub(crate) struct TaskArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_limit)]
     start_timeout: Option<Span>,
 
-    /// How long an agent may do nothing (no output, CPU time or new process)
-    /// before it is stopped; off for as long as it likes [default: 30m].
+    /// How long an agent may do nothing (no output, hardly any CPU time, no
+    /// new process) before it is stopped; off for as long as it likes [default: 30m].
     #[arg(long, value_name = "TIME|off", value_parser = parse_idle)]
     idle_timeout: Option<Idle>,
 
@@ -128,9 +128,9 @@ pub(crate) struct TaskArgs {
     later: LaterArgs,
 
     /// Wait until this task has succeeded; with :any until it has ended. May be
-    /// given several times.
+    /// given several times, and name several: 42, 40-44, @last:any.
     #[arg(long, value_name = "ID[:ok|:any]", value_parser = parse_after)]
-    after: Vec<v1::After>,
+    pub(super) after: Vec<AfterArg>,
 
     /// The same id with the same contents makes one task, however often it is
     /// sent [default: a random one].
@@ -236,7 +236,8 @@ impl TaskArgs {
             on_busy: self.busy.on_busy().into(),
             not_before,
             delay,
-            after: self.after,
+            // Known when the daemon was asked.
+            after: Vec::new(),
         })
     }
 

@@ -9,10 +9,10 @@ use crate::{
     cli::Context,
     error::{EXIT_OK, Error},
     output::{
-        json::{Document, USAGE},
+        json::{Document, USAGE, USAGE_ROW},
         limits::dollars,
-        page::Format,
-        table::{Cell, Column, Layout, render},
+        list::{ListArgs, Listed},
+        table::{Cell, Column, Shown},
     },
     when::{When, human, rfc3339},
 };
@@ -38,9 +38,8 @@ pub(crate) struct Usage {
     #[arg(long, value_name = "TIME")]
     until: Option<When>,
 
-    /// How to print it.
-    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
+    #[command(flatten)]
+    list: ListArgs<Row>,
 }
 
 /// What makes a row.
@@ -54,6 +53,18 @@ enum By {
     Day,
     /// A task and its reruns together.
     Lineage,
+}
+
+impl By {
+    /// The column that tells it.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Repo => "repo",
+            Self::Day => "day",
+            Self::Lineage => "lineage",
+        }
+    }
 }
 
 impl Usage {
@@ -85,18 +96,14 @@ impl Usage {
             days,
         };
         let answer = cx.client().await?.usage(request).await?;
-        if self.output == Format::Json {
-            let view = View::of(&answer, since, until, self.by, &zone);
-            cx.out.json(&Document::new(USAGE, view))?;
-            return Ok(EXIT_OK);
-        }
-        let layout = Layout {
-            width: cx.out.width,
-            color: cx.out.color,
-            no_headers: false,
+        let args = match self.by {
+            Some(by) => self.list.lead(by.key()),
+            None => self.list,
         };
-        for line in table(&answer, self.by, &zone, layout) {
-            cx.out.line(&line)?;
+        let table = args.format()?.is_table();
+        print(cx, &answer, (since, until), self.by, args)?;
+        if table && answer.rows.is_empty() {
+            cx.out.note("nothing was used in that time");
         }
         if answer.more > 0 {
             cx.out
@@ -108,6 +115,38 @@ impl Usage {
         }
         Ok(EXIT_OK)
     }
+}
+
+/// The rows, and the sum of them: in a table the last row, else a key.
+fn print(
+    cx: &mut Context,
+    answer: &v1::UsageResponse,
+    (since, until): (i64, Option<i64>),
+    by: Option<By>,
+    args: ListArgs<Row>,
+) -> Result<(), Error> {
+    let zone = cx.out.zone();
+    let rows = answer.rows.iter();
+    let mut rows: Vec<Row> = rows.map(|row| Row::of(row, by, &zone)).collect();
+    let total = Row {
+        name: "total".to_owned(),
+        by: None,
+        row: answer.total.clone().unwrap_or_default(),
+    };
+    if by.is_some() && args.format()?.is_table() && !rows.is_empty() {
+        rows.push(total.clone());
+    }
+    cx.out.list(&args, rows, |rows| {
+        let view = View {
+            since: rfc3339(since),
+            until: until.and_then(rfc3339),
+            rows,
+            more: answer.more,
+            total: total.into(),
+            counted_from: rfc3339(answer.from),
+        };
+        Document::new(USAGE, view)
+    })
 }
 
 /// When days begin, from the one of `since` to the one of `last`.
@@ -140,54 +179,78 @@ fn name(row: &v1::UsageRow, by: Option<By>, zone: &TimeZone) -> String {
     }
 }
 
-fn table(
-    answer: &v1::UsageResponse,
+/// A row, and what it is called.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    name: String,
+    /// What the name is one of; `None`: the sum of all.
     by: Option<By>,
-    zone: &TimeZone,
-    layout: Layout,
-) -> Vec<String> {
-    let head = match by {
-        None => "",
-        Some(By::Agent) => "AGENT",
-        Some(By::Repo) => "REPO",
-        Some(By::Day) => "DAY",
-        Some(By::Lineage) => "LINEAGE",
-    };
-    let columns = [
-        Column::flexible(head, 6),
-        Column::fixed("TASKS"),
-        Column::fixed("ATTEMPTS"),
-        Column::fixed("RUN TIME"),
-        Column::fixed("IN"),
-        Column::fixed("OUT"),
-        Column::fixed("CACHED"),
-        Column::fixed("COST"),
-    ];
-    let cells = |name: &str, row: &v1::UsageRow| {
-        let usage = row.usage.unwrap_or_default();
-        vec![
-            Cell::or_dash(name),
-            Cell::from(row.tasks.to_string()),
-            Cell::from(row.attempts.to_string()),
-            Cell::from(human(std::time::Duration::from_millis(row.wall))),
-            Cell::from(usage.input.to_string()),
-            Cell::from(usage.output.to_string()),
-            Cell::from(usage.cached.to_string()),
-            Cell::or_dash(&usage.cost.map(dollars).unwrap_or_default()),
-        ]
-    };
-    let rows = answer.rows.iter();
-    let mut rows: Vec<_> = rows.map(|row| cells(&name(row, by, zone), row)).collect();
-    if by.is_some() || rows.is_empty() {
-        let total = answer.total.clone().unwrap_or_default();
-        rows.push(cells("total", &total));
+    row: v1::UsageRow,
+}
+
+impl Row {
+    fn of(row: &v1::UsageRow, by: Option<By>, zone: &TimeZone) -> Self {
+        Self {
+            name: name(row, by, zone),
+            by,
+            row: row.clone(),
+        }
     }
-    render(&columns, &rows, layout)
+
+    fn called(&self, by: By) -> Option<String> {
+        let name = Some(&self.name).filter(|name| self.by == Some(by) && !name.is_empty());
+        name.cloned()
+    }
+
+    fn usage(&self) -> v1::Usage {
+        self.row.usage.unwrap_or_default()
+    }
+
+    /// The sum is called so in whatever column stands first.
+    fn cell(&self, by: By) -> Cell {
+        match self.by {
+            None => Cell::from(&self.name),
+            Some(_) => Cell::or_dash(&self.called(by).unwrap_or_default()),
+        }
+    }
+}
+
+impl Listed for Row {
+    type View = RowView;
+    const SCHEMA: &'static str = USAGE_ROW;
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::<Self>::new("agent", |row, _| row.cell(By::Agent))
+            .cut(6)
+            .shown(Shown::Asked),
+        Column::<Self>::new("repo", |row, _| row.cell(By::Repo))
+            .cut(6)
+            .shown(Shown::Asked),
+        Column::<Self>::new("day", |row, _| row.cell(By::Day)).shown(Shown::Asked),
+        Column::<Self>::new("lineage", |row, _| row.cell(By::Lineage)).shown(Shown::Asked),
+        Column::<Self>::number("tasks", |row, _| Cell::number(row.row.tasks)),
+        Column::<Self>::number("attempts", |row, _| Cell::number(row.row.attempts)).spare(1),
+        Column::<Self>::number("run-time", |row, _| {
+            Cell::from(human(std::time::Duration::from_millis(row.row.wall)))
+        }),
+        Column::<Self>::number("in", |row, _| Cell::number(row.usage().input)),
+        Column::<Self>::number("out", |row, _| Cell::number(row.usage().output)),
+        Column::<Self>::number("cached", |row, _| Cell::number(row.usage().cached)).spare(2),
+        Column::<Self>::number("turns", |row, _| Cell::number(row.usage().turns))
+            .shown(Shown::Wide),
+        Column::<Self>::number("cost", |row, _| {
+            Cell::or_dash(&row.usage().cost.map(dollars).unwrap_or_default())
+        }),
+    ];
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
 }
 
 /// The usage, for scripts.
 #[derive(Debug, Serialize)]
-struct View {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct View {
     since: Option<String>,
     until: Option<String>,
     rows: Vec<RowView>,
@@ -199,7 +262,8 @@ struct View {
 }
 
 #[derive(Debug, Serialize)]
-struct RowView {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct RowView {
     agent: Option<String>,
     repo: Option<String>,
     day: Option<String>,
@@ -215,41 +279,17 @@ struct RowView {
     cost_micro_usd: Option<u64>,
 }
 
-impl View {
-    fn of(
-        answer: &v1::UsageResponse,
-        since: i64,
-        until: Option<i64>,
-        by: Option<By>,
-        zone: &TimeZone,
-    ) -> Self {
-        let rows = answer.rows.iter();
+impl From<Row> for RowView {
+    fn from(row: Row) -> Self {
+        let usage = row.usage();
         Self {
-            since: rfc3339(since),
-            until: until.and_then(rfc3339),
-            rows: rows.map(|row| RowView::of(row, by, zone)).collect(),
-            more: answer.more,
-            total: RowView::of(&answer.total.clone().unwrap_or_default(), None, zone),
-            counted_from: rfc3339(answer.from),
-        }
-    }
-}
-
-impl RowView {
-    fn of(row: &v1::UsageRow, by: Option<By>, zone: &TimeZone) -> Self {
-        let called = |this| {
-            let name = Some(name(row, by, zone)).filter(|_| by == Some(this));
-            name.filter(|name| !name.is_empty())
-        };
-        let usage = row.usage.unwrap_or_default();
-        Self {
-            agent: called(By::Agent),
-            repo: called(By::Repo),
-            day: called(By::Day),
-            lineage: (row.lineage != 0).then_some(row.lineage),
-            tasks: row.tasks,
-            attempts: row.attempts,
-            run_time_ms: row.wall,
+            agent: row.called(By::Agent),
+            repo: row.called(By::Repo),
+            day: row.called(By::Day),
+            lineage: (row.row.lineage != 0).then_some(row.row.lineage),
+            tasks: row.row.tasks,
+            attempts: row.row.attempts,
+            run_time_ms: row.row.wall,
             input_tokens: usage.input,
             output_tokens: usage.output,
             cached_tokens: usage.cached,
@@ -275,35 +315,5 @@ mod tests {
         let all = days(0, at("2026-03-01T10:00:00Z"), &zone);
         assert_eq!(all.len(), MOST_DAYS);
         assert!(all.is_sorted());
-    }
-
-    #[test]
-    fn rows_and_their_sum() {
-        let row = |name: &str, cost| v1::UsageRow {
-            name: name.to_owned(),
-            attempts: 3,
-            tasks: 2,
-            wall: 125_000,
-            usage: Some(v1::Usage {
-                input: 1_200,
-                output: 300,
-                cached: 9_000,
-                cost,
-                turns: 7,
-            }),
-            ..v1::UsageRow::default()
-        };
-        let answer = v1::UsageResponse {
-            rows: vec![row("claude", Some(5_200_000)), row("tests", None)],
-            total: Some(row("", Some(5_200_000))),
-            ..v1::UsageResponse::default()
-        };
-        let layout = Layout {
-            width: None,
-            color: false,
-            no_headers: false,
-        };
-        let lines = table(&answer, Some(By::Agent), &TimeZone::UTC, layout);
-        insta::assert_snapshot!(lines.join("\n"));
     }
 }

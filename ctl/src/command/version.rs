@@ -28,7 +28,8 @@ pub(crate) struct Version {
 
 /// Both versions.
 #[derive(Debug, Serialize)]
-struct View {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct View {
     agentctl: &'static str,
     /// `null`: it cannot be reached.
     agentd: Option<String>,
@@ -43,15 +44,14 @@ impl Version {
                 .ok()
                 .and_then(Result::ok),
         };
-        match self.output {
-            Format::Json => cx.out.json(&Document::new(VERSION, versions))?,
-            Format::Text => {
-                cx.out.line(&format!("agentctl {}", versions.agentctl))?;
-                match versions.agentd {
-                    Some(version) => cx.out.line(&format!("agentd {version}"))?,
-                    None => cx.out.note("agentd cannot be reached"),
-                }
-            }
+        if let Some(script) = self.output.script() {
+            cx.out.document(script, &Document::new(VERSION, versions))?;
+            return Ok(EXIT_OK);
+        }
+        cx.out.line(&format!("agentctl {}", versions.agentctl))?;
+        match versions.agentd {
+            Some(version) => cx.out.line(&format!("agentd {version}"))?,
+            None => cx.out.note("agentd cannot be reached"),
         }
         Ok(EXIT_OK)
     }

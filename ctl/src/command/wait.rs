@@ -14,7 +14,8 @@ use crate::{
     id::{TaskSet, resolve_all},
     output::{
         Output,
-        tasks::{Format, ListArgs, TaskList},
+        list::{Format, ListArgs},
+        tasks::TaskList,
     },
     reconnect::Patience,
     view::is_final,
@@ -102,7 +103,7 @@ impl Wait {
             tasks: ended,
             ..TaskList::default()
         };
-        out.tasks(tasks, ListArgs::of(format))
+        out.tasks(tasks, &ListArgs::of(format))
     }
 }
 

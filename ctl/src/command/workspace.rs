@@ -1,6 +1,6 @@
 //! `agentctl workspace`: what agents left, and how to get it back.
 
-mod list;
+pub(crate) mod list;
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! JSON for scripts: every document names its schema, every list of tasks is
-//! one object.
+//! JSON and YAML for scripts: every document names its schema, every list is one
+//! object. `docs/schema` describes them.
 
 use serde::Serialize;
 
@@ -21,6 +21,15 @@ impl<T> Document<T> {
     }
 }
 
+/// What scripts read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Script {
+    /// On one line.
+    Json,
+    /// The same keys.
+    Yaml,
+}
+
 /// One task.
 pub(crate) const TASK: &str = "agentctl.task/v1";
 /// A list of tasks.
@@ -33,6 +42,8 @@ pub(crate) const EVENT: &str = "agentctl.event/v1";
 pub(crate) const EXPLANATION: &str = "agentctl.explanation/v1";
 /// What is scheduled.
 pub(crate) const SCHEDULES: &str = "agentctl.schedules/v1";
+/// One schedule.
+pub(crate) const SCHEDULE: &str = "agentctl.schedule/v1";
 /// One session.
 pub(crate) const SESSION: &str = "agentctl.session/v1";
 /// A list of sessions.
@@ -41,19 +52,30 @@ pub(crate) const SESSIONS: &str = "agentctl.sessions/v1";
 pub(crate) const STATUS: &str = "agentctl.status/v1";
 /// The agents.
 pub(crate) const AGENTS: &str = "agentctl.agents/v1";
+/// One agent.
+pub(crate) const AGENT: &str = "agentctl.agent/v1";
 /// What became of running many tasks again.
 pub(crate) const RERUNS: &str = "agentctl.reruns/v1";
+/// What became of running one task again.
+pub(crate) const RERUN: &str = "agentctl.rerun/v1";
 /// Accounts, and which of them wait.
 pub(crate) const QUOTA: &str = "agentctl.quota/v1";
+/// One account.
+pub(crate) const ACCOUNT: &str = "agentctl.account/v1";
 /// What attempts have used.
 pub(crate) const USAGE: &str = "agentctl.usage/v1";
+/// One row of usage.
+pub(crate) const USAGE_ROW: &str = "agentctl.usage_row/v1";
 /// The worktrees there are.
 pub(crate) const WORKSPACES: &str = "agentctl.workspaces/v1";
+/// One worktree.
+pub(crate) const WORKSPACE: &str = "agentctl.workspace/v1";
 /// The versions.
 pub(crate) const VERSION: &str = "agentctl.version/v1";
 
 /// A list of tasks, and how many it leaves out.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Tasks {
     /// In the order asked for.
     pub(crate) tasks: Vec<TaskView>,

@@ -78,17 +78,21 @@ pub(crate) fn retry_text(policy: Option<&v1::RetryPolicy>) -> String {
     .join(", ")
 }
 
-/// `$5.20, 1200 tokens, 2m05s of run time, 3 attempts`.
+/// `$5.20, 1200 tokens, 2m05s of run time, 3 attempts`; a dash for a cost that
+/// no agent named.
 pub(crate) fn spend_text(spend: &v1::Spend) -> String {
     let time = human(std::time::Duration::from_millis(spend.wall));
     let attempts = match spend.attempts {
         1 => "1 attempt".to_owned(),
         count => format!("{count} attempts"),
     };
+    let cost = match spend.cost {
+        0 => "cost -".to_owned(),
+        cost => dollars(cost),
+    };
     format!(
         "{}, {} tokens, {time} of run time, {attempts}",
-        dollars(spend.cost),
-        spend.tokens
+        cost, spend.tokens
     )
 }
 
@@ -119,7 +123,7 @@ mod tests {
             wall: 1_500,
             attempts,
         };
-        let one = "$0.00, 7 tokens, 1.5s of run time, 1 attempt";
+        let one = "cost -, 7 tokens, 1.5s of run time, 1 attempt";
         assert_eq!(spend_text(&spend(1)), one);
         assert!(spend_text(&spend(2)).ends_with("2 attempts"));
     }

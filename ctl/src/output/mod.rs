@@ -4,13 +4,14 @@
 
 pub(crate) mod json;
 pub(crate) mod limits;
+pub(crate) mod list;
 pub(crate) mod page;
 pub(crate) mod sessions;
 pub(crate) mod style;
 pub(crate) mod table;
 pub(crate) mod tasks;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     borrow::Cow,
@@ -52,7 +53,8 @@ pub(crate) struct Output {
     stderr: Box<dyn Write>,
     /// Colours on stdout.
     pub(crate) color: bool,
-    color_err: bool,
+    /// Colours on stderr.
+    pub(crate) color_err: bool,
     /// Columns of the terminal; `None` where nothing has to fit.
     pub(crate) width: Option<usize>,
     /// The same for everything printed by one command.
@@ -114,6 +116,21 @@ impl Output {
     pub(crate) fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Error> {
         let text = serde_json::to_string(value).map_err(io::Error::from)?;
         self.line(&without_controls(&text))
+    }
+
+    /// One document; it ends in a newline.
+    pub(crate) fn document(
+        &mut self,
+        script: json::Script,
+        value: &impl serde::Serialize,
+    ) -> Result<(), Error> {
+        match script {
+            json::Script::Json => self.json(value),
+            json::Script::Yaml => {
+                let text = serde_saphyr::to_string(value).map_err(io::Error::other)?;
+                self.line(text.trim_end_matches('\n'))
+            }
+        }
     }
 
     /// Makes what was written seen.

@@ -8,11 +8,12 @@ use jiff::{Timestamp, tz::TimeZone};
 use nix::sys::signal::Signal;
 
 use super::{
+    json::Script,
     limits::{limits_text, retry_text, spend_text},
     sessions::session_text,
     style::{DIM, HEAD, of_state, paint},
     table::one_line,
-    tasks::hold_text,
+    tasks::{hold_text, labels_text},
 };
 use crate::{
     view::{condition_word, state_word, trigger_word, workspace_word},
@@ -27,6 +28,19 @@ pub(crate) enum Format {
     Text,
     /// One JSON object.
     Json,
+    /// The same in YAML.
+    Yaml,
+}
+
+impl Format {
+    /// Whether a script reads it, and what.
+    pub(crate) fn script(self) -> Option<Script> {
+        match self {
+            Self::Text => None,
+            Self::Json => Some(Script::Json),
+            Self::Yaml => Some(Script::Yaml),
+        }
+    }
 }
 
 /// Lines of a prompt that are shown.
@@ -142,13 +156,7 @@ impl Page {
                 &format!("{} (lineage of {})", task.rerun_of, task.lineage),
             );
         }
-        let mut labels: Vec<String> = task
-            .labels
-            .iter()
-            .map(|(k, v)| format!("{k}={v}"))
-            .collect();
-        labels.sort();
-        self.field("labels", &labels.join(" "));
+        self.field("labels", &labels_text(task));
         if task.priority != 0 {
             self.field("priority", &task.priority.to_string());
         }

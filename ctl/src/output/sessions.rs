@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::{
     Output,
     json::{Document, SESSION, SESSIONS},
+    list::{ListArgs, Listed},
     page::Page,
-    table::{Cell, Column, Layout, render},
-    tasks::{Format, ListArgs},
+    table::{Cell, Column, Shown},
 };
 use crate::{
     error::Error,
@@ -36,6 +36,7 @@ impl From<v1::SessionListResponse> for SessionList {
 
 /// A session as a script sees it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct SessionView {
     id: String,
     agent: String,
@@ -55,7 +56,8 @@ pub(crate) struct SessionView {
 }
 
 #[derive(Debug, Serialize)]
-struct SessionViews {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct SessionViews {
     sessions: Vec<SessionView>,
     more: u64,
     more_is_bound: bool,
@@ -90,93 +92,59 @@ fn user(session: &v1::Session) -> Option<String> {
     (session.user_task != 0).then(|| attempt(session.user_task, session.user_attempt))
 }
 
-const NARROW: [Column; 7] = [
-    Column::flexible("ID", 8),
-    Column::flexible("AGENT", 6),
-    Column::fixed("STATE"),
-    Column::fixed("ATTEMPT"),
-    Column::fixed("AGE"),
-    Column::flexible("KEY", 10),
-    Column::flexible("WORKSPACE", 10),
-];
-const WIDE: [Column; 10] = [
-    Column::fixed("ID"),
-    Column::fixed("AGENT"),
-    Column::fixed("STATE"),
-    Column::fixed("ATTEMPT"),
-    Column::fixed("AGE"),
-    Column::fixed("KEY"),
-    Column::fixed("WORKSPACE"),
-    Column::fixed("MODEL"),
-    Column::fixed("USED BY"),
-    Column::fixed("WHY"),
-];
+impl Listed for v1::Session {
+    type View = SessionView;
+    const SCHEMA: &'static str = SESSION;
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::<Self>::new("id", |session, _| Cell::from(&session.id)).cut(8),
+        Column::<Self>::new("agent", |session, _| Cell::from(&session.agent)).cut(6),
+        Column::<Self>::new("state", |session, _| {
+            Cell::styled(&session.standing, of_standing(&session.standing))
+        }),
+        Column::<Self>::new("attempt", |session, _| {
+            Cell::from(attempt(session.task, session.attempt))
+        }),
+        Column::<Self>::number("age", |session, look| {
+            let age = between(session.made_at, look.now.as_millisecond()).map(short);
+            Cell::or_dash(&age.unwrap_or_default())
+        }),
+        Column::<Self>::new("key", |session, _| Cell::or_dash(&session.key))
+            .cut(10)
+            .spare(1),
+        Column::<Self>::new("workspace", |session, _| Cell::or_dash(&session.workspace))
+            .cut(10)
+            .spare(2),
+        Column::<Self>::new("model", |session, _| Cell::or_dash(&session.model)).shown(Shown::Wide),
+        Column::<Self>::new("used-by", |session, _| {
+            Cell::or_dash(&user(session).unwrap_or_default())
+        })
+        .shown(Shown::Wide),
+        Column::<Self>::new("why", |session, _| Cell::or_dash(&session.why)).shown(Shown::Wide),
+    ];
+
+    fn name(&self) -> String {
+        self.id.clone()
+    }
+}
 
 impl Output {
     /// Prints a list of sessions.
-    pub(crate) fn sessions(&mut self, list: SessionList, args: ListArgs) -> Result<(), Error> {
-        let SessionList {
-            sessions,
-            more,
-            more_is_bound,
-        } = list;
-        match args.format() {
-            Format::Table => self.session_table(&sessions, false, args),
-            Format::Wide => self.session_table(&sessions, true, args),
-            Format::Json => {
-                let views = SessionViews {
-                    sessions: sessions.into_iter().map(SessionView::from).collect(),
+    pub(crate) fn sessions(
+        &mut self,
+        list: SessionList,
+        args: &ListArgs<v1::Session>,
+    ) -> Result<(), Error> {
+        self.list(args, list.sessions, |sessions| {
+            let (more, more_is_bound) = (list.more, list.more_is_bound);
+            Document::new(
+                SESSIONS,
+                SessionViews {
+                    sessions,
                     more,
                     more_is_bound,
-                };
-                self.json(&Document::new(SESSIONS, views))
-            }
-            Format::Jsonl => sessions.into_iter().try_for_each(|session| {
-                self.json(&Document::new(SESSION, SessionView::from(session)))
-            }),
-            Format::Name => sessions.iter().try_for_each(|s| self.line(&s.id)),
-        }
-    }
-
-    fn session_table(
-        &mut self,
-        sessions: &[v1::Session],
-        wide: bool,
-        args: ListArgs,
-    ) -> Result<(), Error> {
-        let now = self.now.as_millisecond();
-        let layout = Layout {
-            width: if wide { None } else { self.width },
-            color: self.color,
-            no_headers: args.no_headers(),
-        };
-        let rows: Vec<Vec<Cell>> = sessions
-            .iter()
-            .map(|session| {
-                let age = between(session.made_at, now).map(short);
-                let mut row = vec![
-                    Cell::from(&session.id),
-                    Cell::from(&session.agent),
-                    Cell::styled(&session.standing, of_standing(&session.standing)),
-                    Cell::from(attempt(session.task, session.attempt)),
-                    Cell::or_dash(&age.unwrap_or_default()),
-                    Cell::or_dash(&session.key),
-                    Cell::or_dash(&session.workspace),
-                ];
-                if wide {
-                    row.extend([
-                        Cell::or_dash(&session.model),
-                        Cell::or_dash(&user(session).unwrap_or_default()),
-                        Cell::or_dash(&session.why),
-                    ]);
-                }
-                row
-            })
-            .collect();
-        let columns: &[Column] = if wide { &WIDE } else { &NARROW };
-        render(columns, &rows, layout)
-            .iter()
-            .try_for_each(|line| self.line(line))
+                },
+            )
+        })
     }
 }
 

@@ -1,36 +1,98 @@
 //! Columns of text that fit the terminal.
 //!
 //! Columns are as wide as their widest cell. Where that is too much, the ones
-//! that say so give way, the last first; a line is never broken in two.
+//! that say so give way, the last first; where that is not enough, the ones
+//! that may be missed are left out. A line is never broken in two.
 
 use anstyle::Style;
+use jiff::{Timestamp, tz::TimeZone};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::style::{HEAD, paint};
 
 const GAP: usize = 2;
 
-/// A column's head, and how far it may be cut.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Column {
-    /// The head.
-    pub(crate) name: &'static str,
+/// One column of a table of `T`: its head, when it is shown, how it fits, and
+/// what stands in it.
+#[derive(Debug)]
+pub(crate) struct Column<T> {
+    /// What `--columns` knows it by; its head is the same in capitals.
+    pub(crate) key: &'static str,
+    /// Which tables it is in without being asked for.
+    pub(crate) shown: Shown,
     /// Narrowest width; `None`: never cut.
-    pub(crate) least: Option<usize>,
+    least: Option<usize>,
+    /// Left out of a table that is too wide, the highest first; 0: never.
+    spare: u8,
+    /// Numbers stand at the right.
+    right: bool,
+    cell: fn(&T, &Look) -> Cell,
 }
 
-impl Column {
-    /// Never cut.
-    pub(crate) const fn fixed(name: &'static str) -> Self {
-        Self { name, least: None }
+/// Which tables a column is in without being asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// In all.
+    Always,
+    /// Only where it has to fit: another one tells more.
+    Narrow,
+    /// Only in the wide one.
+    Wide,
+    /// In none.
+    Asked,
+}
+
+/// What cells are told relative to.
+#[derive(Debug, Clone)]
+pub(crate) struct Look {
+    /// Ages count up to here.
+    pub(crate) now: Timestamp,
+    /// Points in time are told in it.
+    pub(crate) zone: TimeZone,
+    /// There is room for whole paths.
+    pub(crate) wide: bool,
+}
+
+impl<T> Column<T> {
+    /// In every table, and never cut.
+    pub(crate) const fn new(key: &'static str, cell: fn(&T, &Look) -> Cell) -> Self {
+        Self {
+            key,
+            shown: Shown::Always,
+            least: None,
+            spare: 0,
+            right: false,
+            cell,
+        }
+    }
+
+    /// Of numbers.
+    pub(crate) const fn number(key: &'static str, cell: fn(&T, &Look) -> Cell) -> Self {
+        let mut column = Self::new(key, cell);
+        column.right = true;
+        column
     }
 
     /// Cut to `least` if need be.
-    pub(crate) const fn flexible(name: &'static str, least: usize) -> Self {
-        Self {
-            name,
-            least: Some(least),
-        }
+    pub(crate) const fn cut(mut self, least: usize) -> Self {
+        self.least = Some(least);
+        self
+    }
+
+    /// Left out if need be, before those of a lower `order`.
+    pub(crate) const fn spare(mut self, order: u8) -> Self {
+        self.spare = order;
+        self
+    }
+
+    /// In these tables only.
+    pub(crate) const fn shown(mut self, shown: Shown) -> Self {
+        self.shown = shown;
+        self
+    }
+
+    fn head(&self) -> String {
+        self.key.to_ascii_uppercase().replace('-', " ")
     }
 }
 
@@ -54,6 +116,11 @@ impl Cell {
     pub(crate) fn or_dash(text: &str) -> Self {
         Self::from(if text.is_empty() { "-" } else { text })
     }
+
+    /// A number.
+    pub(crate) fn number(number: impl ToString) -> Self {
+        Self::from(number.to_string())
+    }
 }
 
 impl<T: Into<String>> From<T> for Cell {
@@ -74,61 +141,103 @@ pub(crate) struct Layout {
 }
 
 /// The table's lines.
-pub(crate) fn render(columns: &[Column], rows: &[Vec<Cell>], layout: Layout) -> Vec<String> {
-    let mut widths: Vec<usize> = columns
+pub(crate) fn render<T>(
+    columns: &[&Column<T>],
+    rows: &[T],
+    look: &Look,
+    layout: Layout,
+) -> Vec<String> {
+    let rows: Vec<Vec<Cell>> = rows
         .iter()
-        .map(|column| {
-            if layout.no_headers {
-                0
-            } else {
-                column.name.width()
+        .map(|row| columns.iter().map(|c| (c.cell)(row, look)).collect())
+        .collect();
+    let mut parts: Vec<Part> = columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| {
+            let head = Cell::styled(column.head(), HEAD);
+            let head = (!layout.no_headers).then_some(head);
+            let cells = rows.iter().map(move |row| &row[at]);
+            let widths = head.iter().chain(cells).map(|cell| cell.text.width());
+            Part {
+                at,
+                width: widths.max().unwrap_or(0),
+                least: column.least,
+                spare: column.spare,
+                right: column.right,
+                head,
             }
         })
         .collect();
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.text.width());
-        }
-    }
     if let Some(available) = layout.width {
-        shrink(&mut widths, columns, available);
+        leave_out(&mut parts, available);
+        shrink(&mut parts, available);
     }
-    let heads: Vec<Cell> = columns
+    let heads: Option<Vec<&Cell>> = parts.iter().map(|part| part.head.as_ref()).collect();
+    let heads = heads.filter(|_| !layout.no_headers);
+    let cells = rows
         .iter()
-        .map(|column| Cell::styled(column.name, HEAD))
-        .collect();
-    let heads = (!layout.no_headers).then_some(&heads);
+        .map(|row| parts.iter().map(|part| &row[part.at]).collect());
     heads
         .into_iter()
-        .chain(rows)
-        .map(|row| line(row, &widths, layout))
+        .chain(cells)
+        .map(|cells: Vec<&Cell>| line(&cells, &parts, layout))
         .collect()
 }
 
-fn shrink(widths: &mut [usize], columns: &[Column], available: usize) {
+/// A column as it is shown.
+struct Part {
+    at: usize,
+    width: usize,
+    least: Option<usize>,
+    spare: u8,
+    right: bool,
+    head: Option<Cell>,
+}
+
+fn needed(widths: impl ExactSizeIterator<Item = usize>) -> usize {
     let gaps = GAP * widths.len().saturating_sub(1);
-    let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(available);
-    for (width, column) in widths.iter_mut().zip(columns).rev() {
-        if let Some(least) = column.least {
-            let cut = excess.min(width.saturating_sub(least));
-            *width -= cut;
+    widths.sum::<usize>() + gaps
+}
+
+/// Takes away what may be missed until the others fit, cut as they may be.
+fn leave_out(parts: &mut Vec<Part>, available: usize) {
+    let narrowest = |part: &Part| part.least.map_or(part.width, |least| part.width.min(least));
+    while needed(parts.iter().map(narrowest)) > available {
+        let most = parts.iter().map(|part| part.spare).max().unwrap_or(0);
+        if most == 0 {
+            return;
+        }
+        parts.retain(|part| part.spare != most);
+    }
+}
+
+fn shrink(parts: &mut [Part], available: usize) {
+    let mut excess = needed(parts.iter().map(|part| part.width)).saturating_sub(available);
+    for part in parts.iter_mut().rev() {
+        if let Some(least) = part.least {
+            let cut = excess.min(part.width.saturating_sub(least));
+            part.width -= cut;
             excess -= cut;
         }
     }
 }
 
-fn line(row: &[Cell], widths: &[usize], layout: Layout) -> String {
+fn line(row: &[&Cell], parts: &[Part], layout: Layout) -> String {
     let mut line = String::new();
     let mut left = layout.width.unwrap_or(usize::MAX);
-    for (at, (cell, &width)) in row.iter().zip(widths).enumerate() {
-        let text = cut(&cell.text, width.min(left));
-        let used = text.width();
+    for (at, (cell, part)) in row.iter().zip(parts).enumerate() {
+        let width = part.width.min(left);
+        let text = cut(&cell.text, width);
+        let pad = width - text.width();
+        let pads = if part.right { (pad, 0) } else { (0, pad) };
+        line.extend(std::iter::repeat_n(' ', pads.0));
         line.push_str(&paint(cell.style, &text, layout.color));
-        left = left.saturating_sub(width.saturating_add(GAP));
+        left = left.saturating_sub(part.width.saturating_add(GAP));
         if at + 1 == row.len() || left == 0 {
             break;
         }
-        line.extend(std::iter::repeat_n(' ', width - used + GAP));
+        line.extend(std::iter::repeat_n(' ', pads.1 + GAP));
     }
     line.truncate(line.trim_end().len());
     line
@@ -166,19 +275,26 @@ pub(crate) fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const COLUMNS: [Column; 3] = [
-        Column::fixed("ID"),
-        Column::flexible("REPO", 4),
-        Column::flexible("TITLE", 6),
+    type Row = [&'static str; 4];
+
+    const COLUMNS: [Column<Row>; 4] = [
+        Column::<Row>::new("id", |row, _| Cell::from(row[0])),
+        Column::<Row>::number("size", |row, _| Cell::from(row[1])).spare(1),
+        Column::<Row>::new("repo", |row, _| Cell::or_dash(row[2])).cut(4),
+        Column::<Row>::new("title", |row, _| Cell::from(row[3])).cut(6),
     ];
 
-    fn rows() -> Vec<Vec<Cell>> {
-        [
-            ["7", "frontend", "make the button blue"],
-            ["1234", "-", "ünïcödé 漢字 wide"],
-        ]
-        .map(|row| row.map(Cell::from).to_vec())
-        .to_vec()
+    const ROWS: [Row; 2] = [
+        ["7", "100", "frontend", "make the button blue"],
+        ["1234", "9", "", "ünïcödé 漢字 wide"],
+    ];
+
+    fn look() -> Look {
+        Look {
+            now: Timestamp::UNIX_EPOCH,
+            zone: TimeZone::UTC,
+            wide: false,
+        }
     }
 
     fn shown(width: Option<usize>) -> String {
@@ -186,15 +302,16 @@ mod tests {
             width,
             ..Layout::default()
         };
-        render(&COLUMNS, &rows(), layout).join("\n")
+        let columns: Vec<_> = COLUMNS.iter().collect();
+        render(&columns, &ROWS, &look(), layout).join("\n")
     }
 
     #[test]
     fn it_is_as_wide_as_it_must_be() {
         insta::assert_snapshot!(shown(None), @r"
-        ID    REPO      TITLE
-        7     frontend  make the button blue
-        1234  -         ünïcödé 漢字 wide
+        ID    SIZE  REPO      TITLE
+        7      100  frontend  make the button blue
+        1234     9  -         ünïcödé 漢字 wide
         ");
         assert_eq!(shown(None), shown(Some(80)));
     }
@@ -202,10 +319,11 @@ mod tests {
     #[test]
     fn it_never_exceeds_the_terminal() {
         insta::assert_snapshot!(shown(Some(30)), @r"
-        ID    REPO      TITLE
-        7     frontend  make the butt…
-        1234  -         ünïcödé 漢字 …
+        ID    SIZE  REPO      TITLE
+        7      100  frontend  make th…
+        1234     9  -         ünïcödé…
         ");
+        // What may be missed is left out before anything is cut off.
         insta::assert_snapshot!(shown(Some(19)), @r"
         ID    REPO   TITLE
         7     fron…  make …
@@ -225,12 +343,12 @@ mod tests {
             color: true,
             no_headers: true,
         };
-        let rows = [vec![
-            Cell::styled("7", anstyle::AnsiColor::Red.on_default()),
-            Cell::or_dash(""),
-            Cell::from("a\nb\u{1b}[2J"),
-        ]];
-        let lines = render(&COLUMNS, &rows, layout);
+        let red: Column<()> = Column::new("id", |(), _| {
+            Cell::styled("7", anstyle::AnsiColor::Red.on_default())
+        });
+        let bare: Column<()> = Column::new("repo", |(), _| Cell::or_dash(""));
+        let wild: Column<()> = Column::new("title", |(), _| Cell::from("a\nb\u{1b}[2J"));
+        let lines = render(&[&red, &bare, &wild], &[()], &look(), layout);
         assert_eq!(lines, ["\u{1b}[31m7\u{1b}[0m  -  a b [2J"]);
     }
 }

@@ -3,73 +3,20 @@
 use std::time::Duration;
 
 use agentd_proto::v1::{self, State};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 
 use super::{
     Output,
     json::{Document, TASK, TASKS, Tasks},
+    list::{ListArgs, Listed},
     style::of_state,
-    table::{Cell, Column, Layout, one_line, render},
+    table::{Cell, Column, Look, Shown, one_line},
 };
 use crate::{
     error::Error,
     view::{TaskView, is_final, state_word},
     when::{between, human, local, short},
 };
-
-/// How to print a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// Columns that fit the terminal.
-    #[default]
-    Table,
-    /// More columns, as wide as they are.
-    Wide,
-    /// One JSON object.
-    Json,
-    /// One JSON object a line for each task.
-    Jsonl,
-    /// Ids only.
-    Name,
-}
-
-/// How to print a list, as the user may choose it.
-#[derive(Debug, Clone, Copy, Default, clap::Args)]
-pub(crate) struct ListArgs {
-    /// How to print the list.
-    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
-    /// Print ids only (the same as -o name).
-    #[arg(short, long, conflicts_with = "output")]
-    quiet: bool,
-    /// Leave out the line of column heads.
-    #[arg(long)]
-    no_headers: bool,
-}
-
-impl ListArgs {
-    /// With nothing else chosen.
-    pub(crate) fn of(format: Format) -> Self {
-        Self {
-            output: format,
-            ..Self::default()
-        }
-    }
-
-    /// Whether the line of heads is left out.
-    pub(crate) fn no_headers(self) -> bool {
-        self.no_headers
-    }
-
-    /// The format chosen.
-    pub(crate) fn format(self) -> Format {
-        if self.quiet {
-            Format::Name
-        } else {
-            self.output
-        }
-    }
-}
 
 /// Tasks, and how many were left out.
 #[derive(Debug, Default)]
@@ -84,62 +31,18 @@ pub(crate) struct TaskList {
 
 impl Output {
     /// Prints a list of tasks.
-    pub(crate) fn tasks(&mut self, list: TaskList, args: ListArgs) -> Result<(), Error> {
-        match args.format() {
-            Format::Table => self.task_table(&list.tasks, false, args.no_headers),
-            Format::Wide => self.task_table(&list.tasks, true, args.no_headers),
-            Format::Json => self.json(&Document::new(
+    pub(crate) fn tasks(&mut self, list: TaskList, args: &ListArgs<v1::Task>) -> Result<(), Error> {
+        self.list(args, list.tasks, |tasks| {
+            let (more, more_is_bound) = (list.more, list.more_is_bound);
+            Document::new(
                 TASKS,
                 Tasks {
-                    tasks: list.tasks.into_iter().map(TaskView::from).collect(),
-                    more: list.more,
-                    more_is_bound: list.more_is_bound,
+                    tasks,
+                    more,
+                    more_is_bound,
                 },
-            )),
-            Format::Jsonl => list.tasks.into_iter().try_for_each(|t| self.task_json(t)),
-            Format::Name => list
-                .tasks
-                .iter()
-                .try_for_each(|task| self.line(&task.id.to_string())),
-        }
-    }
-
-    /// One task as one line of JSON.
-    pub(crate) fn task_json(&mut self, task: v1::Task) -> Result<(), Error> {
-        self.json(&Document::new(TASK, TaskView::from(task)))
-    }
-
-    fn task_table(
-        &mut self,
-        tasks: &[v1::Task],
-        wide: bool,
-        no_headers: bool,
-    ) -> Result<(), Error> {
-        let now = self.now;
-        let zone = if wide { self.zone() } else { TimeZone::UTC };
-        let layout = Layout {
-            width: if wide { None } else { self.width },
-            color: self.color,
-            no_headers,
-        };
-        let rows: Vec<Vec<Cell>> = tasks
-            .iter()
-            .map(|task| {
-                if wide {
-                    wide_row(
-                        task,
-                        now,
-                        &local(task.created_at, &zone).unwrap_or_default(),
-                    )
-                } else {
-                    row(task, now)
-                }
-            })
-            .collect();
-        let columns: &[Column] = if wide { &WIDE } else { &NARROW };
-        render(columns, &rows, layout)
-            .iter()
-            .try_for_each(|line| self.line(line))
+            )
+        })
     }
 
     /// Says on stderr how a task ended, and where its work is.
@@ -159,69 +62,86 @@ impl Output {
     }
 }
 
-const NARROW: [Column; 9] = [
-    Column::fixed("ID"),
-    Column::fixed("STATE"),
-    Column::flexible("AGENT", 6),
-    Column::flexible("REPO", 6),
-    Column::flexible("ISSUE", 5),
-    Column::fixed("AGE"),
-    Column::fixed("TOOK"),
-    Column::flexible("NOTE", 10),
-    Column::flexible("TITLE", 12),
-];
+impl Listed for v1::Task {
+    type View = TaskView;
+    const SCHEMA: &'static str = TASK;
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::<Self>::new("id", |task, _| Cell::number(task.id)),
+        Column::<Self>::new("state", |task, _| state_cell(task.state())),
+        Column::<Self>::new("agent", |task, _| Cell::or_dash(&task.agent)).cut(6),
+        Column::<Self>::new("model", |task, _| Cell::or_dash(&task.model)).shown(Shown::Wide),
+        Column::<Self>::new("user", |task, _| Cell::or_dash(&task.user)).shown(Shown::Wide),
+        Column::<Self>::new("repo", |task, look| {
+            Cell::or_dash(path(&task.repo, look.wide))
+        })
+        .cut(6)
+        .spare(1),
+        Column::<Self>::new("issue", |task, _| Cell::or_dash(&task.issue))
+            .cut(5)
+            .spare(3),
+        Column::<Self>::new("branch", |task, _| {
+            let attempt = task.attempt.as_ref();
+            Cell::or_dash(attempt.map_or("", |attempt| &attempt.branch))
+        })
+        .cut(8)
+        .shown(Shown::Wide),
+        Column::<Self>::new("workspace", |task, _| {
+            let attempt = task.attempt.as_ref();
+            Cell::or_dash(attempt.map_or("", |attempt| &attempt.workspace))
+        })
+        .cut(10)
+        .shown(Shown::Asked),
+        Column::<Self>::new("labels", |task, _| Cell::or_dash(&labels_text(task)))
+            .cut(8)
+            .shown(Shown::Asked),
+        Column::<Self>::number("priority", |task, _| Cell::number(task.priority))
+            .shown(Shown::Wide),
+        Column::<Self>::number("attempts", |task, _| Cell::number(task.attempts))
+            .shown(Shown::Wide),
+        Column::<Self>::new("created", |task, look| time(task.created_at, look)).shown(Shown::Wide),
+        Column::<Self>::new("finished", |task, look| time(task.finished_at, look))
+            .shown(Shown::Asked),
+        Column::<Self>::number("age", |task, look| {
+            Cell::or_dash(&ago(task.created_at, look.now))
+        })
+        .shown(Shown::Narrow),
+        Column::<Self>::number("took", |task, look| {
+            Cell::or_dash(&took(task, look.now).map(short).unwrap_or_default())
+        })
+        .spare(2),
+        Column::<Self>::new("note", |task, look| Cell::or_dash(&note(task, look.now))).cut(10),
+        Column::<Self>::new("title", |task, _| Cell::or_dash(&task.title)).cut(12),
+        Column::<Self>::new("message", |task, _| Cell::or_dash(&task.message))
+            .cut(12)
+            .shown(Shown::Wide),
+    ];
 
-fn row(task: &v1::Task, now: Timestamp) -> Vec<Cell> {
-    vec![
-        Cell::from(task.id.to_string()),
-        state_cell(task.state()),
-        Cell::or_dash(&task.agent),
-        Cell::or_dash(task.repo.rsplit('/').next().unwrap_or_default()),
-        Cell::or_dash(&task.issue),
-        Cell::or_dash(&ago(task.created_at, now)),
-        Cell::or_dash(&took(task, now).map(short).unwrap_or_default()),
-        Cell::or_dash(&note(task, now)),
-        Cell::or_dash(&task.title),
-    ]
+    fn name(&self) -> String {
+        self.id.to_string()
+    }
 }
 
-const WIDE: [Column; 15] = [
-    Column::fixed("ID"),
-    Column::fixed("STATE"),
-    Column::fixed("AGENT"),
-    Column::fixed("MODEL"),
-    Column::fixed("USER"),
-    Column::fixed("REPO"),
-    Column::fixed("ISSUE"),
-    Column::fixed("BRANCH"),
-    Column::fixed("PRIORITY"),
-    Column::fixed("ATTEMPTS"),
-    Column::fixed("CREATED"),
-    Column::fixed("TOOK"),
-    Column::fixed("NOTE"),
-    Column::fixed("TITLE"),
-    Column::fixed("MESSAGE"),
-];
+/// A path, or only its end where there is little room.
+pub(crate) fn path(path: &str, whole: bool) -> &str {
+    match path.rsplit_once('/') {
+        Some((_, end)) if !whole => end,
+        Some(_) | None => path,
+    }
+}
 
-fn wide_row(task: &v1::Task, now: Timestamp, created: &str) -> Vec<Cell> {
-    let branch = task.attempt.as_ref().map(|a| a.branch.as_str());
-    vec![
-        Cell::from(task.id.to_string()),
-        state_cell(task.state()),
-        Cell::or_dash(&task.agent),
-        Cell::or_dash(&task.model),
-        Cell::or_dash(&task.user),
-        Cell::or_dash(&task.repo),
-        Cell::or_dash(&task.issue),
-        Cell::or_dash(branch.unwrap_or_default()),
-        Cell::from(task.priority.to_string()),
-        Cell::from(task.attempts.to_string()),
-        Cell::or_dash(created),
-        Cell::or_dash(&took(task, now).map(human).unwrap_or_default()),
-        Cell::or_dash(&note(task, now)),
-        Cell::or_dash(&task.title),
-        Cell::or_dash(&task.message),
-    ]
+/// A point in time; a dash for what is not yet.
+pub(crate) fn time(at: i64, look: &Look) -> Cell {
+    Cell::or_dash(&local(at, &look.zone).unwrap_or_default())
+}
+
+/// `area=ui team=web`, in the order of the alphabet.
+pub(crate) fn labels_text(task: &v1::Task) -> String {
+    let labels = task.labels.iter();
+    let mut labels: Vec<String> = labels
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    labels.sort();
+    labels.join(" ")
 }
 
 fn state_cell(state: State) -> Cell {

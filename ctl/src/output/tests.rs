@@ -11,8 +11,9 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     Output,
+    list::{Format, ListArgs},
     page::Page,
-    tasks::{Format, ListArgs, TaskList, result_line},
+    tasks::{TaskList, result_line},
 };
 use crate::view::TaskDetail;
 
@@ -20,11 +21,12 @@ use crate::view::TaskDetail;
 const NOW: i64 = 1_772_366_400_000;
 const MINUTE: i64 = 60_000;
 
+/// What was written.
 #[derive(Clone, Default)]
-struct Memory(Rc<RefCell<Vec<u8>>>);
+pub(crate) struct Memory(Rc<RefCell<Vec<u8>>>);
 
 impl Memory {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.borrow().clone()).unwrap()
     }
 }
@@ -39,16 +41,16 @@ impl Write for Memory {
     }
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_millisecond(NOW).unwrap()
 }
 
-fn printed(width: Option<usize>, color: bool, list: TaskList, args: ListArgs) -> String {
+fn printed(width: Option<usize>, color: bool, list: TaskList, args: ListArgs<v1::Task>) -> String {
     let memory = Memory::default();
     let mut out = Output::into(Box::new(memory.clone()), Box::new(io::sink()), now());
     out.width = width;
     out.color = color;
-    out.tasks(list, args).unwrap();
+    out.tasks(list, &args).unwrap();
     memory.text()
 }
 
@@ -153,7 +155,8 @@ fn failed() -> v1::Task {
     }
 }
 
-fn list() -> TaskList {
+/// One task of every kind.
+pub(crate) fn list() -> TaskList {
     let running = v1::Task {
         attempt: Some(attempt(45, 1, None, None)),
         ..task(
@@ -195,7 +198,7 @@ fn list() -> TaskList {
 
 #[test]
 fn the_table_in_a_pipe_and_on_terminals() {
-    let table = |width| printed(width, false, list(), ListArgs::default());
+    let table = |width| printed(width, false, list(), ListArgs::of(Format::Table));
     let shown = [None, Some(100), Some(80), Some(60)]
         .map(|width| format!("{width:?}\n{}", table(width)))
         .join("\n");
@@ -209,7 +212,7 @@ fn the_wide_table() {
 
 #[test]
 fn colours_follow_the_state() {
-    let shown = printed(Some(60), true, list(), ListArgs::default());
+    let shown = printed(Some(60), true, list(), ListArgs::of(Format::Table));
     let ids: Vec<&str> = shown
         .lines()
         .map(|line| &line[..line.len().min(24)])
@@ -240,7 +243,8 @@ fn lists_for_scripts() {
     );
 }
 
-fn detail() -> v1::GetResponse {
+/// A task that failed, with its attempts.
+pub(crate) fn detail() -> v1::GetResponse {
     let first = v1::Attempt {
         outcome: "interrupted".to_owned(),
         failure_reason: "runner_lost".to_owned(),

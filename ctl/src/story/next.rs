@@ -55,7 +55,7 @@ pub(crate) fn next(told: &v1::ExplainResponse, now: Timestamp, zone: &TimeZone) 
             let idle = told.limits.as_ref().and_then(|limits| limits.idle_timeout);
             if let Some(idle) = idle.filter(|&idle| idle != 0) {
                 lines.push(format!(
-                    "is stopped after {} without output, CPU time or a new process (idle_timeout)",
+                    "is stopped after {} with no output, hardly any CPU time and no new process (idle_timeout)",
                     human(Duration::from_millis(idle))
                 ));
             }

@@ -257,7 +257,7 @@ fn cancelled_while_starting() {
 
 #[test]
 fn stopped_for_doing_nothing() {
-    let why = "no output, CPU time or new process for 30m";
+    let why = "no output, hardly any CPU time and no new process for 30m";
     let tale = Tale::new(State::Stopping)
         .task(|task| task.stop_reason = "idle".to_owned())
         .runs(1)

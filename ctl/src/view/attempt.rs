@@ -8,6 +8,7 @@ use crate::when::{between, rfc3339};
 
 /// One execution.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct AttemptView {
     task: u64,
     number: u32,
@@ -58,6 +59,7 @@ pub(crate) struct AttemptView {
 
 /// What an agent says that it has used.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct UsageView {
     input_tokens: u64,
     output_tokens: u64,
@@ -70,6 +72,7 @@ struct UsageView {
 
 /// What the agent's processes used at the last heartbeat.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct FiguresView {
     output_bytes: u64,
     cpu_ms: u64,
@@ -81,6 +84,7 @@ struct FiguresView {
 
 /// What the kernel said of the agent's process.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct ExitView {
     code: Option<i32>,
     signal: Option<i32>,

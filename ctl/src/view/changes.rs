@@ -7,6 +7,7 @@ use super::text;
 
 /// What an attempt did to its workspace, and what it left there.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ChangesView {
     /// Everything was left as it had been found.
     none: bool,

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 /// What decides about retries; `null` is the default of agent or daemon.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct RetryView {
     initial_interval_ms: Option<u64>,
     backoff_coefficient: Option<f64>,
@@ -15,6 +16,7 @@ pub(super) struct RetryView {
 
 /// What attempts have used together.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct SpendView {
     /// Millionths of a US dollar.
     cost_micro_usd: u64,

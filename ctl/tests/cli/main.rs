@@ -9,10 +9,11 @@
 mod autostart;
 mod canned;
 mod follow;
+mod output;
+mod refusal;
 
 use std::{
     collections::BTreeMap,
-    fs,
     io::Write as _,
     path::Path,
     process::{Child, Command, Output, Stdio},
@@ -168,79 +169,6 @@ fn a_prompt_may_not_be_endless() {
 }
 
 #[test]
-fn a_socket_that_does_not_answer_says_why() {
-    let (dir, socket) = socket();
-    let file = dir.path().join("file");
-    fs::write(&file, "").unwrap();
-    let stale = dir.path().join("stale.sock");
-    drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
-    let long = dir.path().join("x".repeat(120));
-    for (path, says) in [
-        (&socket, "there is no socket"),
-        (&file, "is no socket"),
-        (&stale, "nobody listens at"),
-        (&long, "a socket's may have 107"),
-    ] {
-        let args = ["ls", "--socket", path.to_str().unwrap()];
-        let (code, out, err) = ran(&mut agentctl(&args));
-        assert_eq!((code, out.as_str()), (6, ""), "{err}");
-        assert!(err.starts_with("agentctl: cannot reach agentd: "), "{err}");
-        assert!(err.contains(says) && err.contains("\nhint: "), "{err}");
-    }
-}
-
-#[test]
-fn a_list_is_data_and_the_rest_is_said_aside() {
-    let (_dir, socket) = socket();
-    let both = vec![
-        task(41, State::Failed, Some(3)),
-        task(42, State::Running, None),
-    ];
-    let daemon = Daemon::start(
-        &socket,
-        Script {
-            tasks: tasks(both),
-            more: 7,
-            ..Script::default()
-        },
-    );
-    let (code, out, err) = ran(&mut at(&socket, &["ls", "-q", "--failed"]));
-    assert_eq!((code, out.as_str()), (0, "42\n41\n"));
-    assert_eq!(err, "7 more: --limit N or --all shows them\n");
-    let (_, out, _) = ran(&mut at(&socket, &["ls", "--all", "-o", "jsonl"]));
-    assert_eq!(out.lines().count(), 2);
-    let (_, out, _) = ran(&mut at(&socket, &["ls", "-o", "json"]));
-    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(
-        (&json["schema"], &json["more"]),
-        (&"agentctl.tasks/v1".into(), &7.into())
-    );
-    let Asked::List(first) = &daemon.asked()[0] else {
-        panic!("not a list");
-    };
-    let failed = [State::Failed, State::Interrupted, State::Aborted].map(i32::from);
-    assert_eq!(first.filter.as_ref().unwrap().states, failed);
-    assert_eq!(first.page_size, 50);
-}
-
-#[test]
-fn a_closed_pipe_is_not_an_error() {
-    let (_dir, socket) = socket();
-    let one = vec![task(42, State::Running, None)];
-    let _daemon = Daemon::start(
-        &socket,
-        Script {
-            tasks: tasks(one),
-            ..Script::default()
-        },
-    );
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    let (code, _, err) = ran(at(&socket, &["ls"]).stdout(writer));
-    assert_eq!((code, err.as_str()), (0, ""));
-}
-
-#[test]
 fn several_are_stopped_one_by_one() {
     let (_dir, socket) = socket();
     let both = vec![
@@ -319,56 +247,4 @@ fn a_rerun_prints_the_new_id_or_why_not() {
     assert_ne!(reruns[1].request_id, reruns[2].request_id);
     assert_eq!(reruns[0].append_prompt, "and test it");
     assert_eq!(reruns[0].on_busy, i32::from(v1::OnBusy::Queue));
-}
-
-#[test]
-fn the_agents_and_what_they_lack() {
-    let (_dir, socket) = socket();
-    let _daemon = Daemon::start(&socket, Script::default());
-    let (code, out, _) = ran(&mut at(&socket, &["agents"]));
-    assert_eq!(code, 0);
-    insta::assert_snapshot!(out, @r"
-    NAME    TYPE     VERSION                LOGIN  RUNNING  SLOTS  STATE    PROGRAM
-    claude  claude   2.1.329 (Claude Code)  no     1        4      trouble  /usr/bin/claude
-    shell   command  -                      -      0        4      ready    -
-    claude: not logged [2J in
-      hint: log in
-    ");
-    let (_, out, _) = ran(&mut at(&socket, &["agents", "-o", "json"]));
-    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(found["schema"], "agentctl.agents/v1");
-    let [claude, shell] = &found["agents"].as_array().unwrap()[..] else {
-        panic!("not two agents: {out}");
-    };
-    assert_eq!(claude["logged_in"], false);
-    assert_eq!(claude["troubles"][0]["hint"], "log in");
-    assert_eq!(shell["logged_in"], serde_json::Value::Null);
-    assert_eq!(shell["version"], serde_json::Value::Null);
-}
-
-#[test]
-fn the_status_of_the_daemon() {
-    let (_dir, socket) = socket();
-    let _daemon = Daemon::start(&socket, Script::default());
-    let (code, out, _) = ran(&mut at(&socket, &["status"]));
-    assert_eq!(code, 0);
-    insta::assert_snapshot!(out, @r"
-    agentd:      9.9.9 (ready)
-    pid:         77
-    incarnation: 3
-    tasks:       2 queued, 0 starting, 1 running, 0 stopping
-    slots:       4
-    recovery:    2 of 2 resolved, 1 adopted, 1 reaped
-    socket:      /run/agentd.sock
-    state:       /state
-    store:       1.5 MiB
-
-    agents
-      NAME   TYPE     RUNNING  SLOTS  QUEUED  STATE
-      shell  command  1        4      2       paused
-    ");
-    let (_, out, _) = ran(&mut at(&socket, &["status", "-o", "json"]));
-    let status: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(status["schema"], "agentctl.status/v1");
-    assert_eq!(status["agents"][0]["paused"], true);
 }

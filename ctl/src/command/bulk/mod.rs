@@ -5,7 +5,7 @@
 //! and however often; from then on its rerun is the one that may match.
 
 mod plan;
-mod report;
+pub(crate) mod report;
 
 use std::io::{self, IsTerminal as _};
 
@@ -15,13 +15,14 @@ use tokio::signal::unix::Signal;
 
 use self::{
     plan::{Plan, Planned},
-    report::{Entry, Format, Outcome, Report},
+    report::{Entry, Outcome, Report},
 };
 use super::{Tally, run::interrupts, submit::no_task};
 use crate::{
     cli::Context,
     client::Client,
     error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, Error},
+    output::list::Format,
 };
 
 /// So many tasks are shown before the question.
@@ -38,7 +39,8 @@ pub(crate) struct BulkArgs {
     #[arg(long, requires = "which")]
     dry_run: bool,
 
-    /// How to print what was done.
+    /// How to print what was done; without it new ids, and a line about each
+    /// task on stderr.
     #[arg(short, long, value_enum, value_name = "FORMAT", requires = "which")]
     output: Option<Format>,
 
@@ -98,10 +100,10 @@ impl BulkArgs {
         })
     }
 
-    fn format(self) -> Format {
-        match (self.quiet, self.output) {
-            (true, _) => Format::Name,
-            (false, format) => format.unwrap_or_default(),
+    fn format(self) -> Option<Format> {
+        match self.quiet {
+            true => Some(Format::Name),
+            false => self.output,
         }
     }
 }

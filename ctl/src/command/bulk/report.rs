@@ -1,31 +1,20 @@
 //! What became of each of many tasks, for people and for scripts.
 
-use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::{
     error::Error,
     output::{
         Output,
-        json::{Document, RERUNS},
+        json::{Document, RERUN, RERUNS},
+        list::{Format, ListArgs, Listed},
+        table::{Cell, Column},
     },
 };
 
-/// How to print it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(super) enum Format {
-    /// New ids, and a line about each task on stderr.
-    #[default]
-    Text,
-    /// One JSON object at the end.
-    Json,
-    /// New ids only; chosen with --quiet, which has no dry run.
-    #[value(skip)]
-    Name,
-}
-
 /// What became of one task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
     /// It runs again, as a new task.
@@ -43,8 +32,9 @@ pub(super) enum Outcome {
 }
 
 /// One task and what became of it.
-#[derive(Debug, Serialize)]
-pub(super) struct Entry {
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Entry {
     task: u64,
     outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,24 +68,60 @@ impl Entry {
     }
 }
 
-/// Everything that was done, as one JSON document.
+impl Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::WouldRun => "would run",
+            Self::Skipped => "skipped",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+            Self::Left => "left",
+        }
+    }
+}
+
+impl Listed for Entry {
+    type View = Self;
+    const SCHEMA: &'static str = RERUN;
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::<Self>::new("task", |entry, _| Cell::number(entry.task)),
+        Column::<Self>::new("outcome", |entry, _| Cell::from(entry.outcome.word())),
+        Column::<Self>::new("new-task", |entry, _| match entry.new_task {
+            Some(new) => Cell::number(new),
+            None => Cell::or_dash(""),
+        }),
+        Column::<Self>::new("reason", |entry, _| {
+            Cell::or_dash(entry.reason.as_deref().unwrap_or_default())
+        })
+        .cut(10),
+    ];
+
+    fn name(&self) -> String {
+        self.new_task.unwrap_or(self.task).to_string()
+    }
+}
+
+/// Everything that was done, as one document.
 #[derive(Debug, Serialize)]
-struct Reruns<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Reruns {
     dry_run: bool,
     interrupted: bool,
-    reruns: &'a [Entry],
+    reruns: Vec<Entry>,
 }
 
 /// What became of all.
 #[derive(Debug)]
 pub(super) struct Report {
-    format: Format,
+    /// `None`: new ids, and a line about each task on stderr.
+    format: Option<Format>,
     dry_run: bool,
     entries: Vec<Entry>,
 }
 
 impl Report {
-    pub(super) fn new(format: Format, dry_run: bool) -> Self {
+    pub(super) fn new(format: Option<Format>, dry_run: bool) -> Self {
         Self {
             format,
             dry_run,
@@ -107,13 +133,17 @@ impl Report {
     /// refused was said by whoever met the error.
     pub(super) fn add(&mut self, out: &mut Output, entry: Entry) -> Result<(), Error> {
         let said = match self.format {
-            Format::Text => self.say(out, &entry),
-            Format::Name => match entry.new_task {
+            None => self.say(out, &entry),
+            Some(Format::Name) => match entry.outcome {
                 // Seen even if this program comes to no end.
-                Some(new) => out.line(&new.to_string()).and_then(|()| out.flush()),
-                None => Ok(()),
+                Outcome::Accepted | Outcome::WouldRun => {
+                    out.name(&entry).and_then(|()| out.flush())
+                }
+                Outcome::Skipped | Outcome::Refused | Outcome::Unknown | Outcome::Left => Ok(()),
             },
-            Format::Json => Ok(()),
+            Some(Format::Table | Format::Wide | Format::Json | Format::Jsonl | Format::Yaml) => {
+                Ok(())
+            }
         };
         self.entries.push(entry);
         said
@@ -155,16 +185,29 @@ impl Report {
     /// Says how many there were of each; the document for scripts.
     pub(super) fn finish(&self, out: &mut Output, interrupted: bool) -> Result<(), Error> {
         match self.format {
-            Format::Json => out.json(&Document::new(
-                RERUNS,
-                Reruns {
-                    dry_run: self.dry_run,
-                    interrupted,
-                    reruns: &self.entries,
-                },
-            ))?,
-            Format::Text => out.note(&self.sum()),
-            Format::Name => {}
+            None => out.note(&self.sum()),
+            // Told one by one.
+            Some(Format::Name) => {}
+            Some(
+                format @ (Format::Table
+                | Format::Wide
+                | Format::Json
+                | Format::Jsonl
+                | Format::Yaml),
+            ) => {
+                let entries = self.entries.clone();
+                out.list(&ListArgs::of(format), entries, |reruns| {
+                    let (dry_run, interrupted) = (self.dry_run, interrupted);
+                    Document::new(
+                        RERUNS,
+                        Reruns {
+                            dry_run,
+                            interrupted,
+                            reruns,
+                        },
+                    )
+                })?;
+            }
         }
         let left = self.left_out();
         if left > 0 {

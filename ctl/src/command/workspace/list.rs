@@ -1,7 +1,7 @@
 //! `agentctl workspace ls`.
 
 use agentd_proto::v1;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
 use crate::{
@@ -9,43 +9,30 @@ use crate::{
     client::Client,
     error::{EXIT_OK, Error},
     output::{
-        json::{Document, WORKSPACES},
-        table::{Cell, Column, Layout, render},
+        json::{Document, WORKSPACE, WORKSPACES},
+        list::{ListArgs, Listed},
+        table::{Cell, Column, Shown},
+        tasks::path,
     },
 };
 
 /// List the worktrees there are, and why they stay.
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// How to print it.
-    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
-
-    /// Without the line of heads.
-    #[arg(long)]
-    no_headers: bool,
-}
-
-/// How to print worktrees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum Format {
-    /// For a person.
-    #[default]
-    Table,
-    /// One object.
-    Json,
-    /// Paths only.
-    Name,
+    #[command(flatten)]
+    list: ListArgs<v1::WorkspaceInfo>,
 }
 
 /// For a script.
 #[derive(Debug, Serialize)]
-struct View {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct View {
     workspaces: Vec<WorkspaceView>,
 }
 
 #[derive(Debug, Serialize)]
-struct WorkspaceView {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct WorkspaceView {
     path: String,
     branch: Option<String>,
     /// Who was given it last.
@@ -97,94 +84,44 @@ impl List {
     pub(super) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         let client = cx.client().await?;
         let found = fetch(&client).await?;
-        match self.output {
-            Format::Json => {
-                let workspaces = found.into_iter().map(WorkspaceView::from).collect();
-                let view = View { workspaces };
-                cx.out.json(&Document::new(WORKSPACES, view))?;
-            }
-            Format::Name => {
-                for info in found {
-                    cx.out.line(&info.path)?;
-                }
-            }
-            Format::Table if found.is_empty() => cx.out.note("no worktrees"),
-            Format::Table => {
-                let layout = Layout {
-                    width: cx.out.width,
-                    color: cx.out.color,
-                    no_headers: self.no_headers,
-                };
-                for line in lines(&found, layout) {
-                    cx.out.line(&line)?;
-                }
-            }
+        if found.is_empty() {
+            cx.out.note("no worktrees");
         }
+        cx.out.list(&self.list, found, |workspaces| {
+            Document::new(WORKSPACES, View { workspaces })
+        })?;
         Ok(EXIT_OK)
     }
 }
 
-fn lines(found: &[v1::WorkspaceInfo], layout: Layout) -> Vec<String> {
-    let columns = [
-        Column::fixed("TASK"),
-        Column::flexible("REPO", 8),
-        Column::flexible("BRANCH", 8),
-        Column::fixed("SNAPSHOTS"),
-        Column::flexible("STAYS FOR", 12),
-        Column::flexible("PATH", 12),
-    ];
-    let rows: Vec<Vec<Cell>> = found
-        .iter()
-        .map(|info| {
-            let task = match info.task {
-                0 => String::new(),
-                task => format!("{task}.{}", info.attempt),
-            };
-            let repo = std::path::Path::new(&info.repo).file_name();
-            let repo = repo.map(|name| name.to_string_lossy().into_owned());
-            let why = match info.stays_for.is_empty() {
+impl Listed for v1::WorkspaceInfo {
+    type View = WorkspaceView;
+    const SCHEMA: &'static str = WORKSPACE;
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::<Self>::new("task", |info, _| {
+            let attempt = || format!("{}.{}", info.task, info.attempt);
+            let known = (info.task != 0).then(attempt);
+            Cell::or_dash(&known.unwrap_or_default())
+        }),
+        Column::<Self>::new("repo", |info, look| {
+            Cell::or_dash(path(&info.repo, look.wide))
+        })
+        .cut(8),
+        Column::<Self>::new("agent", |info, _| Cell::or_dash(&info.agent)).shown(Shown::Wide),
+        Column::<Self>::new("issue", |info, _| Cell::or_dash(&info.issue)).shown(Shown::Wide),
+        Column::<Self>::new("branch", |info, _| Cell::or_dash(&info.branch)).cut(8),
+        Column::<Self>::number("snapshots", |info, _| Cell::number(info.snapshots.len())).spare(1),
+        Column::<Self>::new("stays-for", |info, _| {
+            Cell::from(match info.stays_for.is_empty() {
                 true => "nothing: it can be removed".to_owned(),
                 false => info.stays_for.join("; "),
-            };
-            vec![
-                Cell::or_dash(&task),
-                Cell::or_dash(&repo.unwrap_or_default()),
-                Cell::or_dash(&info.branch),
-                Cell::from(info.snapshots.len().to_string()),
-                Cell::from(why),
-                Cell::from(info.path.clone()),
-            ]
+            })
         })
-        .collect();
-    render(&columns, &rows, layout)
-}
+        .cut(12),
+        Column::<Self>::new("path", |info, _| Cell::from(&info.path)).cut(12),
+    ];
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_says_why_it_stays() {
-        let info = v1::WorkspaceInfo {
-            path: "/s/worktrees/app-1/shell-4".to_owned(),
-            branch: "agent/shell-4".to_owned(),
-            task: 7,
-            attempt: 2,
-            repo: "/src/app".to_owned(),
-            snapshots: vec!["refs/agentd/7/2".to_owned()],
-            stays_for: vec!["2 files are not committed".to_owned()],
-            ..v1::WorkspaceInfo::default()
-        };
-        let free = v1::WorkspaceInfo {
-            path: "/s/worktrees/app-1/task-1".to_owned(),
-            ..v1::WorkspaceInfo::default()
-        };
-        let lines = lines(&[info, free], Layout::default());
-        let expected = [
-            "TASK  REPO  BRANCH         SNAPSHOTS  STAYS FOR                   PATH",
-            "7.2   app   agent/shell-4  1          2 files are not committed   /s/worktrees/app-1/shell-4",
-            "-     -     -              0          nothing: it can be removed  /s/worktrees/app-1/task-1",
-        ];
-        assert_eq!(lines, expected);
+    fn name(&self) -> String {
+        self.path.clone()
     }
 }

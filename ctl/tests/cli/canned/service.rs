@@ -12,7 +12,7 @@ use agentd_proto::{
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Code, Request, Response, Status};
 
-use super::{Asked, End, LogsAnswer, Script, status};
+use super::{Asked, End, LogsAnswer, Script, data, status};
 
 type Reply<T> = Result<Response<T>, Status>;
 type Items<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -71,15 +71,20 @@ impl Control for Canned {
         self.find(request.into_inner().id).map(Response::new)
     }
 
-    async fn explain(&self, _q: Request<v1::ExplainRequest>) -> Reply<v1::ExplainResponse> {
-        not_here()
+    async fn explain(&self, request: Request<v1::ExplainRequest>) -> Reply<v1::ExplainResponse> {
+        let got = self.find(request.into_inner().id)?;
+        Ok(Response::new(data::explained(got)))
     }
 
     async fn list(&self, request: Request<v1::ListRequest>) -> Reply<v1::ListResponse> {
-        let script = self.ask(Asked::List(request.into_inner()));
+        let request = request.into_inner();
+        let states = request.filter.clone().unwrap_or_default().states;
+        let script = self.ask(Asked::List(request));
         let tasks = script.tasks.values().rev();
+        let tasks = tasks.filter_map(|got| got.task.clone());
+        let of_state = |task: &v1::Task| states.is_empty() || states.contains(&task.state);
         Ok(Response::new(v1::ListResponse {
-            tasks: tasks.filter_map(|got| got.task.clone()).collect(),
+            tasks: tasks.filter(of_state).collect(),
             more: script.more,
             ..v1::ListResponse::default()
         }))
@@ -146,7 +151,7 @@ impl Control for Canned {
         &self,
         _: Request<v1::WorkspaceListRequest>,
     ) -> Reply<Self::WorkspaceListStream> {
-        not_here()
+        Ok(Response::new(ending(data::workspaces(), End::Clean)))
     }
 
     async fn workspace_diff(
@@ -175,23 +180,26 @@ impl Control for Canned {
     }
 
     async fn pause(&self, _: Request<v1::PauseRequest>) -> Reply<v1::PauseResponse> {
-        not_here()
+        Ok(Response::new(v1::PauseResponse { changed: true }))
     }
 
     async fn resume(&self, _: Request<v1::PauseRequest>) -> Reply<v1::PauseResponse> {
-        not_here()
+        Ok(Response::new(v1::PauseResponse { changed: true }))
     }
 
-    async fn hold(&self, _: Request<v1::HoldRequest>) -> Reply<v1::HoldResponse> {
-        not_here()
+    async fn hold(&self, request: Request<v1::HoldRequest>) -> Reply<v1::HoldResponse> {
+        let got = self.find(request.into_inner().id)?;
+        Ok(Response::new(data::held(got.task)))
     }
 
-    async fn release(&self, _: Request<v1::HoldRequest>) -> Reply<v1::HoldResponse> {
-        not_here()
+    async fn release(&self, request: Request<v1::HoldRequest>) -> Reply<v1::HoldResponse> {
+        let got = self.find(request.into_inner().id)?;
+        Ok(Response::new(data::held(got.task)))
     }
 
     async fn schedules(&self, _: Request<v1::SchedulesRequest>) -> Reply<v1::SchedulesResponse> {
-        not_here()
+        let schedules = data::schedules();
+        Ok(Response::new(v1::SchedulesResponse { schedules }))
     }
 
     async fn agents(&self, _: Request<v1::AgentsRequest>) -> Reply<v1::AgentsResponse> {
@@ -257,33 +265,38 @@ impl Control for Canned {
     }
 
     async fn quota(&self, _: Request<v1::QuotaRequest>) -> Reply<v1::QuotaResponse> {
-        not_here()
+        let accounts = data::accounts();
+        Ok(Response::new(v1::QuotaResponse { accounts }))
     }
 
     async fn quota_clear(
         &self,
         _: Request<v1::QuotaClearRequest>,
     ) -> Reply<v1::QuotaClearResponse> {
-        not_here()
+        Ok(Response::new(v1::QuotaClearResponse { cleared: true }))
     }
 
-    async fn usage(&self, _: Request<v1::UsageRequest>) -> Reply<v1::UsageResponse> {
-        not_here()
+    async fn usage(&self, request: Request<v1::UsageRequest>) -> Reply<v1::UsageResponse> {
+        Ok(Response::new(data::usage(request.into_inner().by())))
     }
 
     async fn session_list(
         &self,
         _: Request<v1::SessionListRequest>,
     ) -> Reply<v1::SessionListResponse> {
-        not_here()
+        Ok(Response::new(v1::SessionListResponse {
+            sessions: data::sessions(),
+            more: 3,
+            more_is_bound: true,
+        }))
     }
 
     async fn session_show(&self, _: Request<v1::SessionRequest>) -> Reply<v1::Session> {
-        not_here()
+        Ok(Response::new(data::sessions().swap_remove(0)))
     }
 
     async fn session_forget(&self, _: Request<v1::SessionRequest>) -> Reply<v1::Session> {
-        not_here()
+        Ok(Response::new(data::sessions().swap_remove(0)))
     }
 
     async fn recover(&self, _: Request<v1::RecoverRequest>) -> Reply<v1::RecoverResponse> {

@@ -142,7 +142,7 @@ fn after_stop(task: &Task, verdict: Verdict, by_itself: bool) -> Verdict {
         StopReason::Idle => (
             Outcome::Failed,
             format!(
-                "stopped after {} without output, CPU time or a new process; {}",
+                "stopped after {} with no output, hardly any CPU time and no new process; {}",
                 task.spec.limits.idle_words(),
                 verdict.message
             ),

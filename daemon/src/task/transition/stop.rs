@@ -74,7 +74,7 @@ pub(super) fn deadline(task: &Task, limit: StopReason) -> Decision {
         StopReason::Idle => (
             task.state == State::Running && task.spec.limits.idle_timeout().is_some(),
             format!(
-                "no output, CPU time or new process for {}",
+                "no output, hardly any CPU time and no new process for {}",
                 task.spec.limits.idle_words()
             ),
         ),

@@ -30,7 +30,7 @@ impl Write for Memory {
 }
 
 fn printed(
-    format: Format,
+    format: Option<Format>,
     dry_run: bool,
     interrupted: bool,
     entries: impl IntoIterator<Item = Entry>,
@@ -62,13 +62,14 @@ fn all() -> [Entry; 5] {
 
 #[test]
 fn what_became_of_each() {
-    insta::assert_snapshot!(printed(Format::Text, false, true, all()));
+    insta::assert_snapshot!(printed(None, false, true, all()));
 }
 
 #[test]
 fn for_scripts() {
-    insta::assert_snapshot!(printed(Format::Json, false, true, all()));
-    insta::assert_snapshot!(printed(Format::Name, false, false, all()));
+    insta::assert_snapshot!(printed(Some(Format::Json), false, true, all()));
+    insta::assert_snapshot!(printed(Some(Format::Name), false, false, all()));
+    insta::assert_snapshot!(printed(Some(Format::Table), false, false, all()));
 }
 
 #[test]
@@ -80,7 +81,7 @@ fn what_would_be_done() {
             Entry::new(2, Outcome::Skipped).because("task 9 came after it and failed".to_owned()),
         ]
     };
-    insta::assert_snapshot!(printed(Format::Text, true, false, planned()));
-    insta::assert_snapshot!(printed(Format::Json, true, false, planned()));
-    insta::assert_snapshot!(printed(Format::Text, false, false, []));
+    insta::assert_snapshot!(printed(None, true, false, planned()));
+    insta::assert_snapshot!(printed(Some(Format::Json), true, false, planned()));
+    insta::assert_snapshot!(printed(None, false, false, []));
 }

@@ -1,5 +1,6 @@
 //! A daemon that says what it was told to say, on a temporary socket.
 
+pub(crate) mod data;
 mod service;
 
 use std::{
