@@ -32,7 +32,9 @@ mod changes;
 pub(crate) mod fuzz;
 mod git;
 mod leftover;
+mod list;
 mod lock;
+mod moved;
 mod name;
 mod raw;
 mod refs;
@@ -60,7 +62,7 @@ pub use self::{
     restore::{Restored, diff, restore},
     shelf::{Found, RemoveError, inspect, remove, worktrees},
 };
-use self::{reuse::Next, snapshot::Checkout};
+use self::{reuse::Next, snapshot::Checkout, worktree::rev_parse};
 use crate::task::{
     attempt::Workspace,
     id::{AttemptId, TaskId},
@@ -185,6 +187,7 @@ fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
         )));
     }
     let (_, lock) = lock_of(&request.state_dir, &repository.path)?;
+    clear_locks(&repository.path, &lock)?;
     let mut workspace = Workspace::at(repository.path, None);
     let checkout = Checkout {
         path: &workspace.path.clone(),
@@ -197,6 +200,21 @@ fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
     };
     reuse::keep(&checkout, &next, &mut workspace);
     Ok(workspace)
+}
+
+/// Removes what killed gits left in a checkout that is the operator's: what may
+/// be in use stays.
+fn clear_locks(checkout: &Path, lock: &File) -> Result<(), WorkspaceError> {
+    let git = Git::at(checkout).holding(lock);
+    let own = rev_parse(&git, "--absolute-git-dir")?;
+    let common = rev_parse(&git, "--git-common-dir")?;
+    let mut locks = leftover::shared(&common);
+    locks.extend([own.join("index.lock"), own.join("HEAD.lock")]);
+    let places = list::places(&git)?;
+    let mut dirs: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
+    dirs.extend([checkout, &own, &common]);
+    leftover::clear_idle(&locks, &dirs);
+    Ok(())
 }
 
 fn worktree(request: &Request) -> Result<Workspace, WorkspaceError> {
