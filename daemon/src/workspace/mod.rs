@@ -74,6 +74,10 @@ use crate::task::{
 /// How long a preparation waits for others of its repository.
 const LOCK_LIMIT: Duration = Duration::from_secs(600);
 
+/// Where git cannot write and less is free, the disk is full, bytes. What git
+/// has begun and could not write it has removed by then.
+const LITTLE_ROOM: u64 = 64 * 1024 * 1024;
+
 /// What a workspace is needed for.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -140,8 +144,28 @@ impl WorkspaceError {
 
 impl From<GitError> for WorkspaceError {
     fn from(err: GitError) -> Self {
-        Self::failed(err.to_string())
+        let words = err.to_string();
+        if words.contains("No space left on device") {
+            return Self::failed(format!("{words}; make room on the repository's disk"));
+        }
+        Self::failed(words)
     }
+}
+
+/// Why a worktree was not made at `path`. Of a full disk git says only that it
+/// cannot write.
+fn not_made(err: GitError, path: &Path) -> WorkspaceError {
+    let above = path.ancestors().find(|dir| dir.is_dir()).unwrap_or(path);
+    let room = rustix::fs::statvfs(above);
+    let free = room.map_or(u64::MAX, |room| room.f_frsize.saturating_mul(room.f_bavail));
+    let written = err.to_string().contains("unable to write");
+    if !written || free > LITTLE_ROOM {
+        return err.into();
+    }
+    WorkspaceError::failed(format!(
+        "{err}; its disk is full ({} KiB are free): make room there",
+        free >> 10
+    ))
 }
 
 /// Makes the workspace of a task ready, or finds it as it was left.

@@ -118,12 +118,12 @@ impl Place<'_> {
         if exists && self.next.reuse != WorkspaceReuse::Fresh {
             let add: [&dyn AsRef<OsStr>; 2] = [add[0], add[1]];
             let made = git.call(&[&add[..], &[&self.path, &branch]].concat());
-            made.map_err(|err| self.not_made(&err))?;
+            made.map_err(|err| self.not_made(err))?;
         } else {
             let base = self.base(base)?;
             reuse::keep_branch(&git, &self.next, &branch, &base)?;
             let made = git.call(&[&add[..], &[&"-B", &branch, &self.path, &base]].concat());
-            made.map_err(|err| self.not_made(&err))?;
+            made.map_err(|err| self.not_made(err))?;
         }
         let mut workspace = Workspace::at(self.path.clone(), Some(branch));
         workspace.head = commit_of(&self.git_inside(), "HEAD")?;
@@ -341,11 +341,11 @@ impl Place<'_> {
     }
 
     /// Git's words, and what to do if its branch is in use.
-    fn not_made(&self, err: &GitError) -> WorkspaceError {
+    fn not_made(&self, err: GitError) -> WorkspaceError {
         let words = err.to_string();
         let in_use = ["already used by worktree", "already checked out"];
         if !in_use.iter().any(|known| words.contains(known)) {
-            return WorkspaceError::failed(words);
+            return super::not_made(err, &self.path);
         }
         WorkspaceError::failed(format!(
             "{words}; switch that to another branch, or if it is gone, run: \
