@@ -77,11 +77,11 @@ pub(super) fn clear(locks: &[PathBuf], dirs: &[&Path]) -> Result<(), WorkspaceEr
              try again when that has ended"
         )));
     }
-    let removed = locks.iter().try_for_each(|lock| {
+    for lock in locks {
         let removed = lock.remove();
-        removed.map_err(|err| WorkspaceError::io(lock.path, &err))
-    });
-    removed
+        removed.map_err(|err| WorkspaceError::io(lock.path, &err))?;
+    }
+    Ok(())
 }
 
 /// The same of locks that do not stop what is done next: those that may be in
