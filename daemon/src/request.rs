@@ -39,7 +39,7 @@ impl Refused {
 /// Whether an agent can be given this to do.
 ///
 /// # Errors
-/// Too much, nothing, or a command for an agent that has its own.
+/// Too much, nothing, what is no text, or a command for an agent that has its own.
 pub fn payload_fits(agent: &Agent, payload: &Payload) -> Result<(), Refused> {
     let Payload { prompt, command } = payload;
     let size = prompt.len() + command.iter().map(String::len).sum::<usize>();
@@ -48,6 +48,13 @@ pub fn payload_fits(agent: &Agent, payload: &Payload) -> Result<(), Refused> {
             "prompt",
             format!("prompt and command have {size} bytes; {MAX_PROMPT} are the limit"),
             "put long material into a file in the repository and name it in the prompt",
+        ));
+    }
+    if prompt.contains('\0') {
+        return Err(Refused::new(
+            "prompt",
+            "the prompt has a NUL byte, which is no text",
+            "put data into a file in the repository and name it in the prompt",
         ));
     }
     if command.iter().any(|word| word.contains('\0'))

@@ -1,7 +1,10 @@
 //! Daemons that are started in a way of their own: with limits, or with a disk
 //! that nobody else sees.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::daemon::TestDaemon;
 
@@ -24,10 +27,20 @@ impl TestDaemon {
     /// If the directory cannot be made.
     pub fn use_disk(&mut self, mib: u32) {
         let state = self.state();
-        fs::create_dir_all(&state).expect("a directory can be made");
+        self.use_disk_at(&state, mib);
+    }
+
+    /// The same of any directory, with what is in it; see [`TestDaemon::inside`].
+    ///
+    /// # Panics
+    /// If the directory cannot be made.
+    pub fn use_disk_at(&mut self, dir: &Path, mib: u32) {
+        fs::create_dir_all(dir).expect("a directory can be made");
         let mount = format!(
-            "mount -t tmpfs -o size={mib}m,mode=700 tmpfs '{0}' || exit 99\nexec \"$@\"",
-            state.display()
+            "there='{0}' && copy=$(mktemp -d) && cp -a \"$there/.\" \"$copy\" &&
+             mount -t tmpfs -o size={mib}m,mode=700 tmpfs \"$there\" &&
+             cp -a \"$copy/.\" \"$there\" && rm -rf \"$copy\" || exit 99\nexec \"$@\"",
+            dir.display()
         );
         // Whoever is not root is it in a namespace of users.
         let how = if nix::unistd::geteuid().is_root() {
@@ -41,8 +54,13 @@ impl TestDaemon {
     /// The daemon's directory as the daemon sees it.
     #[must_use]
     pub fn disk(&self) -> PathBuf {
+        self.inside(&self.state())
+    }
+
+    /// A path as the daemon sees it.
+    #[must_use]
+    pub fn inside(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.pid()));
-        let state = self.state();
-        root.join(state.strip_prefix("/").unwrap_or(&state))
+        root.join(path.strip_prefix("/").unwrap_or(path))
     }
 }

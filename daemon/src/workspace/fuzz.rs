@@ -2,13 +2,13 @@
 
 use std::{os::unix::process::ExitStatusExt as _, path::Path, process::ExitStatus};
 
-use super::{WorkspaceError, git, name, worktree};
+use super::{WorkspaceError, git, list, name};
 use crate::task::{id::TaskId, limits::MAX_MESSAGE};
 
 /// Git's list has no more entries than it says, its words become one bounded
 /// line, and names of agents and issues become one harmless component.
 pub fn check(data: &[u8]) {
-    let entries = worktree::parse_list(data);
+    let entries = list::parse(data);
     let said = data.split(|byte| *byte == b'\n');
     let said = said.filter(|line| line.starts_with(b"worktree")).count();
     assert!(entries.len() <= said, "{} of {said}", entries.len());

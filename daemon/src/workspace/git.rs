@@ -209,11 +209,17 @@ fn in_memory(bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
+/// What git says is to be done about a repository of somebody else.
+const TRUST: &str = "git config --global --add safe.directory ";
+
 /// Git's own words in one line: its errors, else all it said, else its exit.
 pub(super) fn words(stderr: &[u8], status: ExitStatus) -> String {
     let text = String::from_utf8_lossy(stderr);
     let said = || text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let is_error = |line: &&str| line.starts_with("fatal: ") || line.starts_with("error: ");
+    let is_error = |line: &&str| {
+        let heads = ["fatal: ", "error: ", TRUST];
+        heads.iter().any(|head| line.starts_with(head))
+    };
     let mut lines: Vec<&str> = said().filter(is_error).collect();
     if lines.is_empty() {
         lines = said().collect();

@@ -32,7 +32,9 @@ mod changes;
 pub(crate) mod fuzz;
 mod git;
 mod leftover;
+mod list;
 mod lock;
+mod moved;
 mod name;
 mod raw;
 mod refs;
@@ -60,7 +62,7 @@ pub use self::{
     restore::{Restored, diff, restore},
     shelf::{Found, RemoveError, inspect, remove, worktrees},
 };
-use self::{reuse::Next, snapshot::Checkout};
+use self::{reuse::Next, snapshot::Checkout, worktree::rev_parse};
 use crate::task::{
     attempt::Workspace,
     id::{AttemptId, TaskId},
@@ -71,6 +73,10 @@ use crate::task::{
 
 /// How long a preparation waits for others of its repository.
 const LOCK_LIMIT: Duration = Duration::from_secs(600);
+
+/// Where git cannot write and less is free, the disk is full, bytes. What git
+/// has begun and could not write it has removed by then.
+const LITTLE_ROOM: u64 = 64 * 1024 * 1024;
 
 /// What a workspace is needed for.
 #[derive(Debug, Clone)]
@@ -138,8 +144,28 @@ impl WorkspaceError {
 
 impl From<GitError> for WorkspaceError {
     fn from(err: GitError) -> Self {
-        Self::failed(err.to_string())
+        let words = err.to_string();
+        if words.contains("No space left on device") {
+            return Self::failed(format!("{words}; make room on the repository's disk"));
+        }
+        Self::failed(words)
     }
+}
+
+/// Why a worktree was not made at `path`. Of a full disk git says only that it
+/// cannot write.
+fn not_made(err: GitError, path: &Path) -> WorkspaceError {
+    let above = path.ancestors().find(|dir| dir.is_dir()).unwrap_or(path);
+    let room = rustix::fs::statvfs(above);
+    let free = room.map_or(u64::MAX, |room| room.f_frsize.saturating_mul(room.f_bavail));
+    let written = err.to_string().contains("unable to write");
+    if !written || free > LITTLE_ROOM {
+        return err.into();
+    }
+    WorkspaceError::failed(format!(
+        "{err}; its disk is full ({} KiB are free): make room there",
+        free >> 10
+    ))
 }
 
 /// Makes the workspace of a task ready, or finds it as it was left.
@@ -185,6 +211,7 @@ fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
         )));
     }
     let (_, lock) = lock_of(&request.state_dir, &repository.path)?;
+    clear_locks(&repository.path, &lock)?;
     let mut workspace = Workspace::at(repository.path, None);
     let checkout = Checkout {
         path: &workspace.path.clone(),
@@ -197,6 +224,21 @@ fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
     };
     reuse::keep(&checkout, &next, &mut workspace);
     Ok(workspace)
+}
+
+/// Removes what killed gits left in a checkout that is the operator's: what may
+/// be in use stays.
+fn clear_locks(checkout: &Path, lock: &File) -> Result<(), WorkspaceError> {
+    let git = Git::at(checkout).holding(lock);
+    let own = rev_parse(&git, "--absolute-git-dir")?;
+    let common = rev_parse(&git, "--git-common-dir")?;
+    let mut locks = leftover::shared(&common);
+    locks.extend([own.join("index.lock"), own.join("HEAD.lock")]);
+    let places = list::places(&git)?;
+    let mut dirs: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
+    dirs.extend([checkout, &own, &common]);
+    leftover::clear_idle(&locks, &dirs);
+    Ok(())
 }
 
 fn worktree(request: &Request) -> Result<Workspace, WorkspaceError> {

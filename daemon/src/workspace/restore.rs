@@ -9,7 +9,7 @@ use std::{
 use super::{
     WorkspaceError,
     git::{Git, GitError},
-    lock_of,
+    lock_of, not_made,
     raw::Raw,
     refs::{self, Kept, Moment},
     repository_at,
@@ -135,7 +135,8 @@ pub fn restore(
     }
     let raw = Raw::of(&git)?;
     let add: [&dyn AsRef<OsStr>; 5] = [&"worktree", &"add", &"--detach", &to, &commit];
-    git.env(raw.vars()).call(&add)?;
+    let added = git.env(raw.vars()).call(&add);
+    added.map_err(|err| not_made(err, to))?;
     Ok(Restored {
         path: to.to_owned(),
         commit,

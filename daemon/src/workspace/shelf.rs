@@ -9,10 +9,11 @@ use std::{
 use super::{
     WorkspaceError,
     git::{Git, GitError},
+    list::lists,
     lock_of_dir,
     refs::{self, Moment},
     snapshot::{Checkout, names, text},
-    worktree::{lists, rev_parse},
+    worktree::rev_parse,
 };
 use crate::task::id::AttemptId;
 

@@ -1,6 +1,9 @@
 mod damage;
+mod locks;
 mod modes;
+mod moved;
 mod nothing_lost;
+mod odd;
 mod reuses;
 mod snapshots;
 mod worktrees;

@@ -2,18 +2,18 @@
 //!
 //! | at the path | git lists it | done |
 //! |---|---|---|
-//! | nothing, or an empty directory | no | made, on its branch if it has had one |
+//! | nothing, or an empty directory | no | brought here from where it was before the repository was moved, else made, on its branch if it has had one |
 //! | nothing, or an empty directory | yes | the entry is removed, then made |
 //! | a directory | yes, half-made | removed by git, then made |
 //! | a directory | yes | looked over, then used as it is |
-//! | a directory | no | reported |
+//! | a directory | no | repaired if it was moved and is this one, else reported |
 //! | anything else | | reported |
 
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
     io,
-    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
 };
 
@@ -22,14 +22,12 @@ use super::{
     git::Git,
     git::GitError,
     leftover,
+    list::{self, Entry},
     reuse::{self, Next},
     shelf::note_attempt,
     snapshot::{Checkout, commit_of, text},
 };
 use crate::task::{attempt::Workspace, spec::WorkspaceReuse};
-
-/// How git locks a worktree that it is making, and only then.
-const INITIALIZING: &[u8] = b"initializing";
 
 /// Where a worktree belongs.
 pub(super) struct Place<'a> {
@@ -48,20 +46,6 @@ pub(super) struct Place<'a> {
     pub(super) next: Next<'a>,
 }
 
-/// One worktree in git's list.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Entry {
-    path: PathBuf,
-    /// The reason, if it is locked.
-    locked: Option<Vec<u8>>,
-}
-
-impl Entry {
-    fn is_half_made(&self) -> bool {
-        self.locked.as_deref() == Some(INITIALIZING)
-    }
-}
-
 enum Found {
     Nothing,
     EmptyDirectory,
@@ -71,15 +55,18 @@ enum Found {
 
 impl Place<'_> {
     fn find_or_make(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
-        let list = self.git().call(&[&"worktree", &"list", &"--porcelain"])?;
-        let mut entries = parse_list(&list).into_iter();
-        let entry = entries.find(|entry| entry.path == self.path);
+        let entries = list::entries(&self.git())?;
+        let common = rev_parse(&self.git(), "--git-common-dir")?;
+        let mut dirs: Vec<&Path> = entries.iter().map(|entry| &*entry.path).collect();
+        dirs.extend([self.repo, &common]);
+        leftover::clear_idle(&leftover::shared(&common), &dirs);
+        let entry = entries.into_iter().find(|entry| entry.path == self.path);
         let found = look(&self.path).map_err(|err| WorkspaceError::io(&self.path, &err))?;
         match (found, entry) {
-            (Found::Nothing, None) => self.make(base),
+            (Found::Nothing, None) => self.make_or_fetch(&common, base),
             (Found::EmptyDirectory, None) => {
                 self.remove_empty()?;
-                self.make(base)
+                self.make_or_fetch(&common, base)
             }
             (Found::Nothing, Some(entry)) => {
                 self.forget(&entry)?;
@@ -95,6 +82,7 @@ impl Place<'_> {
                 self.make(base)
             }
             (Found::Directory, Some(_)) => self.reuse(base),
+            (Found::Directory, None) if self.repair(&common)? => self.reuse(base),
             (Found::Directory, None) => Err(self.foreign("git does not list it as a worktree")),
             (Found::Other, _) => Err(self.foreign("it is not a directory")),
         }
@@ -109,6 +97,17 @@ impl Place<'_> {
         Ok(workspace)
     }
 
+    fn make_or_fetch(
+        &self,
+        common: &Path,
+        base: Option<&str>,
+    ) -> Result<Workspace, WorkspaceError> {
+        if self.reused && self.fetch_home(common)? {
+            return self.reuse(base);
+        }
+        self.make(base)
+    }
+
     fn make(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
         let git = self.git();
         let common = rev_parse(&git, "--git-common-dir")?;
@@ -118,11 +117,13 @@ impl Place<'_> {
         let exists = self.has_branch(&branch)?;
         if exists && self.next.reuse != WorkspaceReuse::Fresh {
             let add: [&dyn AsRef<OsStr>; 2] = [add[0], add[1]];
-            git.call(&[&add[..], &[&self.path, &branch]].concat())?;
+            let made = git.call(&[&add[..], &[&self.path, &branch]].concat());
+            made.map_err(|err| self.not_made(err))?;
         } else {
             let base = self.base(base)?;
             reuse::keep_branch(&git, &self.next, &branch, &base)?;
-            git.call(&[&add[..], &[&"-B", &branch, &self.path, &base]].concat())?;
+            let made = git.call(&[&add[..], &[&"-B", &branch, &self.path, &base]].concat());
+            made.map_err(|err| self.not_made(err))?;
         }
         let mut workspace = Workspace::at(self.path.clone(), Some(branch));
         workspace.head = commit_of(&self.git_inside(), "HEAD")?;
@@ -187,9 +188,10 @@ impl Place<'_> {
         let fresh = self.next.reuse == WorkspaceReuse::Fresh;
         if branch.as_ref() == Some(&self.branch) && !fresh && !self.has_branch(&self.branch)? {
             let (path, repo, branch) = (self.path.display(), self.repo.display(), &self.branch);
+            let commit = last_commit(&own).unwrap_or_else(|| "<commit>".to_owned());
             return Err(WorkspaceError::failed(format!(
                 "branch {branch} is gone, and {path} is on it; \
-                 make it again with: git -C {repo} branch {branch} <commit>"
+                 make it again with: git -C {repo} branch {branch} {commit}"
             )));
         }
         self.mend_index(&git, &own.join("index"))?;
@@ -319,7 +321,7 @@ impl Place<'_> {
         common.join(format!("refs/heads/{branch}.lock"))
     }
 
-    fn git(&self) -> Git<'_> {
+    pub(super) fn git(&self) -> Git<'_> {
         Git::at(self.repo).holding(self.lock)
     }
 
@@ -336,6 +338,20 @@ impl Place<'_> {
             "move it away".to_owned()
         };
         WorkspaceError::failed(format!("{path} is in the way: {why} of {repo}; {hint}"))
+    }
+
+    /// Git's words, and what to do if its branch is in use.
+    fn not_made(&self, err: GitError) -> WorkspaceError {
+        let words = err.to_string();
+        let in_use = ["already used by worktree", "already checked out"];
+        if !in_use.iter().any(|known| words.contains(known)) {
+            return super::not_made(err, &self.path);
+        }
+        WorkspaceError::failed(format!(
+            "{words}; switch that to another branch, or if it is gone, run: \
+             git -C {} worktree prune",
+            self.repo.display()
+        ))
     }
 
     fn damaged(&self, err: &GitError) -> WorkspaceError {
@@ -357,10 +373,13 @@ pub(super) fn rev_parse(git: &Git<'_>, what: &str) -> Result<PathBuf, GitError> 
     Ok(fs::canonicalize(&path).unwrap_or(path))
 }
 
-/// Whether git knows of a worktree at this canonical path.
-pub(super) fn lists(git: &Git<'_>, path: &Path) -> Result<bool, GitError> {
-    let list = git.call(&[&"worktree", &"list", &"--porcelain"])?;
-    Ok(parse_list(&list).iter().any(|entry| entry.path == path))
+/// The commit that was checked out last, by what git keeps of a worktree whose
+/// branch is gone.
+fn last_commit(own: &Path) -> Option<String> {
+    let log = fs::read_to_string(own.join("logs/HEAD")).ok()?;
+    let commit = log.lines().next_back()?.split(' ').nth(1)?;
+    let is_id = commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_id && commit.bytes().any(|byte| byte != b'0')).then(|| commit.to_owned())
 }
 
 fn look(path: &Path) -> io::Result<Found> {
@@ -384,43 +403,4 @@ fn only_git_file(path: &Path) -> io::Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// The paragraphs of `git worktree list --porcelain`. A path with an end of
-/// line in it is not understood, and so is not found.
-pub(super) fn parse_list(list: &[u8]) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
-    for line in list.split(|byte| *byte == b'\n') {
-        let (word, rest) = match line.iter().position(|byte| *byte == b' ') {
-            Some(space) => (&line[..space], &line[space + 1..]),
-            None => (line, &[][..]),
-        };
-        match (word, entries.last_mut()) {
-            (b"worktree", _) => entries.push(Entry {
-                path: PathBuf::from(OsStr::from_bytes(rest)),
-                locked: None,
-            }),
-            (b"locked", Some(entry)) => entry.locked = Some(rest.to_vec()),
-            _ => {}
-        }
-    }
-    entries
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_list_is_read() {
-        let list = b"worktree /r\nHEAD 1\nbranch refs/heads/main\n\n\
-            worktree /w/a b\nHEAD 1\ndetached\nlocked\n\n\
-            worktree /w/c\nHEAD 0\nbranch refs/heads/agent/c\nlocked initializing\n";
-        let entries = parse_list(list);
-        let paths: Vec<_> = entries.iter().map(|entry| entry.path.to_str()).collect();
-        assert_eq!(paths, [Some("/r"), Some("/w/a b"), Some("/w/c")]);
-        assert_eq!(entries[0].locked, None);
-        assert_eq!(entries[1].locked.as_deref(), Some(&b""[..]));
-        assert!(entries[2].is_half_made() && !entries[1].is_half_made());
-    }
 }

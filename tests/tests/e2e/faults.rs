@@ -14,7 +14,7 @@ fn status(daemon: &TestDaemon) -> Value {
 }
 
 /// Fills a disk but for so many bytes.
-fn fill(path: &Path, but: u64) {
+pub(crate) fn fill(path: &Path, but: u64) {
     let mut file = fs::File::create(path).unwrap();
     let piece = vec![7_u8; 64 * 1024];
     while file.write_all(&piece).is_ok() {}

@@ -9,6 +9,7 @@ mod budget;
 mod cancel;
 mod explain;
 mod faults;
+mod full;
 mod hold;
 mod hostile;
 mod interface;
@@ -31,6 +32,7 @@ mod runner;
 mod schedule;
 mod session;
 mod submit;
+mod text;
 mod workspace;
 
 use std::{fs, os::unix::fs::PermissionsExt as _};

@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Parse, Seen,
+    Seen,
     common::{self, Tools, object, pin, progress},
     json::Object,
     provider::{Refusal, refused},
@@ -28,6 +28,7 @@ const MAX_ANSWERS: usize = 4096;
 /// Words of a resume that found nothing.
 const GONE: [&str; 2] = ["No conversation found", "does not match any session"];
 
+#[derive(Clone)]
 pub(super) struct Claude {
     now: fn() -> Timestamp,
     before: Usage,
@@ -61,6 +62,17 @@ impl Claude {
             answers: HashMap::new(),
             kind: String::new(),
             resets_at: None,
+        }
+    }
+
+    /// A whole line without its end.
+    pub(super) fn line(&mut self, source: Source, line: &[u8], seen: &mut Seen) {
+        match source {
+            Source::Output => {
+                // What is no object is for the transcript only.
+                let _known = object(line, |event| self.event(event, seen));
+            }
+            Source::Errors => common::complaint(line, seen),
         }
     }
 
@@ -235,18 +247,6 @@ impl Claude {
         self.resumed && !self.begun && event.flag("is_error") == Some(true) && {
             let errors = errors(event);
             GONE.iter().any(|words| errors.contains(words))
-        }
-    }
-}
-
-impl Parse for Claude {
-    fn line(&mut self, source: Source, line: &[u8], seen: &mut Seen) {
-        match source {
-            Source::Output => {
-                // What is no object is for the transcript only.
-                let _known = object(line, |event| self.event(event, seen));
-            }
-            Source::Errors => common::complaint(line, seen),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! no codes, so that its words are all there is to go by.
 
 use super::{
-    Parse, Seen,
+    Seen,
     common::{self, Tools, object, pin, progress},
     json::Object,
     provider::{Refusal, refused, status_in},
@@ -22,6 +22,7 @@ const AGAIN: &str = "Reconnecting...";
 /// Words of a resume that found nothing.
 const GONE: &str = "no rollout found";
 
+#[derive(Clone)]
 pub(super) struct Codex {
     now: fn() -> Timestamp,
     before: Usage,
@@ -44,6 +45,24 @@ impl Codex {
             tools: Tools::default(),
             said: String::new(),
             answers: 0,
+        }
+    }
+
+    /// A whole line without its end.
+    pub(super) fn line(&mut self, source: Source, line: &[u8], seen: &mut Seen) {
+        match source {
+            Source::Output => {
+                // What is no object is for the transcript only.
+                let _known = object(line, |event| self.event(event, seen));
+            }
+            Source::Errors => {
+                let text = String::from_utf8_lossy(line);
+                if self.asked.is_some() && text.contains(GONE) {
+                    common::stale(&text, seen);
+                } else {
+                    common::complaint(line, seen);
+                }
+            }
         }
     }
 
@@ -147,24 +166,5 @@ impl Codex {
         self.tools.none();
         seen.stale = false;
         seen.over = true;
-    }
-}
-
-impl Parse for Codex {
-    fn line(&mut self, source: Source, line: &[u8], seen: &mut Seen) {
-        match source {
-            Source::Output => {
-                // What is no object is for the transcript only.
-                let _known = object(line, |event| self.event(event, seen));
-            }
-            Source::Errors => {
-                let text = String::from_utf8_lossy(line);
-                if self.asked.is_some() && text.contains(GONE) {
-                    common::stale(&text, seen);
-                } else {
-                    common::complaint(line, seen);
-                }
-            }
-        }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn object<T>(text: &[u8], read: impl FnOnce(&Object<'_>) -> T) -> Opt
 }
 
 /// The tools that an agent waits for.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Tools(BTreeSet<String>);
 
 impl Tools {

@@ -5,7 +5,7 @@
 //! on its standard error, if anywhere.
 
 use super::{
-    Parse, Seen,
+    Seen,
     common::{self, Tools, object, pin, progress},
     json::Object,
     provider::{Refusal, refused, status_in},
@@ -20,6 +20,7 @@ const GONE: &str = "Error resuming session";
 /// Errors of a connection, as they are called on its standard error.
 const BROKEN: [&str; 4] = ["ECONNRE", "ENOTFOUND", "ETIMEDOUT", "fetch failed"];
 
+#[derive(Clone)]
 pub(super) struct Gemini {
     now: fn() -> Timestamp,
     resumed: bool,
@@ -50,6 +51,17 @@ impl Gemini {
             status: None,
             broken: false,
             failed: None,
+        }
+    }
+
+    /// A whole line without its end.
+    pub(super) fn line(&mut self, source: Source, line: &[u8], seen: &mut Seen) {
+        match source {
+            Source::Output => {
+                // What is no object is for the transcript only.
+                let _known = object(line, |event| self.event(event, seen));
+            }
+            Source::Errors => self.error_line(line, seen),
         }
     }
 
@@ -147,18 +159,6 @@ impl Gemini {
         }
         if !self.begun {
             common::complaint(line, seen);
-        }
-    }
-}
-
-impl Parse for Gemini {
-    fn line(&mut self, source: Source, line: &[u8], seen: &mut Seen) {
-        match source {
-            Source::Output => {
-                // What is no object is for the transcript only.
-                let _known = object(line, |event| self.event(event, seen));
-            }
-            Source::Errors => self.error_line(line, seen),
         }
     }
 }

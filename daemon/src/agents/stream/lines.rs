@@ -5,7 +5,7 @@
 pub(super) const MAX_LINE: usize = 4 * 1024 * 1024;
 
 /// The line that was begun.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Lines {
     begun: Vec<u8>,
     /// It is too long already: the rest of it is passed over.

@@ -47,23 +47,52 @@ pub struct Seen {
     pub stale: bool,
 }
 
-/// Reads the lines of one agent type.
-trait Parse: Send {
-    /// A whole line without its end.
-    fn line(&mut self, source: Source, line: &[u8], seen: &mut Seen);
+/// Reads the lines of one agent type: whole ones, without their end. A copy goes
+/// on from where it was made.
+#[derive(Clone)]
+enum Parser {
+    /// Of agents whose output means nothing to us.
+    Nothing,
+    Lines(Ruled),
+    Claude(Claude),
+    Codex(Codex),
+    Gemini(Gemini),
+    Opencode(Opencode),
 }
 
-/// For agents whose output means nothing to us.
-struct Nothing;
+impl Parser {
+    fn new(reads: &Reads, now: fn() -> Timestamp) -> Self {
+        match reads {
+            Reads::Nothing => Self::Nothing,
+            Reads::Lines(rules) => Self::Lines(Ruled::new(rules, now)),
+            Reads::Claude { before, resumed } => {
+                Self::Claude(Claude::new(*before, resumed.is_some(), now))
+            }
+            Reads::Codex { before, resumed } => {
+                Self::Codex(Codex::new(*before, resumed.clone(), now))
+            }
+            Reads::Gemini { resumed } => Self::Gemini(Gemini::new(resumed.is_some(), now)),
+            Reads::Opencode { resumed } => Self::Opencode(Opencode::new(resumed.is_some(), now)),
+        }
+    }
 
-impl Parse for Nothing {
-    fn line(&mut self, _source: Source, _line: &[u8], _seen: &mut Seen) {}
+    fn line(&mut self, source: Source, line: &[u8], seen: &mut Seen) {
+        match self {
+            Self::Nothing => {}
+            Self::Lines(parser) => parser.line(source, line, seen),
+            Self::Claude(parser) => parser.line(source, line, seen),
+            Self::Codex(parser) => parser.line(source, line, seen),
+            Self::Gemini(parser) => parser.line(source, line, seen),
+            Self::Opencode(parser) => parser.line(source, line, seen),
+        }
+    }
 }
 
 /// The output of one run.
+#[derive(Clone)]
 pub struct Stream {
     reads: Reads,
-    parser: Box<dyn Parse>,
+    parser: Parser,
     output: Lines,
     errors: Lines,
     seen: Seen,
@@ -89,7 +118,7 @@ impl Stream {
     /// The same with a clock of its own: "resets at 3am" depends on it.
     fn at(reads: Reads, now: fn() -> Timestamp) -> Self {
         Self {
-            parser: parser(&reads, now),
+            parser: Parser::new(&reads, now),
             reads,
             output: Lines::default(),
             errors: Lines::default(),
@@ -103,15 +132,16 @@ impl Stream {
         if self.closed || self.reads == Reads::Nothing {
             return false;
         }
-        let before = self.seen.clone();
+        let mut before = None;
         let lines = match source {
             Source::Output => &mut self.output,
             Source::Errors => &mut self.errors,
         };
         lines.feed(bytes, |line| {
+            before.get_or_insert_with(|| self.seen.clone());
             self.parser.line(source, line, &mut self.seen);
         });
-        self.seen != before
+        before.is_some_and(|before| self.seen != before)
     }
 
     /// Nothing more comes: lines that were begun have ended.
@@ -152,17 +182,6 @@ impl Stream {
     #[must_use]
     pub fn seen(&self) -> &Seen {
         &self.seen
-    }
-}
-
-fn parser(reads: &Reads, now: fn() -> Timestamp) -> Box<dyn Parse> {
-    match reads {
-        Reads::Nothing => Box::new(Nothing),
-        Reads::Lines(rules) => Box::new(Ruled::new(rules, now)),
-        Reads::Claude { before, resumed } => Box::new(Claude::new(*before, resumed.is_some(), now)),
-        Reads::Codex { before, resumed } => Box::new(Codex::new(*before, resumed.clone(), now)),
-        Reads::Gemini { resumed } => Box::new(Gemini::new(resumed.is_some(), now)),
-        Reads::Opencode { resumed } => Box::new(Opencode::new(resumed.is_some(), now)),
     }
 }
 

@@ -4,7 +4,7 @@
 //! is like any other, so that only the end of the process is the end.
 
 use super::{
-    Parse, Seen,
+    Seen,
     common::{self, object, pin, progress},
     json::Object,
     provider::{Refusal, refused, status_in},
@@ -17,6 +17,7 @@ use crate::{
 /// Words of a resume that found nothing.
 const GONE: &str = "Session not found";
 
+#[derive(Clone)]
 pub(super) struct Opencode {
     now: fn() -> Timestamp,
     resumed: bool,
@@ -34,6 +35,24 @@ impl Opencode {
             begun: false,
             used: Usage::default(),
             said: String::new(),
+        }
+    }
+
+    /// A whole line without its end.
+    pub(super) fn line(&mut self, source: Source, line: &[u8], seen: &mut Seen) {
+        match source {
+            Source::Output => {
+                // What is no object is for the transcript only.
+                let _known = object(line, |event| self.event(event, seen));
+            }
+            Source::Errors => {
+                let text = String::from_utf8_lossy(line);
+                if self.resumed && !self.begun && text.contains(GONE) {
+                    common::stale(&common::plain(&text), seen);
+                } else {
+                    common::complaint(line, seen);
+                }
+            }
         }
     }
 
@@ -93,24 +112,5 @@ impl Opencode {
         };
         refused(refusal, (self.now)(), seen);
         common::failed(&message, seen);
-    }
-}
-
-impl Parse for Opencode {
-    fn line(&mut self, source: Source, line: &[u8], seen: &mut Seen) {
-        match source {
-            Source::Output => {
-                // What is no object is for the transcript only.
-                let _known = object(line, |event| self.event(event, seen));
-            }
-            Source::Errors => {
-                let text = String::from_utf8_lossy(line);
-                if self.resumed && !self.begun && text.contains(GONE) {
-                    common::stale(&common::plain(&text), seen);
-                } else {
-                    common::complaint(line, seen);
-                }
-            }
-        }
     }
 }

@@ -1,10 +1,12 @@
 //! The output of a program that knows nothing of agentd, by the rules that its
 //! operator wrote.
 
+use std::sync::Arc;
+
 use regex::Regex;
 use serde_json::Value;
 
-use super::{Parse, Seen};
+use super::Seen;
 use crate::{
     config,
     task::{
@@ -28,8 +30,10 @@ const MAX_SECONDS: i64 = 1_000_000_000;
 /// Numbers below it are seconds since 1970, others milliseconds.
 const MAX_EPOCH: i64 = 1_000_000_000_000;
 
+#[derive(Clone)]
 pub(super) struct Ruled {
-    patterns: Vec<(Sign, Regex)>,
+    /// Shared by copies: to make them takes long.
+    patterns: Arc<[(Sign, Regex)]>,
     keys: Vec<(Key, String)>,
     adds_up: bool,
     now: fn() -> Timestamp,
@@ -48,6 +52,25 @@ impl Ruled {
             keys: keys.map(|(key, at)| (*key, at.clone())).collect(),
             adds_up: rules.adds_up,
             now,
+        }
+    }
+
+    /// A whole line without its end.
+    pub(super) fn line(&mut self, source: Source, line: &[u8], seen: &mut Seen) {
+        let is_object = source == Source::Output && line.first() == Some(&b'{');
+        if is_object
+            && !self.keys.is_empty()
+            && line.len() <= MAX_OBJECT
+            && let Ok(object) = serde_json::from_slice::<Value>(line)
+        {
+            self.object(&object, seen);
+        }
+        if self.patterns.is_empty() || line.len() > MAX_TEXT_LINE {
+            return;
+        }
+        let line = String::from_utf8_lossy(line);
+        for (sign, pattern) in &*self.patterns {
+            self.matched(*sign, pattern, &line, seen);
         }
     }
 
@@ -129,26 +152,6 @@ impl Ruled {
             | Sign::InvalidModel
             | Sign::PermissionBlocked
             | Sign::ProviderUnreachable => {}
-        }
-    }
-}
-
-impl Parse for Ruled {
-    fn line(&mut self, source: Source, line: &[u8], seen: &mut Seen) {
-        let is_object = source == Source::Output && line.first() == Some(&b'{');
-        if is_object
-            && !self.keys.is_empty()
-            && line.len() <= MAX_OBJECT
-            && let Ok(object) = serde_json::from_slice::<Value>(line)
-        {
-            self.object(&object, seen);
-        }
-        if self.patterns.is_empty() || line.len() > MAX_TEXT_LINE {
-            return;
-        }
-        let line = String::from_utf8_lossy(line);
-        for (sign, pattern) in &self.patterns {
-            self.matched(*sign, pattern, &line, seen);
         }
     }
 }

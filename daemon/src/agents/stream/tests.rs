@@ -6,6 +6,7 @@
 //! version of ours has looked at were taken out of most of them.
 
 mod anything;
+mod cuts;
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
@@ -17,7 +18,7 @@ use crate::{
     config::ABORT_CODE,
     task::{
         attempt::{Exit, Run, RunResult, Status},
-        reason::FailureReason,
+        reason::{FailureReason, Outcome, Verdict},
         spec::AgentType,
         usage::Usage,
     },
@@ -52,35 +53,40 @@ impl Recording {
     }
 
     fn verdict(&self, seen: &Seen) -> String {
-        let status = match self.head.exit {
-            code @ 0.. => Status::Code(code),
-            signal => Status::Signal {
-                number: -signal,
-                core: false,
-            },
-        };
-        let run = Run::Exited {
-            started_at: NOW,
-            exit: Exit {
-                status,
-                user_cpu: 0,
-                system_cpu: 0,
-                peak_memory: 0,
-                oom_killed: false,
-            },
-        };
-        let result = RunResult {
-            run,
-            ended_at: NOW,
-            left_over: 0,
-            by_itself: true,
-            lingered: false,
-            observed: Box::default(),
-        };
-        let verdict = classify(self.agent_type, ABORT_CODE, &result, &seen.observed).unwrap();
+        let verdict = judge(self.agent_type, self.head.exit, false, &seen.observed);
         let reason = verdict.reason.map_or("-", |reason| reason.as_str());
         format!("{} {reason} | {}", verdict.outcome, verdict.message)
     }
+}
+
+/// What a run with this exit comes to; negative: by that signal.
+fn judge(agent_type: AgentType, exit: i32, lingered: bool, known: &Observed) -> Verdict {
+    let status = match exit {
+        code @ 0.. => Status::Code(code),
+        signal => Status::Signal {
+            number: -signal,
+            core: false,
+        },
+    };
+    let run = Run::Exited {
+        started_at: NOW,
+        exit: Exit {
+            status,
+            user_cpu: 0,
+            system_cpu: 0,
+            peak_memory: 0,
+            oom_killed: false,
+        },
+    };
+    let result = RunResult {
+        run,
+        ended_at: NOW,
+        left_over: 0,
+        by_itself: !lingered,
+        lingered,
+        observed: Box::default(),
+    };
+    classify(agent_type, ABORT_CODE, &result, known).unwrap()
 }
 
 fn reads(agent_type: AgentType, before: Usage, resumed: Option<String>) -> Reads {
@@ -210,35 +216,6 @@ fn stays(before: &Seen, after: &Seen, name: &str) {
         used(was) <= used(is) || is.claim.is_some(),
         "{name}: fewer turns"
     );
-}
-
-#[test]
-fn a_stream_may_end_anywhere() {
-    for recording in recordings() {
-        let name = &recording.name;
-        let mut whole = Stream::at(recording.reads(), now);
-        for (number, (source, line)) in recording.lines.iter().enumerate() {
-            // Cut inside of this line: nothing of it is known then.
-            let known = whole.seen().clone();
-            for end in (0..line.len()).filter(|end| line.is_char_boundary(*end)) {
-                assert!(
-                    *source == Source::Errors || json::Json::parse(&line[..end]).is_none(),
-                    "{name}: half of line {number} is an object"
-                );
-            }
-            let mut cut = Stream::at(recording.reads(), now);
-            for (source, line) in &recording.lines[..number] {
-                cut.feed(*source, format!("{line}\n").as_bytes());
-            }
-            cut.feed(*source, &line.as_bytes()[..line.len() / 2]);
-            cut.finish();
-            if *source == Source::Output {
-                assert_eq!(*cut.seen(), known, "{name}: line {number}");
-            }
-            whole.feed(*source, format!("{line}\n").as_bytes());
-            stays(&known, whole.seen(), name);
-        }
-    }
 }
 
 /// Each line with each of its fields taken out, or changed into something else.

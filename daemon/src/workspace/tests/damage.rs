@@ -145,34 +145,21 @@ fn a_worktree_without_its_link_is_not_taken_for_the_repository_around_it() {
 }
 
 #[test]
-fn a_repository_that_moved_is_reported() {
-    let sandbox = Sandbox::new();
-    let workspace = sandbox.prepare("42").unwrap();
-    let moved = sandbox.root.join("moved/app");
-    fs::create_dir(sandbox.root.join("moved")).unwrap();
-    fs::rename(&sandbox.repo, &moved).unwrap();
-    let request = Request {
-        repo: Some(moved),
-        ..sandbox.request(Some("42"))
-    };
-    // It has another place now, and git knows where the branch is.
-    assert_failed(prepare(&request), &[workspace.path.to_str().unwrap()]);
-    assert!(workspace.path.join("file").exists());
-}
-
-#[test]
 fn a_branch_that_was_deleted_is_reported() {
     let sandbox = Sandbox::new();
     let workspace = sandbox.prepare("42").unwrap();
+    commit(&workspace.path, "work");
+    let work = git(&workspace.path, &["rev-parse", "HEAD"]);
     git(
         &sandbox.repo,
         &["update-ref", "-d", "refs/heads/agent/shell-42"],
     );
+    // Git still knows where it was.
     assert_failed(
         sandbox.prepare("42"),
-        &["agent/shell-42 is gone", "make it again"],
+        &["agent/shell-42 is gone", "make it again", &work],
     );
-    git(&sandbox.repo, &["branch", "agent/shell-42", "main"]);
+    git(&sandbox.repo, &["branch", "agent/shell-42", &work]);
     assert_eq!(place(&sandbox.prepare("42").unwrap()), place(&workspace));
 }
 

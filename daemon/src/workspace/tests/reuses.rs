@@ -7,7 +7,11 @@ use crate::task::attempt::Changes;
 const ME: [&str; 4] = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org"];
 
 /// Prepares the worktree of issue 42 for the first attempt of a task.
-fn give(sandbox: &Sandbox, task: u64, reuse: WorkspaceReuse) -> Result<Workspace, WorkspaceError> {
+pub(super) fn give(
+    sandbox: &Sandbox,
+    task: u64,
+    reuse: WorkspaceReuse,
+) -> Result<Workspace, WorkspaceError> {
     prepare(&Request {
         attempt: attempt(task, 1),
         reuse,
@@ -15,7 +19,7 @@ fn give(sandbox: &Sandbox, task: u64, reuse: WorkspaceReuse) -> Result<Workspace
     })
 }
 
-fn end(sandbox: &Sandbox, task: u64, workspace: &Workspace) -> Changes {
+pub(super) fn end(sandbox: &Sandbox, task: u64, workspace: &Workspace) -> Changes {
     let ended = Ended {
         attempt: attempt(task, 1),
         workspace: workspace.clone(),

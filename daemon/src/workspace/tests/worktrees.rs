@@ -214,6 +214,7 @@ fn a_branch_that_is_in_use_is_reported_in_the_words_of_git() {
     let words = [
         "git worktree:",
         "agent/shell-42",
+        "switch that to another branch",
         sandbox.repo.to_str().unwrap(),
     ];
     assert_failed(sandbox.prepare("42"), &words);
