@@ -19,8 +19,12 @@
 //! ([`conclude`]); people see and restore it ([`diff`], [`restore()`]), and
 //! remove worktrees that hold nothing else ([`remove`]).
 //!
-//! Not here: fetching, and when worktrees are collected. Everything blocks, up
-//! to the time limits of git commands.
+//! Before a branch is begun, what its remote has is fetched. What sets a worktree
+//! up is run by the runner; that it was is written down in git's own directory of
+//! the worktree. What undoes it is run before a worktree is removed.
+//!
+//! Not here: when worktrees are collected. Everything blocks, up to the time
+//! limits of git commands.
 //!
 //! Invariants: no file that git does not know to be its own unfinished checkout
 //! is deleted or overwritten unless a ref holds it. No path is removed but by
@@ -28,6 +32,7 @@
 //! command line unchecked, and no shell is used.
 
 mod changes;
+mod fetch;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod git;
@@ -39,6 +44,7 @@ mod refs;
 mod repo;
 mod restore;
 mod reuse;
+mod setup;
 mod shelf;
 mod snapshot;
 mod worktree;
@@ -58,15 +64,16 @@ pub use self::{
     git::GitError,
     repo::{RepoError, locate_repo},
     restore::{Restored, diff, restore},
+    setup::{Teardown, setup_record},
     shelf::{Found, RemoveError, inspect, remove, worktrees},
 };
-use self::{reuse::Next, snapshot::Checkout};
+use self::{fetch::Base, reuse::Next, snapshot::Checkout, worktree::Begin};
 use crate::task::{
     attempt::Workspace,
     id::{AttemptId, TaskId},
     limits::{MAX_MESSAGE, clip},
     reason::FailureReason,
-    spec::{WorkspaceMode, WorkspaceReuse},
+    spec::{Fetch, WorkspaceMode, WorkspaceReuse},
 };
 
 /// How long a preparation waits for others of its repository.
@@ -92,6 +99,8 @@ pub struct Request {
     pub branch: Option<String>,
     /// Where a new branch begins; `None`: at what is checked out.
     pub base: Option<String>,
+    /// Whether what its remote has is asked for first.
+    pub fetch: Fetch,
     /// The daemon's directory.
     pub state_dir: PathBuf,
     /// Who is to work there.
@@ -142,7 +151,8 @@ impl From<GitError> for WorkspaceError {
     }
 }
 
-/// Makes the workspace of a task ready, or finds it as it was left.
+/// Makes the workspace of a task ready, or finds it as it was left. `notes` gets
+/// what whoever works there should know of how it was made.
 ///
 /// Blocks: for as long as git takes, and while another workspace of the same
 /// repository is prepared.
@@ -150,11 +160,11 @@ impl From<GitError> for WorkspaceError {
 /// # Errors
 /// `RepoMissing` if the repository is not there any more, else
 /// `WorkspaceFailed`.
-pub fn prepare(request: &Request) -> Result<Workspace, WorkspaceError> {
+pub fn prepare(request: &Request, notes: &mut Vec<String>) -> Result<Workspace, WorkspaceError> {
     match request.mode {
         WorkspaceMode::None => private(request),
         WorkspaceMode::InPlace => in_place(request),
-        WorkspaceMode::Worktree => worktree(request),
+        WorkspaceMode::Worktree => worktree(request, notes),
     }
 }
 
@@ -199,7 +209,7 @@ fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
     Ok(workspace)
 }
 
-fn worktree(request: &Request) -> Result<Workspace, WorkspaceError> {
+fn worktree(request: &Request, notes: &mut Vec<String>) -> Result<Workspace, WorkspaceError> {
     let repository = repository(request)?;
     let (dir, lock) = lock_of(&request.state_dir, &repository.path)?;
     let name = name::of_worktree(&request.agent, request.issue.as_deref(), request.task);
@@ -216,7 +226,12 @@ fn worktree(request: &Request) -> Result<Workspace, WorkspaceError> {
             name: &name,
         },
     };
-    place.prepare(request.base.as_deref())
+    let base = Base {
+        repo: &repository.path,
+        name: request.base.as_deref(),
+        fetch: request.fetch,
+    };
+    place.prepare(Begin { base, notes })
 }
 
 /// Where the worktree of a task is, below the daemon's directory.
@@ -230,6 +245,14 @@ pub fn place_of(
 ) -> PathBuf {
     let dir = state_dir.join("worktrees").join(name::of_repo(repo));
     dir.join(name::of_worktree(agent, issue, task))
+}
+
+/// Whether a worktree below the daemon's directory is one of this repository.
+#[must_use]
+pub fn is_of(state_dir: &Path, worktree: &Path, repo: &Path) -> bool {
+    let dir = state_dir.join("worktrees").join(name::of_repo(repo));
+    let name = worktree.parent().and_then(Path::file_name);
+    name.is_some() && name == dir.file_name()
 }
 
 /// The canonical directory of a repository's worktrees, made if need be, and

@@ -1,7 +1,9 @@
 mod damage;
+mod fetches;
 mod modes;
 mod nothing_lost;
 mod reuses;
+mod setups;
 mod snapshots;
 mod worktrees;
 
@@ -59,6 +61,7 @@ impl Sandbox {
             reused: issue.is_some(),
             branch: None,
             base: None,
+            fetch: Fetch::Off,
             state_dir: self.state.clone(),
             attempt: attempt(7, 1),
             reuse: WorkspaceReuse::Keep,
@@ -90,6 +93,10 @@ impl Sandbox {
     fn disarm(&self) {
         fs::remove_file(self.repo.join(".git/info/attributes")).unwrap();
     }
+}
+
+fn prepare(request: &Request) -> Result<Workspace, WorkspaceError> {
+    super::prepare(request, &mut Vec::new())
 }
 
 fn attempt(task: u64, number: u32) -> AttemptId {

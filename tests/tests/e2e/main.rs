@@ -9,6 +9,7 @@ mod budget;
 mod cancel;
 mod explain;
 mod faults;
+mod fetch;
 mod hold;
 mod hostile;
 mod interface;
@@ -30,6 +31,7 @@ mod run;
 mod runner;
 mod schedule;
 mod session;
+mod setup;
 mod submit;
 mod workspace;
 
