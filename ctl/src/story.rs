@@ -80,6 +80,7 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
                 session(told, event.attempt).into_iter().for_each(say);
             }
             "registered" => say(format!("its runner is there ({})", event.why)),
+            "setting_up" => say(format!("the repository is set up with {}", event.why)),
             "started" => say(format!("the agent was started ({})", event.why)),
             "adopted" => say(format!(
                 "the daemon began anew and found the runner alive: adopted ({})",

@@ -32,7 +32,9 @@ fn exits_with(runner: &mut RunnerProcess, code: u8) {
 fn status(case: &Case) -> Status {
     match case.result().expect("a result").run {
         Run::Exited { exit, .. } => exit.status,
-        other @ (Run::NotStarted | Run::SpawnFailed { .. }) => panic!("{other:?}"),
+        other @ (Run::NotStarted | Run::SpawnFailed { .. } | Run::SetupFailed { .. }) => {
+            panic!("{other:?}")
+        }
     }
 }
 

@@ -33,6 +33,9 @@ pub fn classify(
             };
             return Some(failed(reason, message.clone()));
         }
+        Run::SetupFailed { message } => {
+            return Some(failed(FailureReason::WorkspaceFailed, message.clone()));
+        }
         Run::Exited { exit, .. } => {
             let verdict = match result.lingered {
                 true => lingered(exit),

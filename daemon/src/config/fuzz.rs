@@ -47,6 +47,11 @@ fn valid(config: &Config) {
         assert!(is_name(name) && repo.path.is_absolute(), "{name:?}");
         let base = repo.base.as_deref().unwrap_or("main");
         assert!(!base.is_empty() && !base.starts_with('-'), "{base:?}");
+        for command in [&repo.setup, &repo.teardown, &repo.issue_state] {
+            assert!(command.first().is_none_or(|word| !word.is_empty()));
+            assert!(command.iter().all(|word| !word.contains('\0')));
+        }
+        assert!(repo.setup_timeout > 0, "{name:?}");
     }
 }
 

@@ -48,7 +48,7 @@ pub use self::{
 use crate::task::{
     limits::{HEARTBEAT, Limits, MAX_QUEUED, SUSPECT_AFTER},
     retry::Policy,
-    spec::AgentType,
+    spec::{AgentType, Fetch},
 };
 
 /// The agent that is always there: it runs what the task brings.
@@ -69,6 +69,9 @@ pub const MIN_FREE_DISK: u64 = 256 * 1024 * 1024;
 /// After how many heartbeats' time a runner may be suspect, at the least: a quiet
 /// one leaves two of three out, and one may be late.
 pub const MIN_BEATS: u64 = 6;
+
+/// How long setup and teardown of a repository may take, milliseconds.
+pub const SETUP_TIMEOUT: u64 = 10 * 60 * 1000;
 
 /// Largest configuration file, bytes.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -127,6 +130,14 @@ pub struct Repo {
     pub issue_state: Vec<String>,
     /// Nothing is run again of an issue whose state cannot be found out.
     pub require_issue_state: bool,
+    /// Run in a checkout before the first agent works there; empty: nothing is.
+    pub setup: Vec<String>,
+    /// Run in a worktree before that is removed; empty: nothing is.
+    pub teardown: Vec<String>,
+    /// How long each of the two may take, milliseconds.
+    pub setup_timeout: u64,
+    /// Whether its remote is asked for what is new before a branch is begun.
+    pub fetch: Fetch,
 }
 
 /// The environment that decides where the file is and what `~` means; a value,

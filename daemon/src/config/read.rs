@@ -14,7 +14,8 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    Agent, Config, ConfigError, Environment, MIN_BEATS, Permissions, Repo, SHELL, Sessions,
+    Agent, Config, ConfigError, Environment, MIN_BEATS, Permissions, Repo, SETUP_TIMEOUT, SHELL,
+    Sessions,
     document::{Problems, Section},
     env_file, output, value,
 };
@@ -76,6 +77,10 @@ pub(super) const REPO: &[&str] = &[
     "max_running",
     "issue_state",
     "require_issue_state",
+    "setup",
+    "teardown",
+    "setup_timeout",
+    "fetch",
 ];
 /// Besides these, it takes every sign.
 pub(super) const OUTPUT: &[&str] = &["keys", "adds_up"];
@@ -277,6 +282,16 @@ impl Reader {
                 .problems
                 .switch(section, "require_issue_state")
                 .unwrap_or(false),
+            setup: self.program(section, "setup"),
+            teardown: self.program(section, "teardown"),
+            setup_timeout: self
+                .problems
+                .word(section, "setup_timeout", value::duration)
+                .unwrap_or(SETUP_TIMEOUT),
+            fetch: self
+                .problems
+                .word(section, "fetch", value::fetch)
+                .unwrap_or_default(),
         })
     }
 

@@ -86,6 +86,12 @@ const BAD: &[(&str, &str)] = &[
          [repos.app]\npath = 'src/app'\nbase = '-x'\n[repos.none]\nbase = ''\n",
     ),
     (
+        "setups",
+        "[repos.app]\npath = '/a'\nsetup = 'make'\nteardown = ['']\nsetup_timeout = '0s'\n\
+         fetch = 'ty'\n[repos.other]\npath = '/b'\nsetup = []\nfetch = true\nset_up = ['x']\n\
+         setup_timout = '1m'\n",
+    ),
+    (
         "budgets",
         "[defaults]\nmax_cost_usd = 0\nmax_tokens = 1.5\nmax_wall_time = '0s'\n\
          [agents.a]\ntype = 'command'\nmax_cost_usd = '5'\nmax_lineage_attempts = 0\n\
@@ -201,6 +207,12 @@ fn everything_can_be_set() {
         path = '~/src/app'
         base = 'main'
         max_running = 3
+        setup = ['npm', 'ci']
+        teardown = ['make', 'clean']
+        setup_timeout = '20m'
+        fetch = 'require'
+        [repos.plain]
+        path = '/plain'
     ";
     let config = parse(text).unwrap();
     assert_eq!(config.max_running, 16);
@@ -232,6 +244,14 @@ fn everything_can_be_set() {
     assert_eq!(config.agent(SHELL).unwrap().max_running, Some(1));
     let repo = config.repo_at(Path::new("/home/ann/src/app")).unwrap();
     assert_eq!((repo.name.as_str(), repo.max_running), ("app", Some(3)));
+    assert_eq!((&*repo.setup[1], &*repo.teardown[0]), ("ci", "make"));
+    assert_eq!(
+        (repo.setup_timeout, repo.fetch),
+        (1_200_000, Fetch::Require)
+    );
+    let plain = &config.repos["plain"];
+    assert!(plain.setup.is_empty() && plain.teardown.is_empty());
+    assert_eq!((plain.setup_timeout, plain.fetch), (600_000, Fetch::Try));
     assert!(config.repo_at(Path::new("/home/ann/src")).is_none());
 }
 

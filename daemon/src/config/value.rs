@@ -9,6 +9,7 @@ use super::SESSION;
 use crate::task::{
     limits::{CPU, MAX_LABEL, MIN_MEMORY, clip},
     reason::{FailureReason, Reasons},
+    spec::Fetch,
 };
 
 /// Longest duration, milliseconds: 366 days.
@@ -97,6 +98,13 @@ pub(super) fn duration_or_off(text: &str) -> Result<u64, String> {
         "off" => Ok(0),
         text => duration(text).map_err(|wrong| format!("{wrong}, or \"off\"")),
     }
+}
+
+/// Whether a remote is asked for what is new.
+pub(super) fn fetch(text: &str) -> Result<Fetch, String> {
+    let words = Fetch::ALL.map(Fetch::as_str);
+    let found = Fetch::ALL.into_iter().find(|fetch| fetch.as_str() == text);
+    found.ok_or_else(|| format!("no such way {text:?}{}", suggest(text, &words)))
 }
 
 /// `64MiB`: bytes.

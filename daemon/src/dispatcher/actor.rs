@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     agents::{self, Invocation},
-    config::Config,
+    config::{Config, Repo},
     forge::{self, IssueState},
-    spool::{Fallback, Launch},
+    spool::{Fallback, Launch, Setup},
     store::Store,
     supervisor::{Expected, Plan, Supervisor},
     task::{
@@ -27,11 +27,11 @@ use crate::{
         limits::{Limits, TRANSCRIPT},
         reason::FailureReason,
         session::Given,
-        spec::{Trigger, WorkspaceReuse},
+        spec::{Fetch, Trigger, WorkspaceMode, WorkspaceReuse},
         state::Task,
         transition::reference,
     },
-    workspace,
+    workspace::{self, WorkspaceError},
 };
 
 /// The hands of the loop.
@@ -56,6 +56,13 @@ impl Failed {
             reason: FailureReason::SpawnFailed,
             message: message.to_string(),
         }
+    }
+}
+
+impl From<WorkspaceError> for Failed {
+    fn from(error: WorkspaceError) -> Self {
+        let WorkspaceError { reason, message } = error;
+        Self { reason, message }
     }
 }
 
@@ -247,6 +254,24 @@ fn still_wanted(task: &Task, config: &Config) -> Result<(), Failed> {
     }
 }
 
+/// What sets the workspace up before the agent, if that is still to be done.
+fn setup(
+    repo: Option<&Repo>,
+    mode: WorkspaceMode,
+    workspace: &Workspace,
+) -> Result<Option<Setup>, Failed> {
+    let Some(repo) = repo.filter(|repo| !repo.setup.is_empty() && mode != WorkspaceMode::None)
+    else {
+        return Ok(None);
+    };
+    let setup = Setup {
+        argv: repo.setup.clone(),
+        limit: repo.setup_timeout,
+        record: workspace::setup_record(mode, workspace)?,
+    };
+    Ok(Some(setup).filter(|setup| !setup.is_done()))
+}
+
 /// Everything between the claim and the runner. Blocks.
 fn prepare(
     supervisor: &Supervisor,
@@ -268,7 +293,7 @@ fn prepare(
         .map_err(Failed::spawn)?
         .unwrap_or_default();
     still_wanted(task, config)?;
-    let repo = spec.repo.as_deref();
+    let repo = spec.repo.as_deref().and_then(|repo| config.repo_at(repo));
     // A retry has the workspace of the attempt before it.
     let before = attempt.workspace.as_ref();
     let request = workspace::Request {
@@ -279,9 +304,8 @@ fn prepare(
         task: spec.lineage.unwrap_or(task.id),
         reused: spec.issue.is_some() || spec.rerun_of.is_some() || before.is_some(),
         branch: before.and_then(|workspace| workspace.branch.clone()),
-        base: repo
-            .and_then(|repo| config.repo_at(repo))
-            .and_then(|repo| repo.base.clone()),
+        base: repo.and_then(|repo| repo.base.clone()),
+        fetch: repo.map_or_else(Fetch::default, |repo| repo.fetch),
         state_dir: supervisor.state_dir().to_owned(),
         attempt: attempt.id,
         // A retry goes on with what the attempt before it has left.
@@ -290,11 +314,10 @@ fn prepare(
             None => spec.workspace_reuse,
         },
     };
-    let workspace = workspace::prepare(&request).map_err(|error| Failed {
-        reason: error.reason,
-        message: error.message,
-    })?;
+    let mut notes = Vec::new();
+    let workspace = workspace::prepare(&request, &mut notes)?;
     failpoint!("dispatcher.workspace").map_err(Failed::spawn)?;
+    let setup = setup(repo, spec.workspace_mode, &workspace)?;
     let socket: PathBuf = supervisor.socket().to_owned();
     let reader = store.reader().map_err(Failed::spawn)?;
     let given = session::given(&reader, agent, task, attempt, &workspace).map_err(Failed::spawn)?;
@@ -314,7 +337,7 @@ fn prepare(
     };
     let fresh = given
         .resumes()
-        .map(|id| Ok((id.to_owned(), invocation(given.lost())?)))
+        .map(|id| Ok::<_, Failed>((id.to_owned(), invocation(given.lost())?)))
         .transpose()?;
     let (fallback, fresh_prompt) = fresh
         .map(|(session, fresh)| {
@@ -343,6 +366,8 @@ fn prepare(
         transcript_limit: TRANSCRIPT,
         reads: invocation.reads,
         fallback,
+        setup,
+        notes,
         open_files: supervisor.open_files(),
         cgroup: None,
         memory: spec.limits.memory,

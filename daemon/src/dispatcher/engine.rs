@@ -347,7 +347,8 @@ fn log(task: &Task, what: What, why: &str, now: Moment) {
         | What::SessionGone
         | What::Held
         | What::Released
-        | What::DependencyMet => {
+        | What::DependencyMet
+        | What::SettingUp => {
             tracing::info!(task = %task.id, attempt, agent, state, "{}", what.as_str());
         }
     }

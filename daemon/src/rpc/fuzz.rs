@@ -136,16 +136,14 @@ pub(crate) fn runner(data: &[u8]) {
             };
             assert!(registration.attempt.id.number > 0);
             process(&registration.runner);
-            if let Stage::Running { agent, .. } = &registration.stage {
-                process(agent);
-            }
+            stage(&registration.stage);
             if let Some(result) = &registration.result {
                 outcome(result);
             }
         }
         Some(Message::Started(started)) => {
-            if let Some((agent, _)) = answer(from_proto::started(started)) {
-                process(&agent);
+            if let Some(started) = answer(from_proto::started(started)) {
+                stage(&started);
             }
         }
         Some(Message::Observed(observed)) => {
@@ -162,6 +160,16 @@ pub(crate) fn runner(data: &[u8]) {
     }
 }
 
+fn stage(stage: &Stage) {
+    match stage {
+        Stage::Waiting => {}
+        Stage::SettingUp { command } => {
+            assert!(command.len() <= MAX_MESSAGE && !command.contains(char::is_control));
+        }
+        Stage::Running { agent, .. } => process(agent),
+    }
+}
+
 fn process(process: &ProcessIdentity) {
     assert!(process.pid > 0, "0 is no process");
     let boot = &process.boot_id;
@@ -172,7 +180,7 @@ fn process(process: &ProcessIdentity) {
 }
 
 fn outcome(result: &RunResult) {
-    if let Run::SpawnFailed { message, .. } = &result.run {
+    if let Run::SpawnFailed { message, .. } | Run::SetupFailed { message } = &result.run {
         assert!(message.len() <= MAX_MESSAGE && !message.contains(char::is_control));
     }
 }
@@ -186,7 +194,7 @@ pub(crate) fn arrives(told: &[u8], result: &RunResult) {
         panic!("not a result");
     };
     let mut expected = result.clone();
-    if let Run::SpawnFailed { message, .. } = &mut expected.run {
+    if let Run::SpawnFailed { message, .. } | Run::SetupFailed { message } = &mut expected.run {
         let line = message.replace(char::is_control, " ");
         *message = clip(&line, MAX_MESSAGE);
     }

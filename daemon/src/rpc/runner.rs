@@ -14,7 +14,7 @@ use crate::{
     dispatcher::{Handle, Unavailable},
     spool::StateDir,
     supervisor::{Outbox, Report},
-    task::event::{AttemptRef, Event, Teller},
+    task::event::{AttemptRef, Event, Stage, Teller},
 };
 
 /// Serves runners.
@@ -105,8 +105,13 @@ async fn listen(
         dispatcher.heard(attempt);
         let report = match message.message {
             Some(Message::Started(started)) => {
-                let (agent, at) = from_proto::started(started)?;
-                Report::Event(Event::Started { attempt, agent, at })
+                let event = match from_proto::started(started)? {
+                    Stage::SettingUp { command } => Event::SettingUp { attempt, command },
+                    Stage::Running { agent, at } => Event::Started { attempt, agent, at },
+                    // Who waits has started nothing.
+                    Stage::Waiting => continue,
+                };
+                Report::Event(event)
             }
             Some(Message::Observed(observed)) => Report::Event(Event::Observed {
                 attempt,

@@ -4,7 +4,7 @@
 //! room's. All of it runs git and blocks.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,6 +17,7 @@ use tonic::{Code, Status};
 
 use super::{Shared, error::Failure, from_proto};
 use crate::{
+    config::Config,
     dispatcher::Unavailable,
     store::{Reader, Store, StoreError},
     task::{
@@ -26,7 +27,7 @@ use crate::{
         state::Task,
     },
     workspace,
-    workspace::{Found, RemoveError, WorkspaceError},
+    workspace::{Found, RemoveError, Teardown, WorkspaceError},
 };
 
 /// Text of one message, bytes; far below the limit of a message.
@@ -74,11 +75,7 @@ fn send_all(shared: &Shared, to: &mpsc::Sender<Info>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn info(
-    store: &Store,
-    state_dir: &std::path::Path,
-    found: Found,
-) -> Result<v1::WorkspaceInfo, Failure> {
+fn info(store: &Store, state_dir: &Path, found: Found) -> Result<v1::WorkspaceInfo, Failure> {
     let reader = store.reader()?;
     let had_by = match found.attempt {
         Some(attempt) => reader.task(attempt.task)?,
@@ -109,13 +106,9 @@ fn info(
 }
 
 /// The active task whose worktree it is, also one that waits.
-fn user_of(
-    reader: &Reader,
-    state_dir: &std::path::Path,
-    found: &Found,
-) -> Result<Option<Task>, StoreError> {
-    let end = |path: &std::path::Path| {
-        let repo = path.parent().and_then(std::path::Path::file_name);
+fn user_of(reader: &Reader, state_dir: &Path, found: &Found) -> Result<Option<Task>, StoreError> {
+    let end = |path: &Path| {
+        let repo = path.parent().and_then(Path::file_name);
         Some((repo?.to_owned(), path.file_name()?.to_owned()))
     };
     let wanted = end(&found.path);
@@ -132,6 +125,17 @@ fn user_of(
 
 fn in_use(task: &Task) -> String {
     format!("task {} is {}", task.id, task.state.kind().as_str())
+}
+
+/// What the operator has run before this worktree is removed.
+fn teardown_of(config: &Config, state_dir: &Path, found: &Found) -> Option<Teardown> {
+    let mut repos = config.repos.values();
+    let repo = repos.find(|repo| workspace::is_of(state_dir, &found.path, &repo.path))?;
+    Some(Teardown {
+        argv: repo.teardown.clone(),
+        limit: Duration::from_millis(repo.setup_timeout),
+        repo: repo.path.clone(),
+    })
 }
 
 /// An attempt that was asked for, and its repository.
@@ -253,14 +257,17 @@ pub(super) async fn remove(
     let shared = Arc::clone(shared);
     let removing = tokio::task::spawn_blocking(move || {
         let state = shared.state.path();
-        workspace::remove(state, &path, request.force, |found| {
+        let used = |found: &Found| {
             // What is not known may be in use.
             let user = shared.store.reader();
             match user.and_then(|reader| user_of(&reader, state, found)) {
                 Ok(user) => user.map(|task| in_use(&task)),
                 Err(error) => Some(format!("the store failed: {error}")),
             }
-        })
+        };
+        let config = shared.dispatcher.config();
+        let teardown = |found: &Found| teardown_of(&config, state, found);
+        workspace::remove(state, &path, request.force, used, teardown)
     });
     let removed = removing.await.map_err(|error| failed(error.to_string()))?;
     let found = removed.map_err(refused)?;
@@ -318,6 +325,8 @@ fn refused(error: RemoveError) -> Failure {
             }
             failure
         }
+        RemoveError::Teardown { .. } => failed(message)
+            .hint("--force removes it nevertheless, and records what is uncommitted first"),
         RemoveError::Failed(error) => failed(error.message),
     }
 }

@@ -82,6 +82,11 @@ impl Activity {
         }
     }
 
+    /// Something else is run from `now` on.
+    pub(super) fn begin(&mut self, now: Instant) {
+        *self = Self::new(self.every, self.limits, now);
+    }
+
     /// Takes note of a look at the tree; `printed` is when it last printed.
     pub(super) fn look(&mut self, figures: Option<Figures>, printed: Instant, now: Instant) {
         let before = self.last;

@@ -21,7 +21,7 @@ use tonic::{
 
 use super::{
     machine::Order,
-    wire::{self, Heartbeat, Registrant, Started},
+    wire::{self, Begun, Heartbeat, Registrant},
 };
 use crate::{
     spool::AttemptDir,
@@ -49,7 +49,7 @@ pub(super) struct Link {
 #[derive(Debug, Clone, Default)]
 struct News {
     /// The newest, and its number.
-    started: Option<(u64, Started)>,
+    begun: Option<(u64, Begun)>,
     /// The newest, and its number.
     heartbeat: Option<(u64, Heartbeat)>,
     /// The newest, and its number.
@@ -80,10 +80,10 @@ impl Link {
         }
     }
 
-    pub(super) fn started(&self, started: Started) {
+    pub(super) fn begun(&self, begun: Begun) {
         self.news.send_modify(|news| {
-            let number = news.started.as_ref().map_or(0, |(number, _)| *number);
-            news.started = Some((number + 1, started));
+            let number = news.begun.as_ref().map_or(0, |(number, _)| *number);
+            news.begun = Some((number + 1, begun));
         });
     }
 
@@ -222,15 +222,15 @@ struct Teller {
 
 impl Teller {
     fn register(&mut self, who: &Registrant, news: &News) -> v1::RunnerMessage {
-        let started = news.started.as_ref();
-        self.told_start = started.map_or(0, |(number, _)| *number);
+        let begun = news.begun.as_ref();
+        self.told_start = begun.map_or(0, |(number, _)| *number);
         self.told_result = news.result.as_ref().map(|_| Instant::now());
-        let started = started.map(|(_, started)| started);
-        wire::register(who, started, news.result.as_ref())
+        let begun = begun.map(|(_, begun)| begun);
+        wire::register(who, begun, news.result.as_ref())
     }
 
     fn pending(&self, news: &News, now: Instant) -> bool {
-        let start = news.started.as_ref();
+        let start = news.begun.as_ref();
         let start = start.is_some_and(|(n, _)| *n > self.told_start);
         let beat = news.heartbeat.is_some_and(|(n, _)| n > self.told_heartbeat);
         let observed = news.observed.as_ref();
@@ -241,11 +241,11 @@ impl Teller {
 
     /// The next thing to tell, the weightiest first.
     fn next(&mut self, news: &News, now: Instant) -> Option<v1::RunnerMessage> {
-        if let Some((number, started)) = &news.started
+        if let Some((number, begun)) = &news.begun
             && *number > self.told_start
         {
             self.told_start = *number;
-            return Some(wire::started(started));
+            return Some(wire::begun(begun));
         }
         if let Some(result) = &news.result {
             crashpoint!("runner.result.tell");

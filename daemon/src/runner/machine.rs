@@ -15,9 +15,9 @@
 //! ```
 //!
 //! - **Waiting**: registered or about to; nothing runs. Only Go starts an agent.
-//! - **Starting**: the agent is being spawned; that does not take time.
-//! - **Running**: the agent's main process lives. Once it has said its last word
-//!   it has a while to end by itself.
+//! - **Starting**: a process is being spawned; that does not take time.
+//! - **Running**: its main process lives. Once an agent has said its last word it
+//!   has a while to end by itself; a setup has a limit from the beginning.
 //! - **Ending**: the tree was asked to end: politely because of a Stop or because
 //!   it lingered after its last word, or with SIGTERM because the main process
 //!   ended and left children behind.
@@ -27,17 +27,20 @@
 //!   is counted. A fenced runner leaves without a result.
 //! - **Reporting**: the result is being told until it is acknowledged.
 //!
-//! Once, **Ending** and **Killing** lead back to **Starting**: an agent that did
-//! not know the session which it was to resume, and has failed of that by itself,
-//! is followed by another one without it, if nothing is left of its tree and
-//! nobody has asked for its end. If that cannot be started, the first one's end
-//! is the attempt's.
+//! There are up to three stages, and **Ending** and **Killing** lead back to
+//! **Starting** for the next one, if nothing is left of the tree and nobody has
+//! asked for its end. What sets the repository up is followed by the agent if it
+//! has ended well; what it has left running is ended first. An agent that did not
+//! know the session which it was to resume, and has failed of that by itself, is
+//! followed by another one without it; if that cannot be started, the first one's
+//! end is the attempt's.
 
+mod setup;
 mod words;
 
 use std::time::{Duration, Instant};
 
-pub use self::words::{Action, End, Event, Leave, Order};
+pub use self::words::{Action, End, Event, Leave, Order, SetupFailure, Stage};
 
 use crate::task::{attempt::Status, limits};
 
@@ -57,7 +60,8 @@ enum State {
         first: Option<Status>,
     },
     Running {
-        /// When it is asked to end, since it has said its last word.
+        /// When it is asked to end, since it has said its last word, or has a
+        /// limit.
         until: Option<Instant>,
     },
     Ending {
@@ -78,6 +82,10 @@ enum State {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Machine {
     state: State,
+    /// What runs, or is to run first.
+    stage: Stage,
+    /// For what sets the repository up.
+    setup_limit: Duration,
     /// For children that outlive the main process.
     kill_grace: Duration,
     /// For an agent that has said its last word.
@@ -87,10 +95,10 @@ pub struct Machine {
     by_itself: bool,
     /// Somebody wants its end.
     unwanted: bool,
-    /// It was started without its session.
-    afresh: bool,
     /// It was ended since it lingered after its last word.
     lingered: bool,
+    /// The setup was ended at its limit.
+    overdue: bool,
 }
 
 impl Machine {
@@ -98,12 +106,14 @@ impl Machine {
     pub fn new(until: Instant, kill_grace: Duration, result_grace: Duration) -> Self {
         Self {
             state: State::Waiting { until },
+            stage: Stage::Agent,
+            setup_limit: Duration::ZERO,
             kill_grace,
             result_grace,
             by_itself: false,
             unwanted: false,
-            afresh: false,
             lingered: false,
+            overdue: false,
         }
     }
 
@@ -148,11 +158,15 @@ impl Machine {
             Event::Deadline => self.deadline_is_over(now),
             Event::Started => {
                 debug_assert!(matches!(self.state, State::Starting { .. }));
-                self.state = State::Running { until: None };
+                let limit = self.sets_up().then_some(self.setup_limit);
+                let until = limit.map(|limit| now + limit);
+                self.state = State::Running { until };
                 Vec::new()
             }
             Event::LastWord(said) => {
-                if let State::Running { until } = &mut self.state {
+                if let State::Running { until } = &mut self.state
+                    && self.stage != Stage::Setup
+                {
                     let first = now + self.result_grace;
                     *until = said.then(|| until.unwrap_or(first));
                 }
@@ -162,8 +176,13 @@ impl Machine {
             Event::Reaped { main, empty, stale } => {
                 let mut actions = self.reaped(main, now);
                 match empty && self.ends_when_empty() {
+                    true if self.is_set_up() => actions = self.start_agent(),
                     true if stale && self.may_start_afresh() => actions = self.start_afresh(),
                     true => actions = self.gone(),
+                    false if main.is_some() && self.is_set_up() => {
+                        let note = "setup has ended and left processes running: they are ended";
+                        actions.insert(0, Action::Note(note.to_owned()));
+                    }
                     false => {}
                 }
                 actions
@@ -176,11 +195,15 @@ impl Machine {
             return Vec::new();
         }
         self.state = State::Starting { first: None };
-        vec![Action::Spawn]
+        vec![Action::Spawn(self.stage)]
     }
 
     fn not_started(&mut self, message: String, missing: bool) -> Vec<Action> {
         let State::Starting { first: Some(first) } = self.state else {
+            if self.sets_up() {
+                let failure = SetupFailure::NotStarted { message };
+                return self.conclude(End::SetupFailed(failure));
+            }
             return self.conclude(End::SpawnFailed { message, missing });
         };
         // The end of the one that ran.
@@ -194,7 +217,8 @@ impl Machine {
     /// wants anything else. A signal may have come from a person.
     fn may_start_afresh(&self) -> bool {
         let failed = matches!(self.main(), Some(Status::Code(code)) if code != 0);
-        failed && self.by_itself && !self.lingered && !self.unwanted && !self.afresh
+        let first = self.stage == Stage::Agent;
+        failed && first && self.by_itself && !self.lingered && !self.unwanted
     }
 
     /// How the main process ended, while its tree is being ended.
@@ -212,9 +236,9 @@ impl Machine {
     fn start_afresh(&mut self) -> Vec<Action> {
         self.state = State::Starting { first: self.main() };
         self.by_itself = false;
-        self.afresh = true;
+        self.stage = Stage::Afresh;
         let note = "the agent does not know its session: it is started anew without it";
-        vec![Action::Note(note.to_owned()), Action::SpawnAfresh]
+        vec![Action::Note(note.to_owned()), Action::Spawn(self.stage)]
     }
 
     fn acknowledged(&mut self) -> Vec<Action> {
@@ -302,8 +326,13 @@ impl Machine {
                 let until = now + self.kill_grace;
                 self.state = State::Ending { main: None, until };
                 self.by_itself = true;
-                self.lingered = true;
-                let note = "ended: it said its last word and did not end by itself";
+                let note = if self.sets_up() {
+                    self.overdue = true;
+                    "setup is ended: it has taken as long as it may"
+                } else {
+                    self.lingered = true;
+                    "ended: it said its last word and did not end by itself"
+                };
                 vec![Action::Note(note.to_owned()), Action::AskPolitely]
             }
             State::Running { until: None }
@@ -354,6 +383,9 @@ impl Machine {
         let main = self.main();
         if matches!(self.state, State::Killing { fenced: true, .. }) {
             return self.leave(Leave::Fenced);
+        }
+        if self.sets_up() {
+            return self.not_set_up(main);
         }
         // Without a status it is the main process that survived the kill.
         let killed = Status::Signal {

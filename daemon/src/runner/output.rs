@@ -10,6 +10,7 @@ use std::{
 use rustix::io::Errno;
 use tokio::net::unix::pipe::Receiver;
 
+use super::machine::Stage;
 use crate::{
     agents::stream::{Seen, Stream},
     clock,
@@ -32,6 +33,8 @@ pub(super) struct Output {
     stream: Stream,
     stdout: Option<Receiver>,
     stderr: Option<Receiver>,
+    /// Whose it is.
+    of: Stage,
     buffer: Vec<u8>,
     /// When the agent last wrote something, or was started.
     last: Instant,
@@ -45,14 +48,16 @@ impl Output {
             stream: Stream::new(reads),
             stdout: None,
             stderr: None,
+            of: Stage::Agent,
             buffer: Vec::new(),
             last: Instant::now(),
             flush_at: None,
         }
     }
 
-    /// The agent was started with these.
-    pub(super) fn attach(&mut self, stdout: Receiver, stderr: Receiver) {
+    /// This was started with these.
+    pub(super) fn attach(&mut self, of: Stage, stdout: Receiver, stderr: Receiver) {
+        self.of = of;
         self.stdout = Some(stdout);
         self.stderr = Some(stderr);
         self.last = Instant::now();
@@ -90,6 +95,12 @@ impl Output {
         self.writer.finish(clock::now());
         self.flush_at = None;
         self.buffer = Vec::new();
+    }
+
+    /// What set the repository up is over, the agent follows.
+    pub(super) fn end_setup(&mut self) {
+        self.take_rest();
+        self.flush();
     }
 
     /// The run that did not know this session is over, another one follows.
@@ -131,7 +142,9 @@ impl Output {
                 }
             }
         }
-        self.stream.finish();
+        if self.of != Stage::Setup {
+            self.stream.finish();
+        }
     }
 
     /// What is known of the run by what it printed.
@@ -172,7 +185,13 @@ impl Output {
     fn write(&mut self, source: Source, bytes: usize) {
         let bytes = &self.buffer[..bytes];
         self.writer.output(source, clock::now(), bytes);
-        self.stream.feed(source, bytes);
+        match self.of {
+            // Whatever it prints, it says nothing of the agent.
+            Stage::Setup => {}
+            Stage::Agent | Stage::Afresh => {
+                self.stream.feed(source, bytes);
+            }
+        }
         self.last = Instant::now();
         self.flush_at = match self.writer.has_begun_line() {
             true => self.flush_at.or(Some(self.last + FLUSH_AFTER)),

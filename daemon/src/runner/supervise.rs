@@ -72,6 +72,8 @@ struct Supervisor {
     link: Link,
     output: Output,
     children: SignalStream,
+    /// The main process that was started last.
+    main: Option<u32>,
     /// The agent, once started.
     agent: Option<Started>,
     boot: Boot,
@@ -104,8 +106,12 @@ pub(super) async fn supervise(ready: Ready) -> Result<Leave, SetupError> {
             .map(|millis| Duration::from_millis(millis).min(LONGEST));
     let idle_limits = IdleLimits::of(&launch, LONGEST);
     let heartbeat = Duration::from_millis(launch.heartbeat).max(MIN_HEARTBEAT);
+    let mut machine = Machine::new(now + start, kill_grace, result_grace);
+    if let Some(setup) = &launch.setup {
+        machine = machine.setting_up(Duration::from_millis(setup.limit).min(LONGEST));
+    }
     let mut supervisor = Supervisor {
-        machine: Machine::new(now + start, kill_grace, result_grace),
+        machine,
         link: Link::new(registrant, dir.clone(), launch.socket.clone()),
         output: Output::new(
             dir.transcript(),
@@ -115,6 +121,7 @@ pub(super) async fn supervise(ready: Ready) -> Result<Leave, SetupError> {
         dir,
         launch,
         children,
+        main: None,
         agent: None,
         boot,
         activity: Activity::new(heartbeat, idle_limits, now),
@@ -225,16 +232,7 @@ impl Supervisor {
 
     fn perform(&mut self, action: Action) -> Done {
         match action {
-            Action::Spawn => {
-                crashpoint!("runner.go");
-                return Done::Event(self.spawn());
-            }
-            Action::SpawnAfresh => {
-                crashpoint!("runner.fallback.before");
-                let event = self.spawn_afresh();
-                crashpoint!("runner.fallback.after");
-                return Done::Event(event);
-            }
+            Action::Spawn(stage) => return Done::Event(self.spawn(stage)),
             Action::Note(text) => self.output.note(&text),
             Action::AskPolitely => {
                 if self.machine.lingered() {
@@ -269,11 +267,14 @@ impl Supervisor {
     /// The main process has not been waited for: its pid, which is also its
     /// process group's, is still its own.
     fn ask_politely(&self) {
-        let Some(agent) = &self.agent else { return };
+        let group = self.main.and_then(|pid| i32::try_from(pid).ok());
+        let Some(group) = group.and_then(Pid::from_raw) else {
+            return;
+        };
         crashpoint!("runner.signal.polite");
-        let group = i32::try_from(agent.agent.pid).ok().and_then(Pid::from_raw);
-        let Some(group) = group else { return };
-        let polite = Signal::from_named_raw(self.launch.polite_signal).unwrap_or(Signal::TERM);
+        let agents = Signal::from_named_raw(self.launch.polite_signal);
+        let polite = agents.filter(|_| !self.machine.sets_up());
+        let polite = polite.unwrap_or(Signal::TERM);
         // One that was stopped gets the signal when it goes on.
         for signal in [polite, Signal::CONT] {
             if let Err(error) = kill_process_group(group, signal) {
@@ -325,7 +326,11 @@ impl Supervisor {
                 output: self.output.written(),
                 figures: self.activity.figures(),
                 silent: now.saturating_duration_since(printed),
-                idle: self.activity.idle(),
+                // A setup has a limit of its own.
+                idle: match self.machine.sets_up() {
+                    true => Duration::ZERO,
+                    false => self.activity.idle(),
+                },
                 tool: self.output.seen().tool,
             });
         }

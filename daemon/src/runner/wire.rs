@@ -29,6 +29,15 @@ pub(super) struct Registrant {
     pub(super) runner: ProcessIdentity,
 }
 
+/// How far it has come.
+#[derive(Debug, Clone)]
+pub(super) enum Begun {
+    /// The repository is being set up with this command.
+    Setup(String),
+    /// The agent was started.
+    Agent(Started),
+}
+
 /// The agent's start.
 #[derive(Debug, Clone)]
 pub(super) struct Started {
@@ -52,7 +61,7 @@ pub(super) struct Heartbeat {
 
 pub(super) fn register(
     who: &Registrant,
-    started: Option<&Started>,
+    begun: Option<&Begun>,
     result: Option<&RunResult>,
 ) -> v1::RunnerMessage {
     message(v1::runner_message::Message::Register(v1::Register {
@@ -61,13 +70,13 @@ pub(super) fn register(
         nonce: who.nonce.0.to_vec(),
         runner: Some(identity(&who.runner)),
         dir: who.dir.to_string_lossy().into_owned(),
-        started: started.map(started_message),
+        started: begun.map(begun_message),
         exited: result.map(exited_message),
     }))
 }
 
-pub(super) fn started(started: &Started) -> v1::RunnerMessage {
-    let started = started_message(started);
+pub(super) fn begun(begun: &Begun) -> v1::RunnerMessage {
+    let started = begun_message(begun);
     message(v1::runner_message::Message::Started(started))
 }
 
@@ -123,11 +132,18 @@ fn identity(process: &ProcessIdentity) -> v1::ProcessIdentity {
     }
 }
 
-fn started_message(started: &Started) -> v1::Started {
-    v1::Started {
-        agent: Some(identity(&started.agent)),
-        at: started.at.wall.0,
-        steady: started.at.steady.map(|steady| steady.millis),
+fn begun_message(begun: &Begun) -> v1::Started {
+    match begun {
+        Begun::Setup(command) => v1::Started {
+            setup: command.clone(),
+            ..v1::Started::default()
+        },
+        Begun::Agent(started) => v1::Started {
+            agent: Some(identity(&started.agent)),
+            at: started.at.wall.0,
+            steady: started.at.steady.map(|steady| steady.millis),
+            setup: String::new(),
+        },
     }
 }
 
@@ -146,6 +162,7 @@ fn exited_message(result: &RunResult) -> v1::Exited {
             exited.spawn_error.clone_from(message);
             exited.agent_missing = *missing;
         }
+        Run::SetupFailed { message } => exited.setup_error.clone_from(message),
         Run::Exited { started_at, exit } => {
             exited.started_at = started_at.0;
             exited.exit = Some(exit_message(exit));

@@ -10,6 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::Setup;
 use crate::task::{
     attempt::{ProcessIdentity, RunResult},
     id::{AttemptId, Nonce},
@@ -162,6 +163,12 @@ pub struct Launch {
     /// is in a file of its own.
     #[serde(default)]
     pub fallback: Option<Fallback>,
+    /// What is to be run before the agent.
+    #[serde(default)]
+    pub setup: Option<Setup>,
+    /// Lines for the head of the transcript.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Files that the agent may have open unless it asks for more; the
     /// daemon's own limit is higher. None: as it is.
     #[serde(default)]
@@ -237,7 +244,9 @@ pub(super) fn encode_launch(launch: &Launch) -> serde_json::Result<Vec<u8>> {
 
 pub(super) fn decode_launch(bytes: &[u8]) -> Result<Launch, FormatError> {
     let launch: Launch = decode(bytes)?;
-    if launch.argv.first().is_none_or(String::is_empty) {
+    let setup = launch.setup.as_ref().map(|setup| &setup.argv);
+    let names_none = |argv: &Vec<String>| argv.first().is_none_or(String::is_empty);
+    if names_none(&launch.argv) || setup.is_some_and(names_none) {
         return Err(FormatError::Program);
     }
     Ok(launch)

@@ -25,6 +25,7 @@ mod format;
 pub(crate) mod fuzz;
 mod layout;
 mod lock;
+mod setup;
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -40,6 +41,7 @@ pub use self::{
     format::{Fallback, FormatError, Launch, Reads, Stdin},
     layout::{StateDir, make_private},
     lock::{LockState, RunnerLock},
+    setup::Setup,
 };
 use crate::task::{
     attempt::{ProcessIdentity, RunResult},

@@ -32,6 +32,8 @@ fn launch() -> Launch {
         transcript_limit: 4,
         reads: Reads::Nothing,
         fallback: None,
+        setup: None,
+        notes: vec!["n".to_owned()],
         open_files: Some(1024),
         cgroup: None,
         memory: Some(1),

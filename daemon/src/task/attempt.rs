@@ -118,6 +118,12 @@ pub enum Run {
         /// The program is not there or may not be run.
         missing: bool,
     },
+    /// What the repository is set up with did not do its work, so no agent was
+    /// started.
+    SetupFailed {
+        /// Which command, how it ended, and what shows more.
+        message: String,
+    },
     /// It ran and ended.
     Exited {
         /// When it was started.

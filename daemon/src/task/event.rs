@@ -28,6 +28,11 @@ pub struct AttemptRef {
 pub enum Stage {
     /// It waits for Go.
     Waiting,
+    /// What the repository is set up with runs.
+    SettingUp {
+        /// Its words.
+        command: String,
+    },
     /// The agent was started.
     Running {
         /// The agent's process.
@@ -93,6 +98,13 @@ pub enum Event {
         /// This incarnation had found the attempt in the store and was
         /// waiting for it.
         adopted: bool,
+    },
+    /// What the repository is set up with was started; the agent follows.
+    SettingUp {
+        /// In which attempt.
+        attempt: AttemptRef,
+        /// Its words.
+        command: String,
     },
     /// The agent was started.
     Started {
@@ -218,6 +230,8 @@ pub enum What {
     Released,
     /// A task that it waited for has ended as it had to.
     DependencyMet,
+    /// What the repository is set up with was started.
+    SettingUp,
 }
 
 impl What {
@@ -244,6 +258,7 @@ impl What {
             Self::Held => "held",
             Self::Released => "released",
             Self::DependencyMet => "dependency_met",
+            Self::SettingUp => "setting_up",
         }
     }
 }

@@ -62,6 +62,33 @@ impl WorkspaceReuse {
     }
 }
 
+/// Whether a repository's remote is asked for what is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fetch {
+    /// Yes; if that fails, the work begins with what is there, and says so.
+    #[default]
+    Try,
+    /// Yes; if that fails, the workspace is not made.
+    Require,
+    /// No.
+    Off,
+}
+
+impl Fetch {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::Try, Self::Require, Self::Off];
+
+    /// The word in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Try => "try",
+            Self::Require => "require",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// The driver of an agent's program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AgentType {

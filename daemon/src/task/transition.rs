@@ -12,7 +12,7 @@ mod wait;
 use self::{
     end::{AttemptEnd, end},
     observe::observed,
-    run::{exited, never_started, registered, started},
+    run::{exited, never_started, registered, setting_up, started},
     stop::{cancel, deadline, nothing_left, queue_expired},
     wait::{dependency_ended, hold, release},
 };
@@ -149,6 +149,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             stage,
             adopted,
         } => registered(task, *attempt, runner, stage, *adopted),
+        Event::SettingUp { command, .. } => setting_up(task, command),
         Event::Started { agent, at, .. } => started(task, agent, *at),
         Event::Observed {
             observed: said, by, ..
@@ -217,6 +218,7 @@ pub fn attempt_of(event: &Event) -> Option<AttemptRef> {
         Event::Prepared { attempt, .. }
         | Event::StartFailed { attempt, .. }
         | Event::Registered { attempt, .. }
+        | Event::SettingUp { attempt, .. }
         | Event::Started { attempt, .. }
         | Event::Observed { attempt, .. }
         | Event::Exited { attempt, .. }

@@ -19,8 +19,12 @@
 //! ([`conclude`]); people see and restore it ([`diff`], [`restore()`]), and
 //! remove worktrees that hold nothing else ([`remove`]).
 //!
-//! Not here: fetching, and when worktrees are collected. Everything blocks, up
-//! to the time limits of git commands.
+//! Before a branch is begun, what its remote has is fetched. What sets a worktree
+//! up is run by the runner; that it was is written down in git's own directory of
+//! the worktree. What undoes it is run before a worktree is removed.
+//!
+//! Not here: when worktrees are collected. Everything blocks, up to the time
+//! limits of git commands.
 //!
 //! Invariants: no file that git does not know to be its own unfinished checkout
 //! is deleted or overwritten unless a ref holds it. No path is removed but by
@@ -28,6 +32,7 @@
 //! command line unchecked, and no shell is used.
 
 mod changes;
+mod fetch;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod git;
@@ -41,6 +46,7 @@ mod refs;
 mod repo;
 mod restore;
 mod reuse;
+mod setup;
 mod shelf;
 mod snapshot;
 mod worktree;
@@ -60,15 +66,21 @@ pub use self::{
     git::GitError,
     repo::{RepoError, locate_repo},
     restore::{Restored, diff, restore},
+    setup::{Teardown, setup_record},
     shelf::{Found, RemoveError, inspect, remove, worktrees},
 };
-use self::{reuse::Next, snapshot::Checkout, worktree::rev_parse};
+use self::{
+    fetch::Base,
+    reuse::Next,
+    snapshot::Checkout,
+    worktree::{Begin, rev_parse},
+};
 use crate::task::{
     attempt::Workspace,
     id::{AttemptId, TaskId},
     limits::{MAX_MESSAGE, clip},
     reason::FailureReason,
-    spec::{WorkspaceMode, WorkspaceReuse},
+    spec::{Fetch, WorkspaceMode, WorkspaceReuse},
 };
 
 /// How long a preparation waits for others of its repository.
@@ -98,6 +110,8 @@ pub struct Request {
     pub branch: Option<String>,
     /// Where a new branch begins; `None`: at what is checked out.
     pub base: Option<String>,
+    /// Whether what its remote has is asked for first.
+    pub fetch: Fetch,
     /// The daemon's directory.
     pub state_dir: PathBuf,
     /// Who is to work there.
@@ -168,7 +182,8 @@ fn not_made(err: GitError, path: &Path) -> WorkspaceError {
     ))
 }
 
-/// Makes the workspace of a task ready, or finds it as it was left.
+/// Makes the workspace of a task ready, or finds it as it was left. `notes` gets
+/// what whoever works there should know of how it was made.
 ///
 /// Blocks: for as long as git takes, and while another workspace of the same
 /// repository is prepared.
@@ -176,11 +191,11 @@ fn not_made(err: GitError, path: &Path) -> WorkspaceError {
 /// # Errors
 /// `RepoMissing` if the repository is not there any more, else
 /// `WorkspaceFailed`.
-pub fn prepare(request: &Request) -> Result<Workspace, WorkspaceError> {
+pub fn prepare(request: &Request, notes: &mut Vec<String>) -> Result<Workspace, WorkspaceError> {
     match request.mode {
         WorkspaceMode::None => private(request),
         WorkspaceMode::InPlace => in_place(request),
-        WorkspaceMode::Worktree => worktree(request),
+        WorkspaceMode::Worktree => worktree(request, notes),
     }
 }
 
@@ -241,7 +256,7 @@ fn clear_locks(checkout: &Path, lock: &File) -> Result<(), WorkspaceError> {
     Ok(())
 }
 
-fn worktree(request: &Request) -> Result<Workspace, WorkspaceError> {
+fn worktree(request: &Request, notes: &mut Vec<String>) -> Result<Workspace, WorkspaceError> {
     let repository = repository(request)?;
     let (dir, lock) = lock_of(&request.state_dir, &repository.path)?;
     let name = name::of_worktree(&request.agent, request.issue.as_deref(), request.task);
@@ -258,7 +273,12 @@ fn worktree(request: &Request) -> Result<Workspace, WorkspaceError> {
             name: &name,
         },
     };
-    place.prepare(request.base.as_deref())
+    let base = Base {
+        repo: &repository.path,
+        name: request.base.as_deref(),
+        fetch: request.fetch,
+    };
+    place.prepare(Begin { base, notes })
 }
 
 /// Where the worktree of a task is, below the daemon's directory.
@@ -272,6 +292,14 @@ pub fn place_of(
 ) -> PathBuf {
     let dir = state_dir.join("worktrees").join(name::of_repo(repo));
     dir.join(name::of_worktree(agent, issue, task))
+}
+
+/// Whether a worktree below the daemon's directory is one of this repository.
+#[must_use]
+pub fn is_of(state_dir: &Path, worktree: &Path, repo: &Path) -> bool {
+    let dir = state_dir.join("worktrees").join(name::of_repo(repo));
+    let name = worktree.parent().and_then(Path::file_name);
+    name.is_some() && name == dir.file_name()
 }
 
 /// The canonical directory of a repository's worktrees, made if need be, and

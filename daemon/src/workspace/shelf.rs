@@ -12,6 +12,7 @@ use super::{
     list::lists,
     lock_of_dir,
     refs::{self, Moment},
+    setup::{Teardown, forget_setup},
     snapshot::{Checkout, names, text},
     worktree::rev_parse,
 };
@@ -88,6 +89,12 @@ pub enum RemoveError {
         reasons: Vec<String>,
         /// It would go if what is in it were recorded first.
         can_be_forced: bool,
+    },
+    /// What undoes its setup did not do so.
+    #[error("{message}")]
+    Teardown {
+        /// Which command, how it ended, and its last lines.
+        message: String,
     },
     /// It is none of the daemon's worktrees, or git fails.
     #[error(transparent)]
@@ -244,8 +251,9 @@ pub(super) fn note_attempt(own: &Path, attempt: AttemptId) {
 /// elsewhere, too. With `force` what is uncommitted is recorded first. The
 /// branch stays, and so do all snapshots.
 ///
-/// `in_use` says why it is needed, and is asked once nobody can be given it.
-/// Blocks.
+/// `in_use` says why it is needed, and is asked once nobody can be given it; then
+/// `teardown` is asked for what undoes its setup. If that fails, the worktree
+/// stays; with `force` it goes nevertheless. Blocks.
 ///
 /// # Errors
 /// If it stays, and why.
@@ -254,6 +262,7 @@ pub fn remove(
     path: &Path,
     force: bool,
     in_use: impl FnOnce(&Found) -> Option<String>,
+    teardown: impl FnOnce(&Found) -> Option<Teardown>,
 ) -> Result<Found, RemoveError> {
     let dir = fs::canonicalize(state_dir.join("worktrees"))
         .map_err(|err| WorkspaceError::io(state_dir, &err))?;
@@ -273,12 +282,11 @@ pub fn remove(
     if let Some(reason) = in_use(&found) {
         return Err(stays(vec![reason], false));
     }
-    let reasons = found.stays_for();
-    let can_be_forced = found.broken.is_none() && found.inside == 0 && found.attempt.is_some();
-    let goes = reasons.is_empty() || force && can_be_forced;
-    if !goes {
-        return Err(stays(reasons, can_be_forced));
-    }
+    may_go(&found, force)?;
+    let checkout = Checkout {
+        path: &path,
+        lock: &lock,
+    };
     let git = Git::at(&path).holding(&lock);
     let common = rev_parse(&git, "--git-common-dir")?;
     let from = Git::at(&common).holding(&lock);
@@ -288,31 +296,57 @@ pub fn remove(
             false,
         ));
     }
-    if let Some(attempt) = found.attempt.filter(|_| !reasons.is_empty()) {
-        let lost = record(
-            &Checkout {
-                path: &path,
-                lock: &lock,
-            },
-            &found,
-            attempt,
-        )?;
-        if !lost.is_empty() {
-            return Err(stays(lost, false));
+    record(&checkout, &found)?;
+    let Some(teardown) = teardown(&found).filter(|teardown| !teardown.argv.is_empty()) else {
+        return take_away(&from, found);
+    };
+    // Whatever becomes of it, it is not set up any more.
+    forget_setup(&git)?;
+    match teardown.run(&path) {
+        Err(error) if force => {
+            tracing::warn!(path = %path.display(), %error, "removed though its teardown failed");
         }
-        from.call(&[&"worktree", &"remove", &"--force", &path])?;
+        Err(WorkspaceError { message, .. }) => return Err(RemoveError::Teardown { message }),
+        Ok(()) => {}
+    }
+    // It may have left files, or the work of somebody else.
+    let found = inspect(&path);
+    may_go(&found, force)?;
+    record(&checkout, &found)?;
+    take_away(&from, found)
+}
+
+/// Whether nothing of it is lost, or it is to go nevertheless.
+fn may_go(found: &Found, force: bool) -> Result<(), RemoveError> {
+    let reasons = found.stays_for();
+    let can_be_forced = found.broken.is_none() && found.inside == 0 && found.attempt.is_some();
+    if reasons.is_empty() || force && can_be_forced {
+        return Ok(());
+    }
+    Err(RemoveError::Stays {
+        path: found.path.clone(),
+        reasons,
+        can_be_forced,
+    })
+}
+
+/// Has git remove it.
+fn take_away(git: &Git<'_>, found: Found) -> Result<Found, RemoveError> {
+    let path = &found.path;
+    if found.stays_for().is_empty() {
+        git.call(&[&"worktree", &"remove", path])?;
     } else {
-        from.call(&[&"worktree", &"remove", &path])?;
+        git.call(&[&"worktree", &"remove", &"--force", path])?;
     }
     Ok(found)
 }
 
-/// Records what goes with the worktree; what could not be recorded is returned.
-fn record(
-    checkout: &Checkout<'_>,
-    found: &Found,
-    attempt: AttemptId,
-) -> Result<Vec<String>, WorkspaceError> {
+/// Records what goes with the worktree, unless it holds nothing that would be
+/// lost. It stays if something cannot be recorded.
+fn record(checkout: &Checkout<'_>, found: &Found) -> Result<(), RemoveError> {
+    let Some(attempt) = found.attempt.filter(|_| !found.stays_for().is_empty()) else {
+        return Ok(());
+    };
     let message = format!("agentd: what was in the worktree of {attempt} when it was removed");
     let snapshot = checkout.record(&[], &message)?;
     let git = Git::at(checkout.path).holding(checkout.lock);
@@ -321,7 +355,15 @@ fn record(
         refs::keep(&git, attempt, Moment::Head, head)?;
     }
     let left = snapshot.left_out.into_iter();
-    Ok(left
+    let lost: Vec<String> = left
         .map(|left| format!("this cannot be recorded: {}", left.what))
-        .collect())
+        .collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    Err(RemoveError::Stays {
+        path: found.path.clone(),
+        reasons: lost,
+        can_be_forced: false,
+    })
 }

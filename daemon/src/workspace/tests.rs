@@ -1,10 +1,12 @@
 mod damage;
+mod fetches;
 mod locks;
 mod modes;
 mod moved;
 mod nothing_lost;
 mod odd;
 mod reuses;
+mod setups;
 mod snapshots;
 mod worktrees;
 
@@ -62,6 +64,7 @@ impl Sandbox {
             reused: issue.is_some(),
             branch: None,
             base: None,
+            fetch: Fetch::Off,
             state_dir: self.state.clone(),
             attempt: attempt(7, 1),
             reuse: WorkspaceReuse::Keep,
@@ -93,6 +96,10 @@ impl Sandbox {
     fn disarm(&self) {
         fs::remove_file(self.repo.join(".git/info/attributes")).unwrap();
     }
+}
+
+fn prepare(request: &Request) -> Result<Workspace, WorkspaceError> {
+    super::prepare(request, &mut Vec::new())
 }
 
 fn attempt(task: u64, number: u32) -> AttemptId {

@@ -19,15 +19,28 @@ use std::{
 
 use super::{
     WorkspaceError,
-    git::Git,
-    git::GitError,
+    fetch::Base,
+    git::{Git, GitError},
     leftover,
     list::{self, Entry},
     reuse::{self, Next},
+    setup::forget_setup,
     shelf::note_attempt,
-    snapshot::{Checkout, commit_of, text},
+    snapshot::{Checkout, commit_of},
 };
 use crate::task::{attempt::Workspace, spec::WorkspaceReuse};
+
+/// Where a new branch begins, and what is to be known of it.
+pub(super) struct Begin<'a> {
+    pub(super) base: Base<'a>,
+    pub(super) notes: &'a mut Vec<String>,
+}
+
+impl Begin<'_> {
+    fn commit(&mut self) -> Result<String, WorkspaceError> {
+        self.base.commit(self.notes)
+    }
+}
 
 /// Where a worktree belongs.
 pub(super) struct Place<'a> {
@@ -54,7 +67,7 @@ enum Found {
 }
 
 impl Place<'_> {
-    fn find_or_make(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
+    fn find_or_make(&self, base: &mut Begin<'_>) -> Result<Workspace, WorkspaceError> {
         let entries = list::entries(&self.git())?;
         let common = rev_parse(&self.git(), "--git-common-dir")?;
         let mut dirs: Vec<&Path> = entries.iter().map(|entry| &*entry.path).collect();
@@ -90,8 +103,8 @@ impl Place<'_> {
 
     /// Makes the worktree, or finds it as it was left, and writes down who has
     /// it.
-    pub(super) fn prepare(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
-        let workspace = self.find_or_make(base)?;
+    pub(super) fn prepare(&self, mut base: Begin<'_>) -> Result<Workspace, WorkspaceError> {
+        let workspace = self.find_or_make(&mut base)?;
         let own = rev_parse(&self.git_inside(), "--absolute-git-dir")?;
         note_attempt(&own, self.next.attempt);
         Ok(workspace)
@@ -100,7 +113,7 @@ impl Place<'_> {
     fn make_or_fetch(
         &self,
         common: &Path,
-        base: Option<&str>,
+        base: &mut Begin<'_>,
     ) -> Result<Workspace, WorkspaceError> {
         if self.reused && self.fetch_home(common)? {
             return self.reuse(base);
@@ -108,7 +121,7 @@ impl Place<'_> {
         self.make(base)
     }
 
-    fn make(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
+    fn make(&self, base: &mut Begin<'_>) -> Result<Workspace, WorkspaceError> {
         let git = self.git();
         let common = rev_parse(&git, "--git-common-dir")?;
         leftover::clear(&[self.branch_lock(&common, &self.branch)], &[&self.path])?;
@@ -120,7 +133,7 @@ impl Place<'_> {
             let made = git.call(&[&add[..], &[&self.path, &branch]].concat());
             made.map_err(|err| self.not_made(err))?;
         } else {
-            let base = self.base(base)?;
+            let base = base.commit()?;
             reuse::keep_branch(&git, &self.next, &branch, &base)?;
             let made = git.call(&[&add[..], &[&"-B", &branch, &self.path, &base]].concat());
             made.map_err(|err| self.not_made(err))?;
@@ -149,29 +162,9 @@ impl Place<'_> {
         })
     }
 
-    /// The commit at which a new branch begins.
-    fn base(&self, base: Option<&str>) -> Result<String, WorkspaceError> {
-        let repo = self.repo.display();
-        let name = base.unwrap_or("HEAD");
-        let commit = format!("{name}^{{commit}}");
-        let verify: [&dyn AsRef<OsStr>; 4] =
-            [&"rev-parse", &"--verify", &"--end-of-options", &commit];
-        match (self.git().call(&verify), base) {
-            (Ok(id), _) => Ok(text(id)),
-            (Err(GitError::Failed { words, .. }), Some(_)) => Err(WorkspaceError::failed(format!(
-                "base {name} is not a commit of {repo}: {words}; name a branch that it has"
-            ))),
-            (Err(GitError::Failed { words, .. }), None) => Err(WorkspaceError::failed(format!(
-                "{repo} has nothing checked out to begin from: {words}; make a first commit, \
-                 or set a base"
-            ))),
-            (Err(err), _) => Err(err.into()),
-        }
-    }
-
     /// Uses what is there once it is sure to be a whole worktree of the
     /// repository.
-    fn reuse(&self, base: Option<&str>) -> Result<Workspace, WorkspaceError> {
+    fn reuse(&self, base: &mut Begin<'_>) -> Result<Workspace, WorkspaceError> {
         let git = self.git_inside();
         // Without its own .git file, git would find a repository around it.
         let top = rev_parse(&git, "--show-toplevel").map_err(|err| self.damaged(&err))?;
@@ -202,7 +195,7 @@ impl Place<'_> {
     fn hand_over(
         &self,
         branch: Option<String>,
-        base: Option<&str>,
+        base: &mut Begin<'_>,
     ) -> Result<Workspace, WorkspaceError> {
         let checkout = Checkout {
             path: &self.path,
@@ -214,12 +207,17 @@ impl Place<'_> {
                 reuse::keep(&checkout, &self.next, &mut workspace);
                 return Ok(workspace);
             }
-            WorkspaceReuse::Reset => reuse::reset(&checkout, &self.next)?,
+            WorkspaceReuse::Reset => {
+                forget_setup(&self.git_inside())?;
+                reuse::reset(&checkout, &self.next)?;
+            }
             WorkspaceReuse::Fresh => {
                 // One that was made with a number behind it is gone on with.
                 let own = workspace.branch.take().filter(|name| self.is_own(name));
                 let branch = own.unwrap_or_else(|| self.branch.clone());
-                reuse::fresh(&checkout, &self.next, &branch, &self.base(base)?)?;
+                let base = base.commit()?;
+                forget_setup(&self.git_inside())?;
+                reuse::fresh(&checkout, &self.next, &branch, &base)?;
                 workspace.branch = Some(branch);
             }
         }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use agentd::{
     agents,
     config::ABORT_CODE,
-    runner::machine::Order,
+    runner::machine::{Order, Stage as Ran},
     task::{
         attempt::{Phase, ProcessIdentity, Run, RunResult},
         budget::Spend,
@@ -191,7 +191,7 @@ impl<'a> Turn<'a> {
             replies,
         } = self;
         for effect in effects {
-            world.carry_out(effect, setup.stale);
+            world.carry_out(effect, setup);
         }
         for (id, connection, order) in answers {
             if matches!(order, Order::Fenced { .. }) && world.live_in(id).is_some() {
@@ -225,14 +225,16 @@ impl<'a> Turn<'a> {
         let runner = place.identity(boot);
         let open = place.connection == Some(connection);
         match message {
-            Up::Register { running, afresh } => {
-                let stage = if running {
-                    Stage::Running {
-                        agent: agent(&runner, afresh),
+            Up::Register { ran } => {
+                let stage = match ran {
+                    None => Stage::Waiting,
+                    Some(Ran::Setup) => Stage::SettingUp {
+                        command: String::new(),
+                    },
+                    Some(ran @ (Ran::Agent | Ran::Afresh)) => Stage::Running {
+                        agent: agent(&runner, ran),
                         at: CONTEXT.now,
-                    }
-                } else {
-                    Stage::Waiting
+                    },
                 };
                 let known = self.world.live_in(id).and_then(Task::live_attempt);
                 let known = known.is_some_and(|attempt| attempt.phase != Phase::Claimed);
@@ -249,11 +251,15 @@ impl<'a> Turn<'a> {
                     self.answers.push((id, connection, Order::Fenced { why }));
                 }
             }
-            Up::Started { afresh } => {
+            Up::Started { ran: Ran::Setup } => {
+                let command = String::new();
+                self.report(&Event::SettingUp { attempt, command });
+            }
+            Up::Started { ran } => {
                 let at = CONTEXT.now;
                 self.report(&Event::Started {
                     attempt,
-                    agent: agent(&runner, afresh),
+                    agent: agent(&runner, ran),
                     at,
                 });
             }
@@ -318,19 +324,20 @@ impl<'a> Turn<'a> {
 }
 
 /// The agent of this runner: the first one, or the one that follows it.
-fn agent(runner: &ProcessIdentity, afresh: bool) -> ProcessIdentity {
+fn agent(runner: &ProcessIdentity, ran: Ran) -> ProcessIdentity {
     ProcessIdentity {
-        start_ticks: runner.start_ticks + u64::from(afresh),
+        start_ticks: runner.start_ticks + u64::from(ran == Ran::Afresh),
         ..runner.clone()
     }
 }
 
 impl World {
-    fn carry_out(&mut self, effect: Effect, stale: bool) {
+    fn carry_out(&mut self, effect: Effect, setup: &Setup) {
         match effect {
             Effect::Launch(attempt) => {
                 let mut place = Place::new(attempt.id);
-                place.stale = stale;
+                place.stale = setup.stale;
+                place.sets_up = setup.sets_up;
                 place.hand.guard = Guard::Launching { aborted: false };
                 self.places.push(place);
             }

@@ -193,6 +193,47 @@ fn one_task_whose_session_is_not_known() {
     }
 }
 
+/// What sets the repository up may end in any way, and what it leaves behind is
+/// ended before the agent begins.
+#[test]
+fn one_task_whose_repository_is_set_up() {
+    let budgets = [
+        Budget {
+            crashes: 2,
+            ..NOTHING
+        },
+        Budget {
+            crashes: 1,
+            cuts: 1,
+            cancels: 1,
+            ..NOTHING
+        },
+        Budget {
+            crashes: 1,
+            failures: 1,
+            ..NOTHING
+        },
+    ];
+    for budget in budgets {
+        let setup = Setup {
+            sets_up: true,
+            children: budget.cuts == 0,
+            codes: &[0, 1],
+            reaches: &[Reached::SetUp, Reached::SetupFailed, Reached::Failed],
+            ..setup(1, budget)
+        };
+        check("repository set up", setup);
+    }
+    let setup = Setup {
+        sets_up: true,
+        stale: true,
+        codes: &[0, 1],
+        reaches: &[Reached::Afresh, Reached::SetupFailed],
+        ..setup(1, budgets[0])
+    };
+    check("repository set up, session not known", setup);
+}
+
 /// Agents that never end by themselves have succeeded nevertheless, if they were
 /// ended after their last word.
 #[test]

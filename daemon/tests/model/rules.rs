@@ -1,9 +1,12 @@
 //! What must hold at every moment, whatever happens.
 
-use agentd::task::{
-    attempt::{Attempt, ProcessIdentity},
-    reason::{FailureReason, Outcome},
-    state::{State, StateKind, StopReason, Task},
+use agentd::{
+    runner::machine::Stage,
+    task::{
+        attempt::ProcessIdentity,
+        reason::{FailureReason, Outcome},
+        state::{State, StateKind, StopReason, Task},
+    },
 };
 use stateright::{Model, Property};
 
@@ -44,6 +47,10 @@ pub(crate) enum Reached {
     /// An agent that did not know its session was followed by one without it,
     /// and that has ended well.
     Afresh,
+    /// The agent ran in what was set up before it, and has ended well.
+    SetUp,
+    /// The repository could not be set up.
+    SetupFailed,
 }
 
 impl Reached {
@@ -68,14 +75,32 @@ impl Reached {
                 world.any(|task| interrupted(task, FailureReason::HostRebooted))
             }),
             Self::Afresh => Property::sometimes("succeeded afresh", |_, world: &World| {
-                let afresh = world.places.iter().any(|place| place.afresh);
+                let afresh = world
+                    .places
+                    .iter()
+                    .any(|place| place.ran == Some(Stage::Afresh));
                 afresh && world.any(|task| task.state.kind() == StateKind::Succeeded)
+            }),
+            Self::SetUp => Property::sometimes("succeeded once set up", |_, world: &World| {
+                let done = |place: &Place| place.sets_up && place.ran == Some(Stage::Agent);
+                world.places.iter().any(done)
+                    && world.any(|task| task.state.kind() == StateKind::Succeeded)
+            }),
+            Self::SetupFailed => Property::sometimes("not set up", |_, world: &World| {
+                world.any(|task| failed(task, FailureReason::WorkspaceFailed))
             }),
             Self::BothAtOnce => Property::sometimes("two agents run", |_, world: &World| {
                 world.places.iter().filter(|place| place.has_tree()).count() == 2
             }),
         }
     }
+}
+
+fn failed(task: &Task, by: FailureReason) -> bool {
+    let State::Finished(ending) = &task.state else {
+        return false;
+    };
+    ending.outcome == Outcome::Failed && ending.reason == Some(by)
 }
 
 fn interrupted(task: &Task, by: FailureReason) -> bool {
@@ -191,15 +216,24 @@ impl World {
 
     /// Of runners that have told all they have to tell.
     fn knows_agents(&self) -> bool {
-        let told = |place: &&Place| place.afresh && place.connection.is_some();
-        let mut told = self.places.iter().filter(told);
+        let mut told = self
+            .places
+            .iter()
+            .filter(|place| place.connection.is_some());
         told.all(|place| {
-            let live = self.live_in(place.id).and_then(Task::live_attempt);
-            let ticks = |p: &ProcessIdentity| p.start_ticks;
-            let known = |attempt: &Attempt| {
-                attempt.agent.as_ref().map(ticks) > attempt.runner.as_ref().map(ticks)
+            let Some(task) = self.live_in(place.id).filter(|_| place.up.is_empty()) else {
+                return true;
             };
-            !place.up.is_empty() || live.is_none_or(known)
+            let live = task.live_attempt();
+            let ticks = |p: &ProcessIdentity| p.start_ticks;
+            let agent = live.and_then(|attempt| attempt.agent.as_ref().map(ticks));
+            let first = live.and_then(|attempt| attempt.runner.as_ref().map(ticks));
+            match place.ran {
+                None => true,
+                Some(Stage::Setup) => task.state != State::Starting && agent.is_none(),
+                Some(Stage::Agent) => agent.is_some() && agent == first,
+                Some(Stage::Afresh) => agent > first,
+            }
         })
     }
 

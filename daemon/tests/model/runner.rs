@@ -6,7 +6,8 @@ use std::{
 };
 
 use agentd::{
-    runner::machine::{Action, End, Event, Machine, Order},
+    config::SETUP_TIMEOUT,
+    runner::machine::{Action, End, Event, Machine, Order, Stage},
     task::{
         attempt::{Exit, Run, Status},
         id::Timestamp,
@@ -28,7 +29,11 @@ impl Place {
         let until = *NOW + Duration::from_millis(START_TIMEOUT);
         let grace = Duration::from_millis(KILL_GRACE);
         let result_grace = Duration::from_millis(RESULT_GRACE);
-        self.runner = Runner::Alive(Box::new(Machine::new(until, grace, result_grace)));
+        let mut machine = Machine::new(until, grace, result_grace);
+        if self.sets_up {
+            machine = machine.setting_up(Duration::from_millis(SETUP_TIMEOUT));
+        }
+        self.runner = Runner::Alive(Box::new(machine));
     }
 
     pub(crate) fn connect(&mut self) {
@@ -37,10 +42,7 @@ impl Place {
         self.tell(if self.result.is_some() {
             Up::Exited { first: true }
         } else {
-            Up::Register {
-                running: self.started,
-                afresh: self.afresh,
-            }
+            Up::Register { ran: self.ran }
         });
     }
 
@@ -61,7 +63,12 @@ impl Place {
         if let Runner::Alive(machine) = &mut self.runner {
             // Nothing but to start is asked for, and that did not work.
             let actions = machine.handle(Event::Order(Order::Go), *NOW);
-            assert_eq!(actions, [Action::Spawn]);
+            let first = if self.sets_up {
+                Stage::Setup
+            } else {
+                Stage::Agent
+            };
+            assert_eq!(actions, [Action::Spawn(first)]);
         }
         self.feed(Event::NotStarted {
             message: String::new(),
@@ -75,8 +82,13 @@ impl Place {
         self.feed(Event::Reaped {
             main: Some(status),
             empty: !children,
-            stale: self.stale,
+            stale: self.is_stale(),
         });
+    }
+
+    /// What sets the repository up knows no sessions.
+    fn is_stale(&self) -> bool {
+        self.stale && self.ran != Some(Stage::Setup)
     }
 
     /// The agent says its last word, and that its work is done.
@@ -91,7 +103,7 @@ impl Place {
         self.feed(Event::Reaped {
             main: None,
             empty: true,
-            stale: self.stale,
+            stale: self.is_stale(),
         });
     }
 
@@ -135,19 +147,19 @@ impl Place {
 
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::Spawn => {
-                self.tree = Tree::Alive { asked: false };
-                self.started = true;
-                self.tell(Up::Started { afresh: false });
-                return Some(Event::Started);
-            }
-            Action::SpawnAfresh => {
+            Action::Spawn(stage) => {
                 assert_eq!(self.tree, Tree::None, "a second tree in an attempt");
                 assert!(self.result.is_none(), "a start behind the end");
+                let before = match stage {
+                    Stage::Agent if self.sets_up => Some(Stage::Setup),
+                    Stage::Setup | Stage::Agent => None,
+                    Stage::Afresh => Some(Stage::Agent),
+                };
+                assert_eq!(self.ran, before, "each stage once, one after the other");
                 self.tree = Tree::Alive { asked: false };
-                self.stale = false;
-                self.afresh = true;
-                self.tell(Up::Started { afresh: true });
+                self.stale &= stage != Stage::Afresh;
+                self.ran = Some(stage);
+                self.tell(Up::Started { ran: stage });
                 return Some(Event::Started);
             }
             Action::Note(_) => {}
@@ -159,7 +171,7 @@ impl Place {
             Action::Sweep => {
                 let main = matches!(self.tree, Tree::Alive { .. }).then_some(KILLED);
                 self.tree = Tree::None;
-                let stale = self.stale;
+                let stale = self.is_stale();
                 return Some(Event::Reaped {
                     main,
                     empty: true,
@@ -198,6 +210,9 @@ fn run(end: End) -> Run {
     match end {
         End::NotStarted => Run::NotStarted,
         End::SpawnFailed { message, missing } => Run::SpawnFailed { message, missing },
+        End::SetupFailed(_) => Run::SetupFailed {
+            message: String::new(),
+        },
         End::Exited(status) => Run::Exited {
             started_at: Timestamp(1),
             exit: Exit {

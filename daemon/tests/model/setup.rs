@@ -30,6 +30,8 @@ pub(crate) struct Setup {
     pub(crate) children: bool,
     /// Agents are to resume sessions that they do not know.
     pub(crate) stale: bool,
+    /// Repositories are set up before the agents of attempts.
+    pub(crate) sets_up: bool,
     /// How agents end by themselves.
     pub(crate) codes: &'static [i32],
     pub(crate) budget: Budget,
@@ -51,6 +53,7 @@ impl Setup {
             last_word: false,
             children: false,
             stale: false,
+            sets_up: false,
             codes: &[0],
             budget: Budget {
                 crashes: 0,

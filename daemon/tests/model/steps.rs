@@ -1,8 +1,11 @@
 //! Everything that can happen next.
 
-use agentd::task::{
-    id::AttemptId,
-    state::{Hold, State},
+use agentd::{
+    runner::machine::Stage,
+    task::{
+        id::AttemptId,
+        state::{Hold, State},
+    },
 };
 
 use crate::{
@@ -162,7 +165,7 @@ impl World {
         if !place.down.is_empty() {
             steps.push(Outside::Obey(id));
         }
-        let may_register = !(setup.has(Fault::NeverComesBack) && place.started);
+        let may_register = !(setup.has(Fault::NeverComesBack) && place.ran.is_some());
         match place.connection {
             None if self.daemon.is_some() && may_register => steps.push(Outside::Connect(id)),
             Some(_) if self.left.cuts > 0 => {
@@ -183,7 +186,8 @@ impl World {
             }
         }
         let works = place.tree == Tree::Alive { asked: false };
-        if setup.last_word && works && !place.said {
+        let talks = place.ran != Some(Stage::Setup);
+        if setup.last_word && works && talks && !place.said {
             steps.push(Outside::LastWord(id));
         }
         if place.has_grace() {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use agentd::{
-    runner::machine::{Machine, Order},
+    runner::machine::{Machine, Order, Stage},
     task::{
         attempt::{Phase, ProcessIdentity, Run},
         event::AttemptRef,
@@ -70,13 +70,16 @@ pub(crate) enum Tree {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Up {
     /// The first message of a connection, without a result.
-    Register { running: bool, afresh: bool },
+    Register {
+        ran: Option<Stage>,
+    },
     Started {
-        /// It follows one that did not know its session.
-        afresh: bool,
+        ran: Stage,
     },
     /// The result; on a new connection, together with the registration.
-    Exited { first: bool },
+    Exited {
+        first: bool,
+    },
 }
 
 /// Who looks after an attempt in this life of the daemon.
@@ -135,12 +138,12 @@ pub(crate) struct Place {
     pub(crate) id: AttemptId,
     pub(crate) runner: Runner,
     pub(crate) tree: Tree,
-    /// The runner has started its agent.
-    pub(crate) started: bool,
+    /// What the runner has started last.
+    pub(crate) ran: Option<Stage>,
     /// Its agent is to resume a session that it does not know.
     pub(crate) stale: bool,
-    /// It was followed by one without that.
-    pub(crate) afresh: bool,
+    /// Its repository is to be set up.
+    pub(crate) sets_up: bool,
     /// The result on disk.
     pub(crate) result: Option<Run>,
     /// Its agent ended before it was asked to.
@@ -167,9 +170,9 @@ impl Place {
             id,
             runner: Runner::None,
             tree: Tree::None,
-            started: false,
+            ran: None,
             stale: false,
-            afresh: false,
+            sets_up: false,
             result: None,
             by_itself: false,
             said: false,

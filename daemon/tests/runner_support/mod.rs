@@ -228,6 +228,8 @@ impl Case {
             transcript_limit: 8 << 20,
             reads: Reads::Nothing,
             fallback: None,
+            setup: None,
+            notes: Vec::new(),
             open_files: None,
             cgroup: None,
             memory: None,

@@ -51,7 +51,9 @@ impl World {
              output.session = '^(\\d+:0):'\noutput.progress = '^\\d+:(\\d+):'\n\n\
              [agents.keeper]\ntype = \"command\"\nkill_grace = \"200ms\"\nmax_attempts = 20\n\
              [agents.keeper.output]\nsession = '^session (\\S+)'\n\
-             session_lost = '^no such session'\n[agents.keeper.session]\n"
+             session_lost = '^no such session'\n[agents.keeper.session]\n\
+             [repos.repo]\npath = '{}'\nbase = \"main\"\nsetup = [\"true\"]\n",
+            world.path().join("repo").display()
         );
         fs::write(world.path().join("config.toml"), config)?;
         Ok(world)
@@ -77,9 +79,14 @@ impl World {
         self.path().join("log")
     }
 
-    /// A repository with one commit.
+    /// A repository with one commit, which its remote has, too.
     pub(super) fn repo(&self, name: &str) -> Repo {
-        Repo::new(&self.path().join(name), &self.home())
+        let repo = Repo::new(&self.path().join(name), &self.home());
+        let remote = self.path().join(format!("{name}.git"));
+        let remote = remote.display().to_string();
+        repo.git(&["clone", "-q", "--bare", ".", &remote]);
+        repo.git(&["remote", "add", "origin", &remote]);
+        repo
     }
 
     /// A variable of the daemon's environment from the next start on.

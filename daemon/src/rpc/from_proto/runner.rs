@@ -56,10 +56,7 @@ pub(in crate::rpc) fn registration(register: v1::Register) -> Result<Registratio
         nonce: Nonce(nonce),
     };
     let stage = match register.started {
-        Some(it) => {
-            let (agent, at) = started(it)?;
-            Stage::Running { agent, at }
-        }
+        Some(it) => started(it)?,
         None => Stage::Waiting,
     };
     Ok(Registration {
@@ -71,14 +68,18 @@ pub(in crate::rpc) fn registration(register: v1::Register) -> Result<Registratio
     })
 }
 
-pub(in crate::rpc) fn started(started: v1::Started) -> Result<(ProcessIdentity, Moment), Failure> {
+pub(in crate::rpc) fn started(started: v1::Started) -> Result<Stage, Failure> {
+    if !started.setup.is_empty() {
+        let command = line(&started.setup);
+        return Ok(Stage::SettingUp { command });
+    }
     let agent = process(started.agent)?;
     let boot = Boot::of(&agent.boot_id);
     let at = Moment {
         wall: Timestamp(started.at),
         steady: started.steady.map(|millis| Steady { boot, millis }),
     };
-    Ok((agent, at))
+    Ok(Stage::Running { agent, at })
 }
 
 /// A runner's sign of life.
@@ -98,6 +99,9 @@ pub(in crate::rpc) fn exited(exited: v1::Exited) -> Result<RunResult, Failure> {
         Some(exit) => Run::Exited {
             started_at: Timestamp(exited.started_at),
             exit: self::exit(exit)?,
+        },
+        None if !exited.setup_error.is_empty() => Run::SetupFailed {
+            message: line(&exited.setup_error),
         },
         None if exited.spawn_error.is_empty() => Run::NotStarted,
         None => Run::SpawnFailed {

@@ -1,3 +1,5 @@
+mod setup;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -15,7 +17,7 @@ fn waiting(now: Instant) -> Machine {
 
 fn running(now: Instant) -> Machine {
     let mut machine = waiting(now);
-    assert_eq!(machine.handle(go(), now), [Action::Spawn]);
+    assert_eq!(machine.handle(go(), now), [Action::Spawn(Stage::Agent)]);
     assert_eq!(machine.handle(Event::Started, now), []);
     machine
 }
@@ -95,7 +97,7 @@ fn without_go_nothing_is_started() {
 fn what_cannot_be_started_is_reported() {
     let now = Instant::now();
     let mut machine = waiting(now);
-    assert_eq!(machine.handle(go(), now), [Action::Spawn]);
+    assert_eq!(machine.handle(go(), now), [Action::Spawn(Stage::Agent)]);
     let message = "cannot run x: no".to_owned();
     let missing = true;
     let failed = Event::NotStarted {
@@ -204,7 +206,7 @@ fn a_fenced_runner_kills_and_leaves_no_result() {
 
 fn afresh() -> [Action; 2] {
     let words = "the agent does not know its session: it is started anew without it";
-    [note(words), Action::SpawnAfresh]
+    [note(words), Action::Spawn(Stage::Afresh)]
 }
 
 #[test]
@@ -319,8 +321,8 @@ proptest! {
             now += Duration::from_millis(700);
             let started = event == go() && matches!(machine.state, State::Waiting { .. });
             let mut actions = machine.handle(event, now);
-            prop_assert_eq!(actions.contains(&Action::Spawn), started);
-            let afresh = actions.contains(&Action::SpawnAfresh);
+            prop_assert_eq!(actions.contains(&Action::Spawn(Stage::Agent)), started);
+            let afresh = actions.contains(&Action::Spawn(Stage::Afresh));
             prop_assert!(!(started && afresh));
             if started || afresh {
                 actions.extend(machine.handle(Event::Started, now));
@@ -329,7 +331,7 @@ proptest! {
         }
         let count = |want: fn(&Action) -> bool| all.iter().filter(|a| want(a)).count();
         prop_assert!(count(|a| matches!(a, Action::Conclude(_))) <= 1);
-        prop_assert!(count(|a| *a == Action::SpawnAfresh) <= 1);
+        prop_assert!(count(|a| *a == Action::Spawn(Stage::Afresh)) <= 1);
         prop_assert_eq!(count(|a| matches!(a, Action::Leave(_))), 1);
         prop_assert!(matches!(all.last(), Some(Action::Leave(_))));
     }

@@ -56,6 +56,33 @@ pub enum Event {
     },
 }
 
+/// What is run, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// What the repository is set up with.
+    Setup,
+    /// The agent.
+    Agent,
+    /// The agent without the session that the first one did not know.
+    Afresh,
+}
+
+/// Why the repository is not set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SetupFailure {
+    /// It could not be started.
+    NotStarted {
+        /// The system's own words.
+        message: String,
+    },
+    /// It ended otherwise than well.
+    Ended(Status),
+    /// It took longer than it may, and was ended.
+    Overdue,
+    /// It ended well, and something that it has started cannot be ended.
+    LeftOver,
+}
+
 /// How the agent ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
@@ -68,6 +95,8 @@ pub enum End {
         /// The program is not there or may not be run.
         missing: bool,
     },
+    /// The repository could not be set up for it.
+    SetupFailed(SetupFailure),
     /// It ran and ended.
     Exited(Status),
 }
@@ -89,10 +118,9 @@ pub enum Leave {
 /// What is to be done, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Start the agent; what comes of it is the next event.
-    Spawn,
-    /// The same without the session that the first one did not know.
-    SpawnAfresh,
+    /// Start this; what comes of it is the next event. Nothing is left of what
+    /// was run before it, and that has ended well: a setup is done by then.
+    Spawn(Stage),
     /// A line for the transcript.
     Note(String),
     /// The polite signal to the agent's process group.

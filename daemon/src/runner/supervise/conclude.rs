@@ -8,9 +8,12 @@ use crate::{
     clock, process,
     runner::{
         agent, log,
-        machine::{End, Event},
+        machine::{End, Event, SetupFailure},
     },
-    task::attempt::{Run, RunResult},
+    task::{
+        attempt::{Run, RunResult, Status},
+        limits::span,
+    },
 };
 
 /// First and longest pause before a result that could not be put in place is
@@ -32,7 +35,7 @@ pub(super) struct Unstored {
 impl Supervisor {
     /// Waits for what has ended of the tree; `next` is what may follow.
     pub(super) fn reap(&mut self, next: Next) -> Option<Event> {
-        let main = self.agent.as_ref().map(|started| started.agent.pid);
+        let main = self.main;
         match agent::reap(main) {
             Ok(reaped) => Some(Event::Reaped {
                 main: reaped.main,
@@ -41,6 +44,7 @@ impl Supervisor {
                     && main.is_some()
                     && next == Next::Afresh
                     && self.launch.fallback.is_some()
+                    && !self.machine.sets_up()
                     && self.output.is_stale(),
             }),
             Err(error) => {
@@ -76,12 +80,17 @@ impl Supervisor {
 
     pub(super) fn conclude(&mut self, end: End) {
         let (outside, oom_killed) = self.close_leaf();
+        let setup = match &end {
+            End::SetupFailed(failure) => self.why_not_set_up(failure, oom_killed),
+            End::NotStarted | End::SpawnFailed { .. } | End::Exited(_) => String::new(),
+        };
         self.output.finish();
         let left_over = process::descendants(std::process::id()).map_or(0, |left| left.len());
         let left_over = left_over.max(outside);
         let run = match end {
             End::NotStarted => Run::NotStarted,
             End::SpawnFailed { message, missing } => Run::SpawnFailed { message, missing },
+            End::SetupFailed(_) => Run::SetupFailed { message: setup },
             End::Exited(status) => Run::Exited {
                 started_at: self
                     .agent
@@ -105,6 +114,34 @@ impl Supervisor {
         });
         self.store();
         self.link.result(result);
+    }
+
+    /// Why the repository is not set up, in a note and for the attempt's message.
+    fn why_not_set_up(&mut self, failure: &SetupFailure, oom_killed: bool) -> String {
+        let Some(setup) = &self.launch.setup else {
+            return "there is nothing to set it up with".to_owned();
+        };
+        let mut why = match failure {
+            SetupFailure::NotStarted { message } => message.clone(),
+            SetupFailure::Ended(Status::Code(code)) => format!("exit code {code}"),
+            SetupFailure::Ended(Status::Signal { number, .. }) => {
+                format!("killed by signal {number}")
+            }
+            SetupFailure::Overdue => {
+                format!("not done within {}, its setup_timeout", span(setup.limit))
+            }
+            SetupFailure::LeftOver => "a process of it could not be ended".to_owned(),
+        };
+        if oom_killed {
+            why.push_str(", after memory ran out");
+        }
+        let message = format!(
+            "setup `{}`: {why}; agentctl logs {} shows what it printed",
+            setup.words(),
+            self.launch.attempt
+        );
+        self.output.note(&format!("setup: {why}"));
+        message
     }
 
     /// Puts the result in place. If the disk refuses it, it is tried again for

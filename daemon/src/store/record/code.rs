@@ -59,7 +59,7 @@ codes!(What, "event":
     StopRequested = 7, Retry = 8, Finished = 9,
     SessionPinned = 10, Progress = 11, Limited = 12, Fault = 13, Declined = 14,
     SessionGone = 70, WorkspaceLeft = 90,
-    Held = 140, Released = 141, DependencyMet = 142);
+    Held = 140, Released = 141, DependencyMet = 142, SettingUp = 150);
 codes!(Condition, "condition": Success = 1, End = 2);
 
 pub(in crate::store) fn state_kind(code: u8) -> Result<StateKind, RecordError> {

@@ -1,5 +1,8 @@
 //! What a runner tells of its attempt: that it is there, that the agent has
 //! started, that it has ended.
+//!
+//! While a repository is set up, the task is running and its attempt has no agent
+//! yet: so the time for the start is over, and no time of the agent's counts.
 
 use super::{
     Context, Decision, Ignored, apply,
@@ -13,6 +16,7 @@ use crate::task::{
     effect::Effect,
     event::{AttemptRef, Stage, What},
     moment::Moment,
+    observed::Observed,
     reason::{FailureReason, Outcome, Verdict},
     state::{Hold, State, Task},
 };
@@ -36,15 +40,17 @@ pub(super) fn registered(
         (_, Stage::Running { .. }) => Effect::CarryOn(attempt),
         // It was overtaken by its own start: the runner registered twice before
         // it was told to go, and this is the first time, which comes last.
-        (_, Stage::Waiting) if was_running => return Decision::Repeat(Effect::CarryOn(attempt)),
+        (State::Running, Stage::Waiting) => return Decision::Repeat(Effect::CarryOn(attempt)),
+        (_, Stage::SettingUp { .. }) => Effect::CarryOn(attempt),
         (_, Stage::Waiting) => Effect::Go(attempt),
     };
     let newly_running = matches!(stage, Stage::Running { .. }) && !was_running;
     let another = match stage {
         Stage::Running { agent, .. } => live.is_some_and(|a| follows(a, agent)),
-        Stage::Waiting => false,
+        Stage::Waiting | Stage::SettingUp { .. } => false,
     };
-    if known.is_some() && !newly_running && !adopted && !another {
+    let sets_up = matches!(stage, Stage::SettingUp { .. }) && task.state == State::Starting;
+    if known.is_some() && !newly_running && !adopted && !another && !sets_up {
         return Decision::Repeat(answer);
     }
     let mut next = with_attempt(task, |a| {
@@ -54,27 +60,54 @@ pub(super) fn registered(
                 a.phase = Phase::Running;
                 a.agent = Some(agent.clone());
                 a.started_at = Some(*at);
+                a.observed.progress = None;
             }
             Stage::Running { agent, .. } if another => a.agent = Some(agent.clone()),
+            Stage::SettingUp { command } if sets_up => set_up(a, command),
             Stage::Waiting if a.phase == Phase::Claimed => a.phase = Phase::Registered,
-            Stage::Waiting | Stage::Running { .. } => {}
+            Stage::Waiting | Stage::SettingUp { .. } | Stage::Running { .. } => {}
         }
     });
-    next.started |= newly_running;
-    if newly_running && next.state == State::Starting {
+    next.started |= newly_running || sets_up;
+    if (newly_running || sets_up) && next.state == State::Starting {
         next.state = State::Running;
     }
-    let what = match (adopted, newly_running || another) {
-        (true, _) => What::Adopted,
-        (false, true) => What::Started,
-        (false, false) => What::Registered,
+    let what = match (adopted, newly_running || another, sets_up) {
+        (true, _, _) => What::Adopted,
+        (false, true, _) => What::Started,
+        (false, false, true) => What::SettingUp,
+        (false, false, false) => What::Registered,
     };
-    apply(
-        next,
-        what,
-        format!("runner pid {}", runner.pid),
-        Some(answer),
-    )
+    let why = match stage {
+        Stage::SettingUp { command } if what == What::SettingUp => command.clone(),
+        Stage::Waiting | Stage::SettingUp { .. } | Stage::Running { .. } => {
+            format!("runner pid {}", runner.pid)
+        }
+    };
+    apply(next, what, why, Some(answer))
+}
+
+/// What the attempt does until its agent is there.
+fn set_up(attempt: &mut Attempt, command: &str) {
+    attempt.phase = Phase::Registered;
+    let progress = Observed {
+        progress: Some(format!("setup: {command}")),
+        ..Observed::default()
+    };
+    attempt.observed.take(progress.bounded());
+}
+
+/// The repository is being set up: the time for the start is over.
+pub(super) fn setting_up(task: &Task, command: &str) -> Decision {
+    let live = task.live_attempt();
+    let waits = live.is_some_and(|a| a.phase == Phase::Registered);
+    if task.state != State::Starting || !waits {
+        return Decision::Ignore(Ignored::NotNow);
+    }
+    let mut next = with_attempt(task, |a| set_up(a, command));
+    next.started = true;
+    next.state = State::Running;
+    apply(next, What::SettingUp, command.to_owned(), None)
 }
 
 /// Whether this agent was started after the one that is known, in the same
@@ -104,6 +137,8 @@ pub(super) fn started(task: &Task, agent: &ProcessIdentity, at: Moment) -> Decis
         a.phase = Phase::Running;
         a.agent = Some(agent.clone());
         a.started_at = Some(at);
+        // Of what came before it.
+        a.observed.progress = None;
     });
     next.started = true;
     if next.state == State::Starting {
@@ -126,7 +161,7 @@ pub(super) fn exited(
     });
     let (started_at, exit) = match result.run {
         Run::Exited { started_at, exit } => (Some(started_at), Some(exit)),
-        Run::NotStarted | Run::SpawnFailed { .. } => (None, None),
+        Run::NotStarted | Run::SpawnFailed { .. } | Run::SetupFailed { .. } => (None, None),
     };
     let mut verdict = verdict;
     if result.left_over > 0 {

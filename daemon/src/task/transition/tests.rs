@@ -1,4 +1,5 @@
 mod sequences;
+mod setup;
 mod stale;
 mod wait;
 

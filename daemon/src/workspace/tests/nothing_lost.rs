@@ -224,7 +224,7 @@ impl World {
             Ours::Give(reuse) => self.give(reuse),
             Ours::Remove { force } => {
                 let path = self.workspace.path.clone();
-                let removed = remove(&self.sandbox.state, &path, force, |_| None);
+                let removed = remove(&self.sandbox.state, &path, force, |_| None, |_| None);
                 removed.map(drop).map_err(|err| err.to_string())
             }
         };

@@ -7,7 +7,7 @@ use super::*;
 /// Events for task 1 with any of a few attempt numbers and secrets.
 fn any_event() -> impl Strategy<Value = Event> {
     let nonce = prop_oneof![9 => Just(NONCE), 1 => Just(Nonce([2; 16]))];
-    (nonce, 1u32..5, 0u8..18).prop_map(|(nonce, number, kind)| {
+    (nonce, 1u32..5, 0u8..20).prop_map(|(nonce, number, kind)| {
         let me = named(1, number, nonce);
         match kind {
             0 | 1 => claim(NONCE),
@@ -47,6 +47,16 @@ fn any_event() -> impl Strategy<Value = Event> {
                     Outcome::Failed
                 },
             },
+            17 => Event::SettingUp {
+                attempt: me,
+                command: "make".to_owned(),
+            },
+            18 => registered(
+                me,
+                Stage::SettingUp {
+                    command: "make".to_owned(),
+                },
+            ),
             _ => Event::Deadline {
                 attempt: me,
                 limit: match number % 3 {
@@ -88,7 +98,9 @@ fn check(before: &Task, event: &Event, next: &Task) {
         assert_eq!(attempt.id.number, next.attempts);
         assert_ne!(attempt.phase, Phase::Ended);
         if next.state == State::Running {
-            assert_eq!(attempt.phase, Phase::Running);
+            // Registered: its repository is set up.
+            assert_ne!(attempt.phase, Phase::Claimed);
+            assert!(attempt.runner.is_some());
         }
         if attempt.phase == Phase::Running {
             assert!(attempt.runner.is_some() && attempt.agent.is_some());
