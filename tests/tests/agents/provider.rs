@@ -9,7 +9,10 @@ use agentd_tests::{
 };
 use serde_json::Value;
 
-use crate::shop::{AGENTS, Shop};
+use crate::{
+    kind::{AGENTS, Kind},
+    shop::Shop,
+};
 
 #[expect(
     clippy::disallowed_methods,
@@ -32,7 +35,7 @@ fn in_one_session(shown: &Value, attempts: usize) {
 }
 
 /// A task that was to have one attempt, and met a limit in it after a tool.
-fn meets_limit(shop: &Shop, agent: &str, limit: Reply) -> u64 {
+fn meets_limit(shop: &Shop, agent: Kind, limit: Reply) -> u64 {
     let script = Script::new([Reply::shell("true"), limit]);
     shop.endpoint.set_script(script);
     shop.submit(agent, &["--max-attempts", "1", "mend it"])
@@ -48,7 +51,7 @@ fn the_account_of_a_subscription_waits_for_its_reset() {
     );
     // A tool, a refusal and the end of the program come before it.
     let resets_at = now() + 15;
-    let task = meets_limit(&shop, "claude", Reply::UsageLimit { resets_at });
+    let task = meets_limit(&shop, Kind::Claude, Reply::UsageLimit { resets_at });
     shop.wait_reason(task, 1, "usage_limit");
     let account = shop.account("claude");
     assert_eq!(account["parked"], true, "{account:#}");
@@ -68,13 +71,17 @@ fn the_account_of_a_subscription_waits_for_its_reset() {
 fn a_limit_spends_no_attempt() {
     for (agent, limit, reason) in [
         (
-            "claude",
+            Kind::Claude,
             Reply::error(429).retry_after(3600),
             "rate_limited",
         ),
-        ("codex", Reply::error(429).retry_after(3600), "rate_limited"),
         (
-            "codex",
+            Kind::Codex,
+            Reply::error(429).retry_after(3600),
+            "rate_limited",
+        ),
+        (
+            Kind::Codex,
             Reply::UsageLimit {
                 resets_at: now() + 2,
             },
@@ -84,9 +91,9 @@ fn a_limit_spends_no_attempt() {
         let shop = Shop::new(Script::default());
         let task = meets_limit(&shop, agent, limit);
         shop.wait_reason(task, 1, reason);
-        let account = shop.account(agent);
+        let account = shop.account(agent.name());
         assert_eq!(account["strikes"], 1, "{account:#}");
-        let _said = shop.daemon.ctl(&["quota", "clear", agent]).ok();
+        let _said = shop.daemon.ctl(&["quota", "clear", agent.name()]).ok();
         let shown = shop.well(task);
         in_one_session(&shown, 2);
         let turns = shop.endpoint.turns();
@@ -117,15 +124,15 @@ fn a_provider_that_is_not_there_is_waited_for() {
         let shop = Shop::new(Script::default());
         shop.endpoint.refuse();
         let task = shop.submit(agent, &["mend it"]);
-        if agent == "claude" {
-            shop.wait_reason(task, 1, "provider_unreachable");
-        } else {
+        if agent == Kind::Codex {
             // It tries for ever by itself.
             wait_until("it says so", || {
                 let shown = shop.daemon.show(task);
                 let progress = shown["attempt"]["progress"].as_str();
                 progress.is_some_and(|text| text.contains("Reconnecting"))
             });
+        } else {
+            shop.wait_reason(task, 1, "provider_unreachable");
         }
         shop.endpoint.listen_again();
         shop.well(task);
