@@ -104,5 +104,13 @@ fn two_reruns_at_once_are_one() {
         let other = shop.well(other);
         assert_ne!(other["attempt"]["session"], session.as_str());
         assert!(other["attempt"]["session"].is_string(), "{other:#}");
+        // Its provider was asked to go on with it by one of them only.
+        let turns = shop.endpoint.turns();
+        let asked = turns.iter().filter(|turn| {
+            let prompts = turn.prompts();
+            prompts.last().is_some_and(|last| last.contains(&session))
+        });
+        // That is two steps: the tool, and what follows it.
+        assert_eq!((agent, asked.count()), (agent, 2));
     }
 }
