@@ -71,18 +71,15 @@ struct Stamp {
 /// What programs have said of their versions. Asking one takes up to some
 /// seconds.
 #[derive(Debug, Default)]
-pub struct Versions(Mutex<HashMap<Vec<String>, (Stamp, Result<String, String>)>>);
+pub struct Versions(Mutex<HashMap<Vec<String>, (Stamp, Answer)>>);
+
+/// The line with a version, or why there is none.
+type Answer = Result<String, String>;
 
 impl Versions {
     /// What the program says; asked again if its file has changed, and, if one is
     /// to `insist`, also if it did not answer. Blocks.
-    fn of(
-        &self,
-        words: &[String],
-        program: &Path,
-        env: &Env,
-        insist: bool,
-    ) -> Result<String, String> {
+    fn of(&self, words: &[String], program: &Path, env: &Env, insist: bool) -> Answer {
         let stamp = stamp(program).map_err(|error| error.to_string())?;
         // Whoever panicked has not left half of an entry.
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,7 +110,7 @@ fn stamp(program: &Path) -> std::io::Result<Stamp> {
     clippy::disallowed_methods,
     reason = "a program is asked for its version, with a time limit"
 )]
-fn ask(words: &[String], program: &Path, env: &Env) -> Result<String, String> {
+fn ask(words: &[String], program: &Path, env: &Env) -> Answer {
     let mut command = Command::new(program);
     command
         .args(&words[1..])
