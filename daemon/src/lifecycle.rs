@@ -107,6 +107,7 @@ async fn live(
         .context("cannot tell runners where the socket is")?;
     let store = Arc::new(store);
     let groups = groups(&config, &state);
+    let versions = Arc::default();
     let (dispatcher, thread) = dispatcher::start(Parts {
         store: Arc::clone(&store),
         config: Arc::new(config),
@@ -117,6 +118,7 @@ async fn live(
             groups,
             open_files: raise_open_files(),
         },
+        versions: Arc::clone(&versions),
         runtime: tokio::runtime::Handle::current(),
     })?;
     let stop = CancellationToken::new();
@@ -125,7 +127,7 @@ async fn live(
         socket = %socket.display(), state = %state.path().display(), "agentd is up"
     );
     let shared = Arc::new(Shared {
-        versions: Arc::default(),
+        versions,
         dispatcher: dispatcher.clone(),
         store,
         state,

@@ -7,7 +7,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::{
     cli::Output,
     daemon::TestDaemon,
-    wait::{wait_for, wait_until},
+    wait::{DEADLINE, wait_for, wait_until},
 };
 
 impl TestDaemon {
@@ -65,7 +65,8 @@ impl TestDaemon {
     /// If it does not.
     #[track_caller]
     pub fn wait(&self, task: u64) -> Value {
-        let waited = self.ctl(&["wait", &task.to_string(), "--timeout", "60s"]);
+        let limit = format!("{}s", DEADLINE.as_secs());
+        let waited = self.ctl(&["wait", &task.to_string(), "--timeout", &limit]);
         assert!(waited.code == 0 || waited.code == 1, "{waited:?}");
         self.show(task)
     }

@@ -12,20 +12,34 @@ use std::{
 /// If it has not been built.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
-    let test = env::current_exe().expect("a test knows its own program");
-    // target/<profile>/deps/<test>, or target/<profile>/<program>.
-    let profile = test
-        .ancestors()
-        .skip(1)
-        .find(|dir| dir.file_name().is_none_or(|name| name != "deps"))
-        .expect("a program is in a directory");
-    let path = profile.join(name);
+    let path = profile().join(name);
     assert!(
         path.is_file(),
         "{} is missing: run cargo build --workspace first",
         path.display()
     );
     path
+}
+
+/// Where cargo puts what it builds with this profile.
+fn profile() -> PathBuf {
+    let test = env::current_exe().expect("a test knows its own program");
+    // target/<profile>/deps/<test>, or target/<profile>/<program>.
+    let mut dirs = test.ancestors().skip(1);
+    let profile = dirs.find(|dir| dir.file_name().is_none_or(|name| name != "deps"));
+    profile.expect("a program is in a directory").to_owned()
+}
+
+/// Cargo's target directory.
+///
+/// # Panics
+/// If this program was not built by cargo.
+pub(crate) fn target() -> PathBuf {
+    let profile = profile();
+    let target = profile
+        .parent()
+        .expect("a profile is in the target directory");
+    target.to_owned()
 }
 
 /// The command line of the agent that misbehaves as `args` say.

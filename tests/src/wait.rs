@@ -3,8 +3,12 @@
 use std::time::{Duration, Instant};
 
 /// How long a test waits for anything. Far longer than it takes: a test that
-/// needs more on a loaded machine would be a nuisance.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+/// needs more on a loaded machine would be a nuisance. Some agents repeat by
+/// themselves for minutes before they give up.
+pub const DEADLINE: Duration = match cfg!(feature = "agents-longer") {
+    true => Duration::from_secs(300),
+    false => Duration::from_secs(60),
+};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -24,6 +24,7 @@ mod probe;
 pub mod readable;
 pub mod stream;
 mod survey;
+mod version;
 
 use std::{collections::BTreeMap, env, fmt, path::Path};
 
@@ -33,7 +34,7 @@ pub use self::{
     exit::classify,
     note::{Told, note},
     probe::{probe, takes_id},
-    survey::{Survey, Trouble, Versions, survey},
+    survey::{Survey, Trouble, Versions, outdated, survey},
 };
 use crate::{
     config::Agent,

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     env,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -15,7 +15,12 @@ use std::{
 
 use nix::unistd::geteuid;
 
-use super::{Login, claude, codex, driver::Env, environment, gemini, opencode};
+use super::{
+    EnvironmentError, Login, claude, codex,
+    driver::Env,
+    environment, gemini, opencode,
+    version::{TooOld, too_old},
+};
 use crate::{
     config::{Agent, find_program},
     process,
@@ -63,24 +68,30 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-/// The versions that programs have said. Asking one takes up to a second.
+/// What programs have said of their versions. Asking one takes up to some
+/// seconds.
 #[derive(Debug, Default)]
-pub struct Versions(Mutex<HashMap<Vec<String>, (Stamp, String)>>);
+pub struct Versions(Mutex<HashMap<Vec<String>, (Stamp, Answer)>>);
+
+/// The line with a version, or why there is none.
+type Answer = Result<String, String>;
 
 impl Versions {
-    /// What the program says; asked again only if its file has changed. Blocks.
-    fn of(&self, words: &[String], program: &Path, env: &Env) -> Result<String, String> {
+    /// What the program says; asked again if its file has changed, and, if one is
+    /// to `insist`, also if it did not answer. Blocks.
+    fn of(&self, words: &[String], program: &Path, env: &Env, insist: bool) -> Answer {
         let stamp = stamp(program).map_err(|error| error.to_string())?;
         // Whoever panicked has not left half of an entry.
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, version)) = known().get(words)
             && *of == stamp
+            && (version.is_ok() || !insist)
         {
-            return Ok(version.clone());
+            return version.clone();
         }
-        let version = ask(words, program, env)?;
+        let version = ask(words, program, env);
         known().insert(words.to_vec(), (stamp, version.clone()));
-        Ok(version)
+        version
     }
 }
 
@@ -99,7 +110,7 @@ fn stamp(program: &Path) -> std::io::Result<Stamp> {
     clippy::disallowed_methods,
     reason = "a program is asked for its version, with a time limit"
 )]
-fn ask(words: &[String], program: &Path, env: &Env) -> Result<String, String> {
+fn ask(words: &[String], program: &Path, env: &Env) -> Answer {
     let mut command = Command::new(program);
     command
         .args(&words[1..])
@@ -131,7 +142,7 @@ pub fn survey(agent: &Agent, versions: &Versions) -> Survey {
 fn look(
     agent: &Agent,
     versions: &Versions,
-    daemon: &dyn Fn(&str) -> Option<std::ffi::OsString>,
+    daemon: &dyn Fn(&str) -> Option<OsString>,
     root: bool,
 ) -> Survey {
     let mut found = Survey {
@@ -150,14 +161,7 @@ fn look(
             return found;
         }
     };
-    let own = agent
-        .agent_type
-        .program()
-        .map(|program| vec![program.to_owned()]);
-    let words = match agent.command.as_slice() {
-        [] => own.unwrap_or_default(),
-        words => words.to_vec(),
-    };
+    let words = words(agent);
     let Some(program) = words.first() else {
         return found;
     };
@@ -174,16 +178,14 @@ fn look(
         // Nobody knows what such a program does with a flag.
         return found;
     }
-    // Who is only asked for a version needs no secrets.
-    let public = Agent {
-        env_file: None,
-        env_pass: Vec::new(),
-        env: BTreeMap::new(),
-        ..agent.clone()
-    };
-    match environment(&public, daemon, BTreeMap::new()) {
-        Ok(public) => match versions.of(&words, file, &public) {
-            Ok(version) => found.version = Some(version),
+    match public(agent, daemon) {
+        Ok(public) => match versions.of(&words, file, &public, true) {
+            Ok(version) => {
+                if let Some(TooOld { what, upgrade }) = too_old(agent.agent_type, &version) {
+                    trouble(what, upgrade.to_owned());
+                }
+                found.version = Some(version);
+            }
             Err(error) => trouble(
                 format!("{} does not say its version: {error}", file.display()),
                 format!("run {} --version, and install it anew", file.display()),
@@ -211,6 +213,53 @@ fn look(
     found
 }
 
+/// The program of an agent and what comes first of its arguments; empty: each
+/// task brings its own.
+fn words(agent: &Agent) -> Vec<String> {
+    match agent.command.as_slice() {
+        [] => agent.agent_type.program().map(String::from),
+        words => return words.to_vec(),
+    }
+    .into_iter()
+    .collect()
+}
+
+/// Who is only asked for a version needs no secrets.
+fn public(
+    agent: &Agent,
+    daemon: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Env, EnvironmentError> {
+    let public = Agent {
+        env_file: None,
+        env_pass: Vec::new(),
+        env: BTreeMap::new(),
+        ..agent.clone()
+    };
+    environment(&public, daemon, BTreeMap::new())
+}
+
+/// What is wrong with an agent's program, if that is known to be too old for its
+/// driver, and what to do. Whatever else is wrong shows when it is started. Asks
+/// the program for its version, once for as long as its file is the same: blocks.
+#[must_use]
+pub fn outdated(agent: &Agent, versions: &Versions) -> Option<Trouble> {
+    if agent.agent_type == AgentType::Command {
+        return None;
+    }
+    let of_daemon = |name: &str| env::var_os(name);
+    let words = words(agent);
+    let env = environment(agent, &of_daemon, BTreeMap::new()).ok()?;
+    let path = env.get("PATH").map(OsStr::new).unwrap_or_default();
+    let program = find_program(words.first()?, path)?;
+    let public = public(agent, &of_daemon).ok()?;
+    let version = versions.of(&words, &program, &public, false).ok()?;
+    let TooOld { what, upgrade } = too_old(agent.agent_type, &version)?;
+    Some(Trouble {
+        what,
+        hint: upgrade.to_owned(),
+    })
+}
+
 /// Whether it is logged in, and how it could be.
 fn login(agent_type: AgentType, env: &Env) -> (Login, &'static str) {
     match agent_type {
@@ -236,7 +285,7 @@ fn login(agent_type: AgentType, env: &Env) -> (Login, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use std::{ffi::OsString, os::unix::fs::PermissionsExt as _};
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 

@@ -14,7 +14,7 @@ use super::{
     turn::Act,
 };
 use crate::{
-    agents::{self, Invocation},
+    agents::{self, Invocation, Trouble, Versions},
     config::{Config, Repo},
     forge::{self, IssueState},
     spool::{Fallback, Launch, Setup},
@@ -39,6 +39,7 @@ pub(super) struct Actor {
     supervisor: Supervisor,
     config: Arc<Config>,
     store: Arc<Store>,
+    versions: Arc<Versions>,
     runtime: runtime::Handle,
     /// Repositories in which workspaces of ended attempts are looked at.
     gates: Gates,
@@ -71,12 +72,14 @@ impl Actor {
         supervisor: Supervisor,
         config: Arc<Config>,
         store: Arc<Store>,
+        versions: Arc<Versions>,
         runtime: runtime::Handle,
     ) -> Self {
         Self {
             supervisor,
             config,
             store,
+            versions,
             runtime,
             gates: Gates::default(),
         }
@@ -173,11 +176,14 @@ impl Actor {
         let supervisor = self.supervisor.clone();
         let config = Arc::clone(&self.config);
         let store = Arc::clone(&self.store);
+        let versions = Arc::clone(&self.versions);
         self.supervisor.track(async move {
             before.passed(&wanted).await;
             let prepare = {
                 let supervisor = supervisor.clone();
-                tokio::task::spawn_blocking(move || prepare(&supervisor, &config, &store, &task))
+                tokio::task::spawn_blocking(move || {
+                    prepare(&supervisor, &config, &store, &versions, &task)
+                })
             };
             let prepared = match prepare.await {
                 Ok(prepared) => prepared,
@@ -277,6 +283,7 @@ fn prepare(
     supervisor: &Supervisor,
     config: &Config,
     store: &Store,
+    versions: &Versions,
     task: &Task,
 ) -> Result<Prepared, Failed> {
     let spec = &task.spec;
@@ -287,6 +294,12 @@ fn prepare(
         reason: FailureReason::AgentMissing,
         message: format!("agent {} is not configured", spec.agent),
     })?;
+    if let Some(Trouble { what, hint }) = agents::outdated(agent, versions) {
+        return Err(Failed {
+            reason: FailureReason::AgentMissing,
+            message: format!("{what}; upgrade it: {hint}"),
+        });
+    }
     let payload = store
         .reader()
         .and_then(|reader| reader.payload(task.id))

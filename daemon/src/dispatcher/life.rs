@@ -106,6 +106,7 @@ impl Life {
             supervisor.clone(),
             Arc::clone(&config),
             Arc::clone(&parts.store),
+            Arc::clone(&parts.versions),
             parts.runtime.clone(),
         );
         let boot = Boot::of(&parts.place.boot_id);

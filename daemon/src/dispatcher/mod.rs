@@ -52,6 +52,7 @@ pub use self::{
     said::{Heard, Statement, StatementError},
 };
 use crate::{
+    agents::Versions,
     config::Config,
     store::{Store, StoreError},
     supervisor::Place,
@@ -70,6 +71,8 @@ pub struct Parts {
     pub config: Arc<Config>,
     /// Where everything else is.
     pub place: Place,
+    /// Of the programs of agents.
+    pub versions: Arc<Versions>,
     /// For what it starts.
     pub runtime: runtime::Handle,
 }

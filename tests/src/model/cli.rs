@@ -1,9 +1,8 @@
 //! Where the real agent CLIs are.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
+use std::{env, path::PathBuf};
+
+use crate::program::target;
 
 /// Claude Code: `$AGENTD_CLAUDE`, or what `tests/agents/install` has installed.
 ///
@@ -11,7 +10,7 @@ use std::{
 /// If it is missing.
 #[must_use]
 pub fn claude() -> PathBuf {
-    find("AGENTD_CLAUDE", "claude")
+    find("AGENTD_CLAUDE", "agents", "claude")
 }
 
 /// Codex: `$AGENTD_CODEX`, or what `tests/agents/install` has installed. That is
@@ -21,23 +20,41 @@ pub fn claude() -> PathBuf {
 /// If it is missing.
 #[must_use]
 pub fn codex() -> PathBuf {
-    find("AGENTD_CODEX", "codex")
+    find("AGENTD_CODEX", "agents", "codex")
 }
 
-fn find(variable: &str, name: &str) -> PathBuf {
+/// Gemini CLI: `$AGENTD_GEMINI`, or what `tests/agents/install longer` has
+/// installed.
+///
+/// # Panics
+/// If it is missing.
+#[must_use]
+pub fn gemini() -> PathBuf {
+    find("AGENTD_GEMINI", "agents-longer", "gemini")
+}
+
+/// opencode: `$AGENTD_OPENCODE`, or what `tests/agents/install longer` has
+/// installed.
+///
+/// # Panics
+/// If it is missing.
+#[must_use]
+pub fn opencode() -> PathBuf {
+    find("AGENTD_OPENCODE", "agents-longer", "opencode")
+}
+
+fn find(variable: &str, place: &str, name: &str) -> PathBuf {
     let named = env::var_os(variable).map(PathBuf::from);
-    let path = named.unwrap_or_else(|| installed().join(name));
+    let path = named.unwrap_or_else(|| {
+        // Beside the directories of cargo's profiles: one installation for all.
+        let bin = target().join(place).join("node_modules/.bin");
+        bin.join(name)
+    });
     assert!(
         path.is_file(),
-        "{} is missing: run tests/agents/install, or name another one with {variable}",
+        "{} is missing: run tests/agents/install (for Gemini CLI and opencode with the \
+         argument longer), or name another one with {variable}",
         path.display()
     );
     path
-}
-
-/// Beside the directories of cargo's profiles: one installation for all of them.
-fn installed() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    let root = root.expect("this crate is in the workspace");
-    root.join("target/agents/node_modules/.bin")
 }

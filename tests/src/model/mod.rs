@@ -31,7 +31,7 @@ use tokio::{net::TcpSocket, sync::watch};
 use self::server::{Shared, Wanted};
 pub use self::{
     api::{By, Said},
-    cli::{claude, codex},
+    cli::{claude, codex, gemini, opencode},
     request::{Purpose, Request},
     script::{Answer, ApiError, Call, Course, Reply, Script, Stop, Usage},
 };

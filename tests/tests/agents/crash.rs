@@ -9,7 +9,7 @@ use agentd_tests::{
     wait_until,
 };
 
-use crate::shop::{AGENTS, Shop};
+use crate::{kind::AGENTS, shop::Shop};
 
 #[test]
 fn an_agent_goes_on_without_its_daemon() {
@@ -69,7 +69,7 @@ fn a_conversation_goes_on_after_daemon_and_runner_died() {
             assert_eq!(attempt["session"], session.as_str());
             assert_eq!(attempt["workspace"], first["attempt"]["workspace"]);
         }
-        assert_eq!(attempts[1]["session_way"], "seen");
+        assert_eq!(attempts[1]["session_way"], agent.way());
         let turns = shop.endpoint.turns();
         assert_eq!((agent, turns.len()), (agent, 3));
         let resumed = &turns[1];

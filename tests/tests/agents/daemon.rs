@@ -8,7 +8,10 @@ use agentd_tests::{
 };
 use serde_json::json;
 
-use crate::shop::{AGENTS, Shop};
+use crate::{
+    kind::{AGENTS, Kind},
+    shop::Shop,
+};
 
 #[test]
 fn they_commit_their_work_and_name_their_sessions() {
@@ -36,7 +39,7 @@ fn they_commit_their_work_and_name_their_sessions() {
 fn a_cancelled_agent_leaves_nothing_behind() {
     for agent in AGENTS {
         let shop = Shop::new(Script::new([Reply::shell(
-            "touch started; tail -f /dev/null",
+            "setsid tail -f /dev/null & touch started; tail -f /dev/null",
         )]));
         let id = shop.submit(agent, &["wait"]);
         wait_until("the tool runs", || {
@@ -76,7 +79,7 @@ fn a_background_shell_does_not_hold_a_result_back() {
         }),
     };
     let shop = Shop::new(Script::new([Reply::calls([shell]), Reply::text("done")]));
-    let id = shop.succeeds("claude", "wait in the background");
+    let id = shop.succeeds(Kind::Claude, "wait in the background");
     let show = shop.daemon.ctl(&["show", &id.to_string()]).ok();
     assert!(
         show.text().contains("after its last word"),
@@ -89,9 +92,9 @@ fn a_background_shell_does_not_hold_a_result_back() {
 fn what_is_there_is_listed() {
     let shop = Shop::new(Script::default());
     let agents = shop.daemon.ctl(&["agents", "-o", "json"]).json();
-    for name in AGENTS {
+    for kind in AGENTS {
         let mut all = agents["agents"].as_array().unwrap().iter();
-        let agent = all.find(|agent| agent["name"] == name).unwrap();
+        let agent = all.find(|agent| agent["name"] == kind.name()).unwrap();
         let version = agent["version"].as_str().unwrap();
         assert!(version.contains(|c: char| c.is_ascii_digit()), "{version}");
         assert_eq!(agent["logged_in"], true);

@@ -3,30 +3,48 @@
 
 use std::fs;
 
-use agentd_tests::model::{Reply, Script, claude, codex};
+use agentd_tests::model::{Reply, Script};
 
-use crate::shop::{AGENTS, Shop};
+use crate::{
+    kind::{AGENTS, Kind},
+    shop::Shop,
+};
 
 #[test]
 fn a_model_that_does_not_exist() {
     for agent in AGENTS {
         let words = "The model `no-such-model` does not exist or you do not have access to it.";
         let shop = Shop::new(Script::always(Reply::error(404).message(words)));
-        let task = shop.submit(agent, &["--model", "no-such-model", "mend it"]);
+        let model = agent.model("no-such-model");
+        let task = shop.submit(agent, &["--model", &model, "mend it"]);
         let shown = shop.ended(task);
         assert_eq!(shown["state"], "failed", "{shown:#}");
-        assert_eq!(shown["failure_reason"], "invalid_model", "{shown:#}");
+        let reason = match agent {
+            Kind::Claude | Kind::Codex | Kind::Gemini => "invalid_model",
+            // It says no more than that its server has failed.
+            Kind::Opencode => "agent_error",
+        };
+        assert_eq!(shown["failure_reason"], reason, "{shown:#}");
         assert_eq!(shown["attempt_count"], 1);
-        let asked = &shop.endpoint.turns()[0].body["model"];
-        assert_eq!(asked, "no-such-model");
+        match (agent, shop.endpoint.turns().as_slice()) {
+            (Kind::Claude | Kind::Codex, [turn]) => {
+                assert_eq!(turn.body["model"], "no-such-model");
+            }
+            (Kind::Gemini, [turn]) => {
+                assert!(turn.path.contains("/no-such-model:"), "{}", turn.path);
+            }
+            // It knows the models of its providers.
+            (Kind::Opencode, []) => {}
+            (_, turns) => panic!("{agent}: {turns:?}"),
+        }
     }
 }
 
 #[test]
 fn a_program_that_is_missing() {
-    for (agent, program) in [("claude", claude()), ("codex", codex())] {
+    for agent in AGENTS {
         let mut shop = Shop::new(Script::default());
-        let command = format!("command = ['{}']", program.display());
+        let command = format!("command = ['{}']", agent.program().display());
         shop.change(&command, "command = ['agent-of-no-path']");
         let task = shop.submit(agent, &["mend it"]);
         let shown = shop.ended(task);

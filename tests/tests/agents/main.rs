@@ -8,6 +8,7 @@ mod codex;
 mod crash;
 mod daemon;
 mod input;
+mod kind;
 mod provider;
 mod sessions;
 mod shop;

@@ -9,7 +9,10 @@ use agentd_tests::{
 };
 use serde_json::Value;
 
-use crate::shop::{AGENTS, Shop};
+use crate::{
+    kind::{AGENTS, Kind},
+    shop::Shop,
+};
 
 #[expect(
     clippy::disallowed_methods,
@@ -31,11 +34,28 @@ fn in_one_session(shown: &Value, attempts: usize) {
     assert!(all[0]["session"].is_string(), "{shown:#}");
 }
 
-/// A task that was to have one attempt, and met a limit in it after a tool.
-fn meets_limit(shop: &Shop, agent: &str, limit: Reply) -> u64 {
-    let script = Script::new([Reply::shell("true"), limit]);
+/// A task that was to have one attempt, and meets a limit after a tool, for as
+/// long as the script is not changed: some agents repeat by themselves.
+fn meets_limit(shop: &Shop, agent: Kind, limit: Reply) -> u64 {
+    let script = Script::new([Reply::shell("true")]).otherwise(limit);
     shop.endpoint.set_script(script);
     shop.submit(agent, &["--max-attempts", "1", "mend it"])
+}
+
+/// Limits that an agent tells of, and how the daemon calls them.
+fn limits(agent: Kind) -> Vec<(Reply, &'static str)> {
+    let resets_at = now() + 2;
+    let used_up = (Reply::UsageLimit { resets_at }, "usage_limit");
+    let later = |seconds| (Reply::error(429).retry_after(seconds), "rate_limited");
+    let some_time = (Reply::error(429), "rate_limited");
+    match agent {
+        // With a key, the limit of a subscription is one as any other.
+        Kind::Claude => vec![later(3600), some_time],
+        Kind::Codex => vec![later(3600), used_up],
+        Kind::Gemini => vec![some_time, used_up],
+        // It waits for as long as it is told, and asks five times more.
+        Kind::Opencode => vec![later(1), some_time, used_up],
+    }
 }
 
 /// Until the second, as a subscription says it.
@@ -48,7 +68,10 @@ fn the_account_of_a_subscription_waits_for_its_reset() {
     );
     // A tool, a refusal and the end of the program come before it.
     let resets_at = now() + 15;
-    let task = meets_limit(&shop, "claude", Reply::UsageLimit { resets_at });
+    let limit = Reply::UsageLimit { resets_at };
+    let script = Script::new([Reply::shell("true"), limit]);
+    shop.endpoint.set_script(script);
+    let task = shop.submit(Kind::Claude, &["--max-attempts", "1", "mend it"]);
     shop.wait_reason(task, 1, "usage_limit");
     let account = shop.account("claude");
     assert_eq!(account["parked"], true, "{account:#}");
@@ -66,45 +89,39 @@ fn the_account_of_a_subscription_waits_for_its_reset() {
 
 #[test]
 fn a_limit_spends_no_attempt() {
-    for (agent, limit, reason) in [
-        (
-            "claude",
-            Reply::error(429).retry_after(3600),
-            "rate_limited",
-        ),
-        ("codex", Reply::error(429).retry_after(3600), "rate_limited"),
-        (
-            "codex",
-            Reply::UsageLimit {
-                resets_at: now() + 2,
-            },
-            "usage_limit",
-        ),
-    ] {
-        let shop = Shop::new(Script::default());
-        let task = meets_limit(&shop, agent, limit);
-        shop.wait_reason(task, 1, reason);
-        let account = shop.account(agent);
-        assert_eq!(account["strikes"], 1, "{account:#}");
-        let _said = shop.daemon.ctl(&["quota", "clear", agent]).ok();
-        let shown = shop.well(task);
-        in_one_session(&shown, 2);
-        let turns = shop.endpoint.turns();
-        assert_eq!(turns.last().unwrap().prompts()[0], "mend it");
+    for agent in AGENTS {
+        for (limit, reason) in limits(agent) {
+            let shop = Shop::new(Script::default());
+            let task = meets_limit(&shop, agent, limit);
+            shop.wait_reason(task, 1, reason);
+            shop.endpoint.set_script(Script::default());
+            let account = shop.account(agent.name());
+            assert_eq!(account["strikes"], 1, "{account:#}");
+            let _said = shop.daemon.ctl(&["quota", "clear", agent.name()]).ok();
+            let shown = shop.well(task);
+            in_one_session(&shown, 2);
+            let turns = shop.endpoint.turns();
+            assert_eq!(turns.last().unwrap().prompts()[0], "mend it");
+        }
     }
 }
 
 #[test]
 fn what_passes_is_tried_again_in_the_same_conversation() {
     for agent in AGENTS {
-        for failure in [Reply::error(529), Reply::Hangup] {
-            let shop = Shop::new(Script::new([Reply::shell("true"), failure.clone()]));
+        // What it comes over by itself is no failure of its attempt.
+        let times = if agent == Kind::Opencode { 6 } else { 1 };
+        let at_once = |status| Reply::error(status).retry_after(0);
+        for failure in [at_once(500), at_once(529), Reply::Hangup] {
+            let failures = vec![failure.clone(); times];
+            let script = [Reply::shell("true")].into_iter().chain(failures);
+            let shop = Shop::new(Script::new(script));
             let task = shop.succeeds(agent, "mend it");
             let shown = shop.daemon.show(task);
             let first = &shown["attempts"][0];
             assert_eq!(
                 first["failure_reason"], "provider_unreachable",
-                "{failure:?}: {first:#}"
+                "{agent}: {failure:?}: {first:#}"
             );
             in_one_session(&shown, 2);
         }
@@ -117,15 +134,15 @@ fn a_provider_that_is_not_there_is_waited_for() {
         let shop = Shop::new(Script::default());
         shop.endpoint.refuse();
         let task = shop.submit(agent, &["mend it"]);
-        if agent == "claude" {
-            shop.wait_reason(task, 1, "provider_unreachable");
-        } else {
+        if agent == Kind::Codex {
             // It tries for ever by itself.
             wait_until("it says so", || {
                 let shown = shop.daemon.show(task);
                 let progress = shown["attempt"]["progress"].as_str();
                 progress.is_some_and(|text| text.contains("Reconnecting"))
             });
+        } else {
+            shop.wait_reason(task, 1, "provider_unreachable");
         }
         shop.endpoint.listen_again();
         shop.well(task);

@@ -4,10 +4,10 @@ use std::fs;
 
 use agentd_tests::{
     Output,
-    model::{Reply, Script, claude, codex},
+    model::{Reply, Script},
 };
 
-use crate::shop::{AGENTS, Shop};
+use crate::{kind::AGENTS, shop::Shop};
 
 /// What an agent is asked whose conversation is gone, and that has no other.
 #[track_caller]
@@ -25,7 +25,7 @@ fn one_whose_file_is_gone_is_retired() {
     for agent in AGENTS {
         let shop = Shop::new(Script::default());
         let (task, session) = shop.fails(agent, "mend it");
-        fs::remove_file(shop.file_of(&session)).unwrap();
+        fs::remove_file(agent.file(&shop.daemon.home(), &session)).unwrap();
         shop.endpoint.set_script(Script::default());
         let again = shop.rerun(task, &[]);
         let shown = shop.well(again);
@@ -41,27 +41,24 @@ fn one_whose_file_is_gone_is_retired() {
 
 #[test]
 fn one_that_only_the_agent_misses_is_replaced_in_the_same_attempt() {
-    for (agent, program, variable) in [
-        ("claude", claude(), "CLAUDE_CONFIG_DIR"),
-        ("codex", codex(), "CODEX_HOME"),
-    ] {
+    for agent in AGENTS {
         let mut shop = Shop::new(Script::default());
         let (task, session) = shop.fails(agent, "mend it");
         // Its program looks elsewhere from now on, of which only that knows.
-        fs::create_dir(shop.daemon.path("moved")).unwrap();
+        let moved = shop.daemon.path("moved");
+        fs::create_dir(&moved).unwrap();
+        agent.furnish(&moved);
+        let program = agent.program();
         let command = format!("command = ['{}']", program.display());
-        let moved = shop.daemon.arg("moved");
-        let wrapped = format!(
-            "command = ['env', '{variable}={moved}', '{}']",
-            program.display()
-        );
+        let place = format!("{}={}", agent.place(), moved.display());
+        let wrapped = format!("command = ['env', '{place}', '{}']", program.display());
         shop.change(&command, &wrapped);
         shop.endpoint.set_script(Script::default());
         let again = shop.rerun(task, &[]);
         let shown = shop.well(again);
         assert_eq!(shown["attempt_count"], 1);
         let attempt = &shown["attempt"];
-        assert_eq!(attempt["session_way"], "seen", "{attempt:#}");
+        assert_eq!(attempt["session_way"], agent.way(), "{attempt:#}");
         assert_eq!(attempt["session_given"], session.as_str());
         assert_eq!(attempt["session_gone"], session.as_str());
         let fresh = attempt["session"].as_str().unwrap();
@@ -107,5 +104,13 @@ fn two_reruns_at_once_are_one() {
         let other = shop.well(other);
         assert_ne!(other["attempt"]["session"], session.as_str());
         assert!(other["attempt"]["session"].is_string(), "{other:#}");
+        // Its provider was asked to go on with it by one of them only.
+        let turns = shop.endpoint.turns();
+        let asked = turns.iter().filter(|turn| {
+            let prompts = turn.prompts();
+            prompts.last().is_some_and(|last| last.contains(&session))
+        });
+        // That is two steps: the tool, and what follows it.
+        assert_eq!((agent, asked.count()), (agent, 2));
     }
 }

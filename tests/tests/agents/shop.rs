@@ -1,20 +1,15 @@
-//! A daemon with both agents, and the model that they speak to.
+//! A daemon with the agents, and the model that they speak to.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    thread,
-};
+use std::{fs, thread};
 
 use agentd_tests::{
     Gate, Repo, TestDaemon, kill_pid,
-    model::{ModelEndpoint, Purpose, Reply, Script, claude, codex},
+    model::{ModelEndpoint, Purpose, Reply, Script},
     wait_for, wait_until,
 };
 use serde_json::Value;
 
-/// The agents, by name and type.
-pub(crate) const AGENTS: [&str; 2] = ["claude", "codex"];
+use crate::kind::{AGENTS, Kind};
 
 /// A running daemon with an agent of each kind, which asks the model's endpoint
 /// for whatever it wants from anybody.
@@ -30,26 +25,16 @@ impl Shop {
         let endpoint = ModelEndpoint::start(script);
         let mut daemon = TestDaemon::prepared("");
         fs::create_dir(daemon.path("tmp")).unwrap();
-        let url = endpoint.url();
         let proxy = endpoint.proxy();
         let proxy = proxy.map(|(name, value)| format!("{name} = '{value}'"));
         let shared = format!("{}, TMPDIR = '{}'", proxy.join(", "), daemon.arg("tmp"));
-        let provider = format!(
-            "model_providers.p={{name=\"p\",base_url=\"{url}/v1\",wire_api=\"responses\",env_key=\"CODEX_API_KEY\"}}"
-        );
-        let config = format!(
-            "[daemon]\nmax_running = 4\nheartbeat = '500ms'\n\
-             [defaults]\ninitial_interval = '100ms'\nmax_attempts = 9\n\
-             [agents.claude]\ntype = 'claude'\ncommand = ['{}']\nallow_root = true\n\
-             result_grace = '1s'\n\
-             env = {{ ANTHROPIC_BASE_URL = '{url}', ANTHROPIC_API_KEY = 'key', \
-             CLAUDE_CODE_MAX_RETRIES = '0', {shared} }}\n\
-             [agents.codex]\ntype = 'codex'\ncommand = ['{}']\n\
-             args = ['-c', '{provider}', '-c', 'model_provider=p']\n\
-             env = {{ CODEX_API_KEY = 'key', {shared} }}\n",
-            claude().display(),
-            codex().display(),
-        );
+        let mut config = "[daemon]\nmax_running = 4\nheartbeat = '500ms'\n\
+             [defaults]\ninitial_interval = '100ms'\nmax_attempts = 9\n"
+            .to_owned();
+        for kind in AGENTS {
+            kind.furnish(&daemon.home());
+            config += &kind.config(endpoint.url(), &shared);
+        }
         daemon.configure(&config);
         daemon.launch();
         Self {
@@ -86,8 +71,8 @@ impl Shop {
         pids.lines().map(|pid| pid.parse().unwrap()).collect()
     }
 
-    pub(crate) fn submit(&self, agent: &str, more: &[&str]) -> u64 {
-        let args = ["--agent", agent, "--repo", self.repo.arg()];
+    pub(crate) fn submit(&self, agent: Kind, more: &[&str]) -> u64 {
+        let args = ["--agent", agent.name(), "--repo", self.repo.arg()];
         self.daemon.submit(&[&args, more].concat())
     }
 
@@ -110,7 +95,7 @@ impl Shop {
 
     /// The task of an agent that ends as it should.
     #[track_caller]
-    pub(crate) fn succeeds(&self, agent: &str, prompt: &str) -> u64 {
+    pub(crate) fn succeeds(&self, agent: Kind, prompt: &str) -> u64 {
         let task = self.submit(agent, &[prompt]);
         self.well(task);
         task
@@ -119,7 +104,7 @@ impl Shop {
     /// A task that has used a tool and then was refused: it has failed, and has
     /// a session.
     #[track_caller]
-    pub(crate) fn fails(&self, agent: &str, prompt: &str) -> (u64, String) {
+    pub(crate) fn fails(&self, agent: Kind, prompt: &str) -> (u64, String) {
         let script = Script::new([Reply::shell("true"), Reply::error(401)]);
         self.endpoint.set_script(script);
         let task = self.submit(agent, &[prompt]);
@@ -148,12 +133,6 @@ impl Shop {
     pub(crate) fn standing(&self, session: &str) -> Value {
         let args = ["sessions", "show", session, "-o", "json"];
         self.daemon.ctl(&args).json()["state"].clone()
-    }
-
-    /// Where the agent keeps a session.
-    #[track_caller]
-    pub(crate) fn file_of(&self, session: &str) -> PathBuf {
-        find(&self.daemon.home(), &format!("{session}.jsonl")).unwrap()
     }
 
     pub(crate) fn explain(&self, task: u64) -> String {
@@ -200,16 +179,4 @@ impl Drop for Shop {
         let elsewhere = elsewhere.find(|request| request.purpose == Purpose::Elsewhere);
         assert!(elsewhere.is_none(), "{elsewhere:?}");
     }
-}
-
-/// The file below a directory whose name ends so.
-fn find(dir: &Path, ending: &str) -> Option<PathBuf> {
-    let entries = fs::read_dir(dir).ok()?;
-    let mut paths = entries.map(|entry| entry.unwrap().path());
-    paths.find_map(|path| {
-        if path.is_dir() {
-            return find(&path, ending);
-        }
-        path.to_str()?.ends_with(ending).then_some(path)
-    })
 }

@@ -4,7 +4,10 @@
 use agentd_tests::model::{Reply, Script, Usage};
 use serde_json::Value;
 
-use crate::shop::{AGENTS, Shop};
+use crate::{
+    kind::{AGENTS, Kind},
+    shop::Shop,
+};
 
 const STEP: Usage = Usage {
     input: 1100,
@@ -43,8 +46,8 @@ fn figures_of_resumed_attempts_are_their_own() {
             assert_eq!(of("output_tokens"), turns * STEP.output, "{agent}: {usage}");
             costs.push(of("cost_micro_usd"));
         }
-        // Only Claude Code knows prices: as much for each answer.
-        if agent == "claude" {
+        // Two of them know prices: as much for each answer.
+        if matches!(agent, Kind::Claude | Kind::Opencode) {
             let steps = costs.iter().zip(2..).map(|(cost, turns)| cost / turns);
             let steps: Vec<u64> = steps.collect();
             assert_ne!(steps[0], 0, "{costs:?}");

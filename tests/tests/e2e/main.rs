@@ -19,6 +19,7 @@ mod kept;
 mod lasting;
 mod limits;
 mod list;
+mod outdated;
 mod output;
 mod quota;
 mod recovery;
@@ -37,16 +38,20 @@ mod submit;
 mod text;
 mod workspace;
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use agentd_tests::Repo;
 
 /// Has git run this whenever it has made a worktree.
 fn hook(repo: &Repo, script: &str) {
-    let (hook, new) = (".git/hooks/post-checkout", ".git/hooks/new");
-    let (hook, new) = (repo.path().join(hook), repo.path().join(new));
+    install(&repo.path().join(".git/hooks/post-checkout"), script);
+}
+
+/// Puts a program there, of these lines for a shell.
+fn install(program: &Path, script: &str) {
+    let new = program.with_extension("new");
     fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
     // In one step: the old one may be running.
-    fs::rename(&new, &hook).unwrap();
+    fs::rename(&new, program).unwrap();
 }

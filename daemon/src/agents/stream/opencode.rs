@@ -10,9 +10,13 @@ use super::{
     provider::{Refusal, refused, status_in},
 };
 use crate::{
-    task::{id::Timestamp, limits::MAX_MESSAGE, usage::Usage},
+    task::{id::Timestamp, limits::MAX_MESSAGE, reason::FailureReason, usage::Usage},
     transcript::Source,
 };
+
+/// So many answers in a row without a reason for their end, and none will come
+/// that has one.
+const MAX_BROKEN: u32 = 3;
 
 /// Words of a resume that found nothing.
 const GONE: &str = "Session not found";
@@ -25,6 +29,8 @@ pub(super) struct Opencode {
     used: Usage,
     /// Its last words.
     said: String,
+    /// The newest steps that ended without a reason, and did nothing.
+    broken: u32,
 }
 
 impl Opencode {
@@ -35,6 +41,7 @@ impl Opencode {
             begun: false,
             used: Usage::default(),
             said: String::new(),
+            broken: 0,
         }
     }
 
@@ -69,6 +76,7 @@ impl Opencode {
                 let end = text.floor_char_boundary(MAX_MESSAGE);
                 self.said = text[..end].to_owned();
             }
+            "tool_use" => self.broken = 0,
             "step_finish" => self.step(&part, seen),
             "error" => self.error(&event.object("error"), seen),
             _other => {}
@@ -90,6 +98,17 @@ impl Opencode {
         seen.observed.usage = Some(self.used);
         if part.is("reason", "stop") {
             common::done(&self.said, seen);
+        }
+        if !part.is("reason", "unknown") {
+            self.broken = 0;
+            return;
+        }
+        self.broken += 1;
+        if self.broken >= MAX_BROKEN {
+            const WORDS: &str = "its provider's answers break off, and it asks again without end";
+            common::fault(FailureReason::ProviderUnreachable, WORDS, seen);
+            common::failed(WORDS, seen);
+            seen.over = true;
         }
     }
 

@@ -98,6 +98,8 @@ const UNREACHABLE: &[&str] = &[
     "overloaded",
     "unavailable",
     "connection",
+    "cannot connect",
+    "unable to connect",
     "econnre",
     "enotfound",
     "etimedout",
@@ -318,6 +320,13 @@ mod tests {
                 AuthFailed,
             ),
             (None, "", "fetch failed", false, ProviderUnreachable),
+            (
+                None,
+                "APIError",
+                "Cannot connect to API: Unable to connect. Is the computer able to access the url?",
+                true,
+                ProviderUnreachable,
+            ),
             (None, "", "it fell over", true, AgentError),
         ] {
             let refusal = Refusal {
