@@ -361,7 +361,11 @@ fn the_status_of_the_daemon() {
     recovery:    2 of 2 resolved, 1 adopted, 1 reaped
     socket:      /run/agentd.sock
     state:       /state
+    free:        3.0 GiB; nothing is started below 256.0 MiB
     store:       1.5 MiB
+    load:        0.50 1.25 2.00 on 8 CPUs
+    memory:      1.0 GiB of 4.0 GiB available
+    pressure:    cpu 12.2 %, io 0.0 %
 
     agents
       NAME   TYPE     RUNNING  SLOTS  QUEUED  STATE
@@ -371,4 +375,9 @@ fn the_status_of_the_daemon() {
     let status: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(status["schema"], "agentctl.status/v1");
     assert_eq!(status["agents"][0]["paused"], true);
+    assert_eq!(status["host"]["cpu_pressure"]["some_avg10"], 12.25);
+    assert_eq!(status["host"]["memory_pressure"], serde_json::Value::Null);
+    assert_eq!(status["host"]["memory_bytes"], 4_u64 << 30);
+    assert_eq!(status["state_free_bytes"], 3_u64 << 30);
+    assert_eq!(status["backup"], serde_json::Value::Null);
 }
