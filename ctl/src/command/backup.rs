@@ -47,13 +47,16 @@ impl Backup {
         if !to_stdout && !self.force && fs::symlink_metadata(&self.file).is_ok() {
             return Err(there_already(&self.file));
         }
-        let pieces = cx.client().await?.backup().await?;
+        let client = cx.client().await?;
         let progress = Progress::of(&self.file);
         if to_stdout {
+            let pieces = client.backup().await?;
             receive(pieces, cx, &progress, |data, out| out.bytes(data)).await?;
             return Ok(EXIT_OK);
         }
+        // Before the daemon is given work that nobody could take.
         let file = beside(&self.file)?;
+        let pieces = client.backup().await?;
         let copied = tokio::select! {
             copied = receive(pieces, cx, &progress, |data, _| {
                 file.as_file()
