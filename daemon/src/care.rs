@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use agentd_proto::endpoint::Environment;
 use anyhow::{Context as _, bail};
 
 use crate::{
@@ -47,7 +46,7 @@ impl Checked {
 /// If a daemon runs, there is no store, or it cannot be read or written.
 pub fn check_store(options: Options, fix: bool) -> anyhow::Result<Checked> {
     let config = Config::load(options.config.as_deref())?;
-    let (state, _lock) = take_state(options.state_dir, &Environment::of_process())?;
+    let (state, _lock) = take_state(options.state_dir)?;
     let path = state.store();
     if !path.exists() {
         bail!("there is no store at {}", path.display());

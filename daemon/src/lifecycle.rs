@@ -69,7 +69,7 @@ pub struct Options {
 pub fn run(options: Options) -> anyhow::Result<()> {
     let config = Config::load(options.config.as_deref())?;
     let environment = Environment::of_process();
-    let (state, _lock) = take_state(options.state_dir, &environment)?;
+    let (state, _lock) = take_state(options.state_dir)?;
     let socket = options
         .socket
         .or_else(|| environment.socket.as_ref().map(PathBuf::from))
@@ -91,13 +91,10 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 }
 
 /// The state directory, for this process alone for as long as the file is open.
-pub(crate) fn take_state(
-    named: Option<PathBuf>,
-    environment: &Environment,
-) -> anyhow::Result<(StateDir, File)> {
+pub(crate) fn take_state(named: Option<PathBuf>) -> anyhow::Result<(StateDir, File)> {
     let path = named
         .or_else(|| std::env::var_os("STATE_DIRECTORY").map(PathBuf::from))
-        .or_else(|| environment.state_dir())
+        .or_else(|| Environment::of_process().state_dir())
         .context("no state directory: set HOME, or name one with --state-dir")?;
     let state = StateDir::open(&path)
         .with_context(|| format!("cannot use the state directory {}", path.display()))?;
