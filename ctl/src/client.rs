@@ -226,6 +226,16 @@ impl Client {
         self.ask(q, async |mut c, q| c.recover(q).await).await
     }
 
+    pub(crate) async fn reload(&self) -> Result<v1::ReloadResponse, Error> {
+        let q = v1::ReloadRequest {};
+        self.ask(q, async |mut c, q| c.reload(q).await).await
+    }
+
+    pub(crate) async fn backup(&self) -> Result<Streaming<v1::BackupResponse>, Status> {
+        let q = v1::BackupRequest {};
+        Ok(self.control.clone().backup(q).await?.into_inner())
+    }
+
     pub(crate) async fn report(&self, q: v1::ReportRequest) -> Result<v1::ReportResponse, Error> {
         self.ask(q, async |mut c, q| c.report(q).await).await
     }

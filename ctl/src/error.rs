@@ -103,6 +103,7 @@ impl Kind {
             | reason::WORKSPACE_STAYS
             | reason::ATTEMPT_ENDED
             | reason::SESSION_IN_USE => Self::Conflict,
+            reason::BACKUP_FAILED => Self::Other,
             reason::ISSUE_CLOSED => Self::Gone,
             reason::STORE_UNAVAILABLE | reason::DAEMON_STOPPING => Self::Unreachable,
             reason::INVALID_FIELD => Self::Usage,

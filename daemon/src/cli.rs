@@ -9,6 +9,7 @@ use std::{
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
+    care::{self, Checked},
     config::Config,
     lifecycle::{self, Options},
     process::Marker,
@@ -37,7 +38,7 @@ struct Daemon {
     config: Option<PathBuf>,
     /// Where the store, transcripts and worktrees are kept [default:
     /// $STATE_DIRECTORY, then $XDG_STATE_HOME/agentd]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     state_dir: Option<PathBuf>,
     /// Where agentctl finds the daemon [default: $AGENTD_SOCKET, then
     /// agentd.sock in $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR/agentd]
@@ -52,6 +53,14 @@ struct Daemon {
 enum Command {
     /// Say what is wrong with the configuration, then exit
     CheckConfig,
+    /// Say whether the task store agrees with itself, then exit; not while a
+    /// daemon runs
+    CheckStore {
+        /// Make indexes and counters anew from the rows, after copying the store
+        /// to backups/ of the state directory
+        #[arg(long)]
+        fix: bool,
+    },
     /// Supervise one attempt; the daemon starts this itself
     #[command(hide = true)]
     Runner {
@@ -75,6 +84,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         None => daemon(cli.daemon),
         Some(Command::CheckConfig) => check_config(cli.daemon.config.as_deref()),
+        Some(Command::CheckStore { fix }) => check_store(cli.daemon, fix),
         Some(Command::Runner { dir }) => return runner::run(&dir),
     };
     match done {
@@ -118,6 +128,47 @@ fn check_config(explicit: Option<&Path>) -> anyhow::Result<()> {
     };
     let agents: Vec<_> = config.agents.keys().map(String::as_str).collect();
     say(&format!("{from}: good; agents: {}", agents.join(", ")));
+    Ok(())
+}
+
+fn check_store(arguments: Daemon, fix: bool) -> anyhow::Result<()> {
+    let options = Options {
+        config: arguments.config,
+        state_dir: arguments.state_dir,
+        socket: arguments.socket,
+    };
+    let checked = care::check_store(options, fix)?;
+    let faults = checked.faults();
+    for fault in &faults.named {
+        say(&format!("{}: {}", fault.table, fault.what));
+    }
+    if faults.more > 0 {
+        say(&format!("and {} more", faults.more));
+    }
+    let count = faults.named.len() as u64 + faults.more;
+    match checked {
+        Checked::Good(faults) => say(&format!("{} rows: good", faults.rows)),
+        Checked::Mended { copy, left, .. } if left.is_empty() => {
+            say(&format!(
+                "mended all {count}; the store as it was is {}",
+                copy.display()
+            ));
+        }
+        Checked::Mended { copy, left, .. } => anyhow::bail!(
+            "{} of {count} cannot be mended; the store as it was is {}\n\
+             hint: put a copy of a day from backups/ in its place",
+            left.named.len() as u64 + left.more,
+            copy.display()
+        ),
+        Checked::Faulty(faults) if faults.named.iter().all(|fault| fault.mendable) => {
+            anyhow::bail!("{count} faults\nhint: agentd check-store --fix mends them")
+        }
+        Checked::Faulty(_) => anyhow::bail!(
+            "{count} faults, of which not all can be mended\n\
+             hint: put a copy of a day from backups/ in its place, \
+             or go on with what agentd check-store --fix can mend"
+        ),
+    }
     Ok(())
 }
 

@@ -19,6 +19,8 @@
 //! - [`workspace`] makes the place where an agent works, [`agents`] knows how to
 //!   call it, [`transcript`] keeps what it says, [`forge`] knows its issue.
 //! - [`cron`] submits what is scheduled; [`request`] says what a new task needs.
+//! - [`backup`] copies the store, [`reload`] reads the configuration anew,
+//!   [`host`] says how the machine is.
 //! - [`rpc`] converts: nothing behind it knows the wire.
 
 // First: its macros are seen by what comes after.
@@ -26,6 +28,8 @@
 mod failpoint;
 
 pub mod agents;
+pub mod backup;
+pub mod care;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -35,8 +39,10 @@ pub mod forge;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;
+pub mod host;
 pub mod lifecycle;
 pub mod process;
+pub mod reload;
 pub mod request;
 pub mod rpc;
 pub mod runner;

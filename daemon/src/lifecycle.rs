@@ -27,11 +27,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    backup::{self, Backups},
     clock::{self, ClockWatch},
     config::Config,
     cron,
     dispatcher::{self, Handle, Parts, ShutDown},
     process::{self, Groups},
+    reload::Reloader,
     rpc::{self, Shared},
     spool::{StateDir, make_private},
     store::{OpenError, Store, StoreError},
@@ -67,14 +69,7 @@ pub struct Options {
 pub fn run(options: Options) -> anyhow::Result<()> {
     let config = Config::load(options.config.as_deref())?;
     let environment = Environment::of_process();
-    let state_path = options
-        .state_dir
-        .or_else(|| std::env::var_os("STATE_DIRECTORY").map(PathBuf::from))
-        .or_else(|| environment.state_dir())
-        .context("no state directory: set HOME, or name one with --state-dir")?;
-    let state = StateDir::open(&state_path)
-        .with_context(|| format!("cannot use the state directory {}", state_path.display()))?;
-    let _lock = lock(&state)?;
+    let (state, _lock) = take_state(options.state_dir)?;
     let socket = options
         .socket
         .or_else(|| environment.socket.as_ref().map(PathBuf::from))
@@ -82,6 +77,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         .context("no runtime directory: set XDG_RUNTIME_DIR, or name a socket with --socket")?;
     // Runners and agents work elsewhere.
     let socket = std::path::absolute(socket).context("cannot find the current directory")?;
+    backup::tidy(&state).context("cannot remove unfinished copies of the store")?;
     let store = open_store(&state, config.cache_bytes)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -92,6 +88,18 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     // Reading threads end with the process; nothing of theirs is unfinished.
     runtime.shutdown_timeout(Duration::from_millis(100));
     done
+}
+
+/// The state directory, for this process alone for as long as the file is open.
+pub(crate) fn take_state(named: Option<PathBuf>) -> anyhow::Result<(StateDir, File)> {
+    let path = named
+        .or_else(|| std::env::var_os("STATE_DIRECTORY").map(PathBuf::from))
+        .or_else(|| Environment::of_process().state_dir())
+        .context("no state directory: set HOME, or name one with --state-dir")?;
+    let state = StateDir::open(&path)
+        .with_context(|| format!("cannot use the state directory {}", path.display()))?;
+    let lock = lock(&state)?;
+    Ok((state, lock))
 }
 
 async fn live(
@@ -126,8 +134,17 @@ async fn live(
         incarnation = %dispatcher.incarnation(), version = env!("CARGO_PKG_VERSION"),
         socket = %socket.display(), state = %state.path().display(), "agentd is up"
     );
+    let backups = Arc::new(Backups::new(
+        Arc::clone(&store),
+        state.clone(),
+        dispatcher.clone(),
+        stop.clone(),
+    ));
+    let reloader = Arc::new(Reloader::new(dispatcher.clone(), named_config));
     let shared = Arc::new(Shared {
         versions,
+        backups: Arc::clone(&backups),
+        reloader: Arc::clone(&reloader),
         dispatcher: dispatcher.clone(),
         store,
         state,
@@ -138,7 +155,7 @@ async fn live(
     let serving = rpc::serve(shared, listener);
     let loop_ended = tokio::task::spawn_blocking(move || thread.join());
     tell_service_manager(&[NotifyState::Ready]);
-    supervise(serving, loop_ended, dispatcher, stop, named_config).await
+    supervise(serving, loop_ended, dispatcher, stop, (reloader, backups)).await
 }
 
 /// Where the trees of agents are held; without such a place it goes on, too.
@@ -169,7 +186,7 @@ async fn supervise(
     loop_ended: tokio::task::JoinHandle<std::thread::Result<Result<(), StoreError>>>,
     dispatcher: Handle,
     stop: CancellationToken,
-    named_config: Option<PathBuf>,
+    (reloader, backups): (Arc<Reloader>, Arc<Backups>),
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -182,17 +199,20 @@ async fn supervise(
     let schedules_look = Arc::new(Notify::new());
     let scheduling = cron::run(dispatcher.clone(), Arc::clone(&schedules_look));
     let mut scheduling_ended = false;
-    tokio::pin!(serving, loop_ended, scheduling);
+    let copying = backups.daily();
+    let mut copying_ended = false;
+    tokio::pin!(serving, loop_ended, scheduling, copying);
     let ended = loop {
         tokio::select! {
             _ = terminate.recv() => { dispatcher.shut_down(ShutDown::Leave).await.ok(); }
             _ = interrupt.recv() => { dispatcher.shut_down(ShutDown::Leave).await.ok(); }
-            _ = hang_up.recv() => reload(&dispatcher, named_config.as_deref()).await,
+            _ = hang_up.recv() => { reloader.reload().await.ok(); }
             () = jumped(&mut clock) => {
                 schedules_look.notify_one();
                 dispatcher.clock_set().await.ok();
             }
             () = &mut scheduling, if !scheduling_ended => scheduling_ended = true,
+            () = &mut copying, if !copying_ended => copying_ended = true,
             Ok(()) = watched.changed() => tell_how_it_is(&watched),
             joined = &mut loop_ended => {
                 break joined;
@@ -232,28 +252,6 @@ async fn jumped(clock: &mut Option<ClockWatch>) {
     }
 }
 
-/// Reads the configuration anew. One with a fault changes nothing.
-async fn reload(dispatcher: &Handle, named: Option<&Path>) {
-    let usec = clock::monotonic_micros();
-    tell_service_manager(&[NotifyState::Reloading, NotifyState::MonotonicUsec(usec)]);
-    match Config::load(named) {
-        Ok(config) => {
-            if config.cache_bytes != dispatcher.config().cache_bytes {
-                tracing::warn!("daemon.cache counts from the next start on");
-            }
-            if config.cgroups != dispatcher.config().cgroups {
-                tracing::warn!("daemon.cgroups counts from the next start on");
-            }
-            match dispatcher.reload(Arc::new(config)).await {
-                Ok(()) => tracing::info!("the configuration was read anew"),
-                Err(error) => tracing::warn!(%error, "the configuration stays as it was"),
-            }
-        }
-        Err(error) => tracing::error!(%error, "the configuration stays as it was"),
-    }
-    tell_service_manager(&[NotifyState::Ready]);
-}
-
 /// Each runner has a connection: as many files as the system grants. Returns
 /// the limit before, for agents.
 fn raise_open_files() -> Option<u64> {
@@ -282,7 +280,7 @@ fn tell_how_it_is(dispatcher: &Handle) {
 
 /// Opens the store. The state directory is ours: whoever else has the file open
 /// is a child of an earlier life that is about to begin its own program.
-fn open_store(state: &StateDir, cache: u64) -> anyhow::Result<Store> {
+pub(crate) fn open_store(state: &StateDir, cache: u64) -> anyhow::Result<Store> {
     let mut looks = 0;
     loop {
         match Store::open(&state.store(), &state.backups(), cache) {
@@ -301,10 +299,10 @@ fn open_store(state: &StateDir, cache: u64) -> anyhow::Result<Store> {
 /// here: an empty one in its place would be the loss of every task.
 fn advise(error: OpenError, state: &StateDir) -> anyhow::Error {
     let hint = match &error {
-        OpenError::Damaged { path, .. } => match newest_copy(&state.backups()) {
+        OpenError::Damaged { path, .. } => match backup::newest(state) {
             Some(copy) => format!(
                 "put the newest copy, {}, in its place, or move {} away to begin anew",
-                copy.display(),
+                copy.path.display(),
                 path.display()
             ),
             None => format!(
@@ -317,13 +315,6 @@ fn advise(error: OpenError, state: &StateDir) -> anyhow::Error {
     };
     let error = anyhow::Error::new(error);
     anyhow::anyhow!("{error:#}\nhint: {hint}")
-}
-
-fn newest_copy(backups: &Path) -> Option<PathBuf> {
-    let copies = std::fs::read_dir(backups).ok()?.filter_map(Result::ok);
-    let dated =
-        copies.filter_map(|copy| Some((copy.metadata().ok()?.modified().ok()?, copy.path())));
-    dated.max().map(|(_, path)| path)
 }
 
 /// Takes the state directory for this process, for as long as the file is open.

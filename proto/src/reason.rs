@@ -52,6 +52,8 @@ pub const SESSION_IN_USE: &str = "SESSION_IN_USE";
 pub const WORKSPACE_FAILED: &str = "WORKSPACE_FAILED";
 /// `FAILED_PRECONDITION`: the worktree is needed, or something in it is.
 pub const WORKSPACE_STAYS: &str = "WORKSPACE_STAYS";
+/// `FAILED_PRECONDITION`: no copy of the store could be made.
+pub const BACKUP_FAILED: &str = "BACKUP_FAILED";
 
 /// Metadata key: what the person can do about it.
 pub const META_HINT: &str = "hint";

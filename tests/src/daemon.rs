@@ -135,6 +135,21 @@ impl TestDaemon {
         refused(check)
     }
 
+    /// Has the store checked; exit code and message.
+    ///
+    /// # Panics
+    /// If it cannot be started, or goes on.
+    #[must_use]
+    pub fn check_store(&self, more: &[&str]) -> (Option<i32>, String) {
+        let mut check = command(&program("agentd"), &self.home());
+        check
+            .arg("check-store")
+            .args(more)
+            .arg("--state-dir")
+            .arg(self.state());
+        refused(check)
+    }
+
     fn command(&self) -> Command {
         self.command_at(&self.socket())
     }

@@ -2,6 +2,7 @@
 //! what it does with them. A command gives the exit code.
 
 pub(crate) mod agents;
+pub(crate) mod backup;
 pub(crate) mod budget;
 pub(crate) mod bulk;
 pub(crate) mod completions;
@@ -15,6 +16,7 @@ pub(crate) mod overview;
 pub(crate) mod pause;
 pub(crate) mod quota;
 pub(crate) mod recover;
+pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod rerun;
 pub(crate) mod resources;

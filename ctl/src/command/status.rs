@@ -61,13 +61,64 @@ fn show(out: &mut Output, status: &v1::StatusResponse) -> Result<(), Error> {
     }
     page.field("socket", &status.socket);
     page.field("state", &status.state_dir);
+    page.field("free", &free_text(status));
     page.field("store", &bytes(status.store_bytes));
+    page.time("last backup", status.backup_at);
+    if let Some(host) = &status.host {
+        page.field("load", &load_text(host));
+        page.field("memory", &memory_text(host));
+        page.field("pressure", &pressure_text(host));
+    }
     page.field("config", &status.config);
     if !status.agents.is_empty() {
         page.section("agents");
     }
     out.bytes(page.into_text().as_bytes())?;
     agents(out, &status.agents)
+}
+
+fn free_text(status: &v1::StatusResponse) -> String {
+    match status.state_free {
+        0 => String::new(),
+        free => format!(
+            "{}; nothing is started below {}",
+            bytes(free),
+            bytes(status.min_free_disk)
+        ),
+    }
+}
+
+/// `0.52 0.31 0.20 on 8 CPUs`.
+fn load_text(host: &v1::Host) -> String {
+    format!(
+        "{:.2} {:.2} {:.2} on {} CPUs",
+        host.load1, host.load5, host.load15, host.cpus
+    )
+}
+
+fn memory_text(host: &v1::Host) -> String {
+    match host.memory {
+        0 => String::new(),
+        all => format!(
+            "{} of {} available",
+            bytes(host.memory_available),
+            bytes(all)
+        ),
+    }
+}
+
+/// What of the last 10 seconds was lost by waiting.
+fn pressure_text(host: &v1::Host) -> String {
+    let told = [
+        ("cpu", &host.cpu_pressure),
+        ("memory", &host.memory_pressure),
+        ("io", &host.io_pressure),
+    ];
+    let told = told.into_iter().filter_map(|(name, pressure)| {
+        let share = pressure.as_ref()?.some10;
+        Some(format!("{name} {share:.1} %"))
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 fn counts(status: &v1::StatusResponse) -> String {
@@ -163,6 +214,39 @@ pub(crate) struct View {
     revision: u64,
     trouble: Option<String>,
     parked_accounts: Vec<AccountView>,
+    state_free_bytes: Option<u64>,
+    min_free_disk_bytes: u64,
+    backup: Option<BackupView>,
+    host: Option<HostView>,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct BackupView {
+    path: String,
+    at: Option<String>,
+    bytes: u64,
+}
+
+/// The machine; pressures are per cent of the time.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct HostView {
+    load: [f64; 3],
+    cpus: u32,
+    memory_bytes: Option<u64>,
+    memory_available_bytes: Option<u64>,
+    cpu_pressure: Option<PressureView>,
+    memory_pressure: Option<PressureView>,
+    io_pressure: Option<PressureView>,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct PressureView {
+    some_avg10: f64,
+    some_avg60: f64,
+    full_avg10: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -191,6 +275,11 @@ struct RecoveryView {
 
 impl From<v1::StatusResponse> for View {
     fn from(status: v1::StatusResponse) -> Self {
+        let backup = (status.backup_at != 0).then(|| BackupView {
+            path: status.backup.clone(),
+            at: rfc3339(status.backup_at),
+            bytes: status.backup_bytes,
+        });
         Self {
             version: status.version,
             phase: status.phase,
@@ -212,6 +301,35 @@ impl From<v1::StatusResponse> for View {
             revision: status.revision,
             trouble: (!status.trouble.is_empty()).then_some(status.trouble),
             parked_accounts: status.parked.into_iter().map(AccountView::from).collect(),
+            state_free_bytes: (status.state_free != 0).then_some(status.state_free),
+            min_free_disk_bytes: status.min_free_disk,
+            backup,
+            host: status.host.map(HostView::from),
+        }
+    }
+}
+
+impl From<v1::Host> for HostView {
+    fn from(host: v1::Host) -> Self {
+        let known = (host.memory != 0).then_some(());
+        Self {
+            load: [host.load1, host.load5, host.load15],
+            cpus: host.cpus,
+            memory_bytes: known.map(|()| host.memory),
+            memory_available_bytes: known.map(|()| host.memory_available),
+            cpu_pressure: host.cpu_pressure.map(PressureView::from),
+            memory_pressure: host.memory_pressure.map(PressureView::from),
+            io_pressure: host.io_pressure.map(PressureView::from),
+        }
+    }
+}
+
+impl From<v1::host::Pressure> for PressureView {
+    fn from(pressure: v1::host::Pressure) -> Self {
+        Self {
+            some_avg10: pressure.some10,
+            some_avg60: pressure.some60,
+            full_avg10: pressure.full10,
         }
     }
 }

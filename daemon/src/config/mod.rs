@@ -14,6 +14,7 @@
 //! labels, branch names and paths, commands have a program, paths are absolute.
 
 mod agent;
+mod changes;
 mod document;
 mod driven;
 mod env_file;
@@ -38,6 +39,7 @@ use std::{
 use self::read::Files;
 pub use self::{
     agent::{Agent, Sessions},
+    changes::Change,
     driven::{Permissions, find_program},
     env_file::{EnvFileError, read as read_env_file},
     error::{ConfigError, Problem},
@@ -66,6 +68,9 @@ pub const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Free space below which nothing is started, bytes.
 pub const MIN_FREE_DISK: u64 = 256 * 1024 * 1024;
 
+/// Copies of the store that are kept, one a day.
+pub const DAILY_BACKUPS: u32 = 7;
+
 /// After how many heartbeats' time a runner may be suspect, at the least: a quiet
 /// one leaves two of three out, and one may be late.
 pub const MIN_BEATS: u64 = 6;
@@ -92,6 +97,8 @@ pub struct Config {
     /// Nothing is started while less is free where the state directory is,
     /// bytes; 0: whatever is free.
     pub min_free_disk: u64,
+    /// Copies of the store that are kept, one a day; 0: none is made.
+    pub daily_backups: u32,
     /// Between two heartbeats of a runner, milliseconds.
     pub heartbeat: u64,
     /// Without a sign of life for so long a runner is looked at, milliseconds;
@@ -273,6 +280,7 @@ impl Default for Config {
             default_agent: None,
             cache_bytes: CACHE_BYTES,
             min_free_disk: MIN_FREE_DISK,
+            daily_backups: DAILY_BACKUPS,
             heartbeat: HEARTBEAT,
             suspect_after: SUSPECT_AFTER,
             agents_may_control: false,

@@ -28,6 +28,7 @@ pub(super) const DAEMON: &[&str] = &[
     "default_agent",
     "cache",
     "min_free_disk",
+    "daily_backups",
     "heartbeat",
     "suspect_after",
     "agents_may_control",
@@ -92,6 +93,8 @@ pub(super) const DRIVEN: &[&str] = &["args", "permissions", "allow_root", "resul
 const MAX_RUNNING: u64 = 10_000;
 /// Most attempts of one task.
 const MAX_ATTEMPTS: u64 = 1000;
+/// A year of them.
+const MAX_BACKUPS: u64 = 366;
 /// Between two heartbeats, milliseconds.
 const HEARTBEATS: RangeInclusive<u64> = 100..=60_000;
 /// A store needs some cache, bytes.
@@ -232,6 +235,12 @@ impl Reader {
         }
         if let Some(size) = self.problems.word(section, "min_free_disk", value::size) {
             config.min_free_disk = size;
+        }
+        if let Some(count) = self
+            .problems
+            .count(section, "daily_backups", 0..=MAX_BACKUPS)
+        {
+            config.daily_backups = count;
         }
         if let Some(time) = self.problems.word(section, "heartbeat", value::duration) {
             if !HEARTBEATS.contains(&time) {

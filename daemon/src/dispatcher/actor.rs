@@ -3,7 +3,7 @@
 //! Nothing here decides: what comes of an act is reported and decided about in
 //! a later turn.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::runtime;
 
@@ -117,7 +117,11 @@ impl Actor {
         crashpoint!("dispatcher.act");
         match act {
             Act::Reply(reply) => reply(),
-            Act::Reconfigure(config) => self.config = config,
+            Act::Reconfigure(config) => {
+                let suspect_after = Duration::from_millis(config.suspect_after);
+                self.supervisor.set_suspect_after(suspect_after);
+                self.config = config;
+            }
             Act::Connected {
                 attempt,
                 runner,

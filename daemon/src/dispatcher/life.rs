@@ -30,7 +30,7 @@ use super::{
 use crate::{
     clock,
     config::Config,
-    store::{OpenError, Reader, StoreError},
+    store::{Batch, OpenError, Reader, StoreError},
     supervisor::{Report, Supervisor},
     task::{
         attempt::Phase as AttemptPhase,
@@ -76,6 +76,22 @@ fn left_behind(supervisor: &Supervisor, reader: &Reader) -> Result<LeftBehind, S
     Ok(left)
 }
 
+/// A store that was put back to how it was knows nothing of the tasks after
+/// that. Their files are there: no other task is to have their numbers.
+fn raise(batch: &mut Batch, parts: &Parts) {
+    match parts.place.state.newest_task() {
+        Ok(Some(newest)) if newest >= batch.next_task() => {
+            tracing::warn!(
+                next = %batch.next_task(), %newest,
+                "there are files of tasks that the store does not know: it is an older copy; their numbers are left out"
+            );
+            batch.raise(newest.get(), 0);
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot look for files of unknown tasks"),
+    }
+}
+
 /// One life: an incarnation and what it works with.
 pub(super) struct Life {
     engine: Engine,
@@ -93,6 +109,7 @@ impl Life {
     pub(super) fn begin(parts: &Parts, config: Arc<Config>) -> Result<Self, StoreError> {
         let incarnation = {
             let mut batch = parts.store.begin()?;
+            raise(&mut batch, parts);
             let incarnation = batch.next_incarnation()?;
             batch.commit()?;
             incarnation

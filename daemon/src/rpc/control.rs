@@ -11,13 +11,13 @@ use tonic::{Request, Response, Status};
 use super::{
     Shared,
     agents::agents,
-    cancel,
+    backup, cancel,
     error::Failure,
     explain::explain,
     from_proto, hold, list, logs, pause,
     peer::{self, Names},
     query::whole,
-    quota, rerun, schedules, sessions, status,
+    quota, reload, rerun, schedules, sessions, status,
     to_proto::{self, ShownHold},
     until::{Answers, until},
     usage, wait,
@@ -104,6 +104,7 @@ impl v1::control_server::Control for ControlService {
     type WatchStream = Answers<v1::Event>;
     type WorkspaceListStream = Answers<v1::WorkspaceInfo>;
     type WorkspaceDiffStream = Answers<v1::WorkspaceDiffResponse>;
+    type BackupStream = Answers<v1::BackupResponse>;
 
     async fn submit(
         &self,
@@ -380,6 +381,21 @@ impl v1::control_server::Control for ControlService {
     ) -> Result<Response<v1::WorkspaceRemoveResponse>, Status> {
         let answer = workspace::remove(&self.shared, request.into_inner()).await?;
         Ok(Response::new(answer))
+    }
+
+    async fn backup(
+        &self,
+        _request: Request<v1::BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        let pieces = backup::backup(&self.shared, &self.tracker);
+        Ok(Response::new(until(self.shared.stop.clone(), pieces)))
+    }
+
+    async fn reload(
+        &self,
+        _request: Request<v1::ReloadRequest>,
+    ) -> Result<Response<v1::ReloadResponse>, Status> {
+        Ok(Response::new(reload::reload(&self.shared).await?))
     }
 
     async fn shutdown(

@@ -141,6 +141,8 @@ mod tests {
             "WorkspaceRemove",
             "Hold",
             "Release",
+            "Backup",
+            "Reload",
         ];
         let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
         let services = set.file.iter().flat_map(|file| &file.service);

@@ -6,6 +6,7 @@
 
 mod accept;
 mod agents;
+mod backup;
 mod cancel;
 mod control;
 mod error;
@@ -23,6 +24,7 @@ mod peer;
 mod query;
 mod quota;
 mod readable;
+mod reload;
 mod rerun;
 mod runner;
 mod schedules;
@@ -56,8 +58,10 @@ use self::{
 };
 use crate::{
     agents::Versions,
+    backup::Backups,
     config::Config,
     dispatcher::{Handle, Phase, Trouble},
+    reload::Reloader,
     spool::StateDir,
     store::{Reader, Store, StoreError},
     task::{
@@ -76,6 +80,10 @@ pub struct Shared {
     pub dispatcher: Handle,
     /// The way to read.
     pub store: Arc<Store>,
+    /// Who copies the store.
+    pub backups: Arc<Backups>,
+    /// Who reads the configuration anew.
+    pub reloader: Arc<Reloader>,
     /// Where transcripts are.
     pub state: StateDir,
     /// Where we listen.

@@ -3,6 +3,10 @@
 use agentd_proto::v1;
 
 use super::{Shared, error::Failure, quota, to_proto};
+use crate::{
+    backup,
+    host::{Host, Pressure},
+};
 
 /// All that `agentctl status` shows.
 pub(super) async fn status(shared: &Shared) -> Result<v1::StatusResponse, Failure> {
@@ -26,7 +30,20 @@ pub(super) async fn status(shared: &Shared) -> Result<v1::StatusResponse, Failur
             queued: now.queued,
         }
     });
+    let state = shared.state.clone();
+    let looked = shared.blocking(move |_| {
+        let free = state.free_space().unwrap_or(0);
+        Ok((Host::look(), free, backup::newest(&state)))
+    });
+    let (machine, state_free, newest) = looked.await?;
+    let newest = newest.as_ref();
     Ok(v1::StatusResponse {
+        host: Some(host(machine)),
+        state_free,
+        min_free_disk: config.min_free_disk,
+        backup_at: newest.map_or(0, |copy| copy.at.0),
+        backup: newest.map_or_else(String::new, |copy| path(&copy.path)),
+        backup_bytes: newest.map_or(0, |copy| copy.bytes),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         incarnation: shared.dispatcher.incarnation().0,
@@ -45,4 +62,29 @@ pub(super) async fn status(shared: &Shared) -> Result<v1::StatusResponse, Failur
             .unwrap_or_default(),
         ..to_proto::status(&overview)
     })
+}
+
+fn host(host: Host) -> v1::Host {
+    let [load1, load5, load15] = host.load.unwrap_or_default();
+    let (memory, memory_available) = host.memory.unwrap_or_default();
+    let cpus = std::thread::available_parallelism().map_or(0, |count| count.get());
+    v1::Host {
+        load1,
+        load5,
+        load15,
+        cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+        memory,
+        memory_available,
+        cpu_pressure: host.cpu.map(pressure),
+        memory_pressure: host.memory_pressure.map(pressure),
+        io_pressure: host.io.map(pressure),
+    }
+}
+
+fn pressure(pressure: Pressure) -> v1::host::Pressure {
+    v1::host::Pressure {
+        some10: pressure.some10,
+        some60: pressure.some60,
+        full10: pressure.full10,
+    }
 }

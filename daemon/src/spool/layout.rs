@@ -23,7 +23,7 @@ use std::{
 };
 
 use super::AttemptDir;
-use crate::task::id::AttemptId;
+use crate::task::id::{AttemptId, TaskId};
 
 /// Tasks whose transcripts share a directory.
 const SHARD: u64 = 1000;
@@ -151,6 +151,7 @@ impl StateDir {
         if let Some(shard) = kept.path().parent() {
             make_private(shard)?;
         }
+        Self::make_way(kept.path())?;
         fs::rename(live.path(), kept.path())?;
         crashpoint!("spool.put_away.after");
         Ok(())
@@ -173,6 +174,42 @@ impl StateDir {
         Ok(found)
     }
 
+    /// The newest task that has files here, in whatever state it is.
+    ///
+    /// # Errors
+    /// If a directory cannot be read.
+    pub fn newest_task(&self) -> io::Result<Option<TaskId>> {
+        let attempts = self.attempts_present()?;
+        let mut newest = attempts.into_iter().map(|attempt| attempt.task).max();
+        // Of so many directories only the last can have it.
+        let shards = numbers(&self.transcripts())?;
+        if let Some(last) = shards.into_iter().max() {
+            for entry in fs::read_dir(self.transcripts().join(last.to_string()))? {
+                let name = entry?.file_name();
+                let attempt = name
+                    .to_str()
+                    .and_then(|name| name.parse::<AttemptId>().ok());
+                newest = newest.max(attempt.map(|attempt| attempt.task));
+            }
+        }
+        let private = numbers(&self.0.join("workspaces"))?.into_iter().max();
+        Ok(newest.max(private.and_then(TaskId::new)))
+    }
+
+    /// Moves what an attempt of the same number has left out of the way: the
+    /// store was put back to how it was before that one.
+    fn make_way(kept: &Path) -> io::Result<()> {
+        let mut number = 1_u32;
+        while kept.try_exists()? {
+            let aside = kept.with_added_extension(format!("before-{number}"));
+            if !aside.try_exists()? {
+                fs::rename(kept, aside)?;
+            }
+            number = number.saturating_add(1);
+        }
+        Ok(())
+    }
+
     fn kept(&self, attempt: AttemptId) -> AttemptDir {
         let shard = attempt.task.get() / SHARD;
         AttemptDir::of(&self.transcripts().join(shard.to_string()), attempt)
@@ -185,6 +222,20 @@ impl StateDir {
     fn transcripts(&self) -> PathBuf {
         self.0.join("transcripts")
     }
+}
+
+/// The entries of a directory that are numbers; none if it is not there.
+fn numbers(dir: &Path) -> io::Result<Vec<u64>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        found.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
+    }
+    Ok(found)
 }
 
 /// Makes a directory, and those above it, that only its owner may enter. One

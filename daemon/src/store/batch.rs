@@ -1,7 +1,13 @@
 //! One write transaction: everything that the dispatcher decided since the
 //! last commit.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use redb::{ReadableTable as _, StorageError, WriteTransaction};
 
@@ -41,6 +47,7 @@ pub struct Batch {
     pub(super) revision: u64,
     next_task: u64,
     pub(super) dirty: bool,
+    commits: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Batch {
@@ -53,7 +60,10 @@ impl std::fmt::Debug for Batch {
 }
 
 impl Batch {
-    pub(super) fn new(transaction: WriteTransaction) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        transaction: WriteTransaction,
+        commits: Arc<AtomicU64>,
+    ) -> Result<Self, StoreError> {
         let (revision, next_task) = {
             let counters = transaction.open_table(COUNTERS)?;
             let get = |name| -> Result<u64, StoreError> {
@@ -66,6 +76,7 @@ impl Batch {
             revision,
             next_task,
             dirty: false,
+            commits,
         })
     }
 
@@ -85,6 +96,15 @@ impl Batch {
     #[must_use]
     pub fn next_task(&self) -> TaskId {
         TaskId::new(self.next_task).unwrap_or(TaskId::FIRST)
+    }
+
+    /// Sees to it that the next task and the next revision are above these: a
+    /// number that was given once is never given again.
+    pub fn raise(&mut self, task: u64, revision: u64) {
+        let next_task = self.next_task.max(task.saturating_add(1));
+        let revision = self.revision.max(revision);
+        self.dirty |= (next_task, revision) != (self.next_task, self.revision);
+        (self.next_task, self.revision) = (next_task, revision);
     }
 
     /// Counts a new life of the daemon.
@@ -363,6 +383,7 @@ impl Batch {
         }
         failpoint!("store.commit.before").map_err(StorageError::from)?;
         self.transaction.commit()?;
+        self.commits.fetch_add(1, Ordering::SeqCst);
         crashpoint!("store.commit.after");
         Ok(Revision(self.revision))
     }

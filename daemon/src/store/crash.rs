@@ -166,6 +166,7 @@ fn open(disk: &Disk) -> Result<Store, StoreError> {
         .create_with_backend(disk.clone())?;
     migrate::format(&db)?;
     Ok(Store {
+        commits: Arc::default(),
         db: std::sync::RwLock::new(Some(db)),
         path: "on a disk of the test".into(),
         cache: 1 << 20,

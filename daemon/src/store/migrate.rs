@@ -5,11 +5,7 @@ use redb::{Database, ReadableDatabase, TableHandle as _, WriteTransaction};
 
 use super::{
     FORMAT, StoreError,
-    tables::{
-        ACCOUNTS, ACTIVE_KEYS, ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS,
-        KEY_SESSIONS, LINEAGES, PAUSED, PAYLOADS, RECENT_SESSIONS, REQUESTS, SCHEDULES, SESSIONS,
-        TASK_EVENTS, TASKS, counter,
-    },
+    tables::{self, COUNTERS, counter},
 };
 
 /// Raises a store from one format to the next, in one transaction.
@@ -18,28 +14,14 @@ type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
 /// `STEPS[n]` leads from format `n + 1` to `n + 2`. Format 1 is the first.
 const STEPS: &[Step] = &[];
 
-/// Makes every table, so that no reader meets one that is not there.
+/// Makes every table of an empty store, and says its format.
 pub(super) fn initialise(db: &Database, format: u64) -> Result<(), StoreError> {
     let mut transaction = db.begin_write()?;
     transaction.set_quick_repair(true);
-    {
-        transaction.open_table(TASKS)?;
-        transaction.open_table(PAYLOADS)?;
-        transaction.open_table(ATTEMPTS)?;
-        transaction.open_table(EVENTS)?;
-        transaction.open_table(TASK_EVENTS)?;
-        transaction.open_table(BY_STATE)?;
-        transaction.open_table(BY_AGENT)?;
-        transaction.open_table(BY_REPO)?;
-        transaction.open_table(BY_ISSUE)?;
-        transaction.open_table(ACTIVE_KEYS)?;
-        transaction.open_table(REQUESTS)?;
-        transaction.open_table(PAUSED)?;
-        open_later_tables(&transaction)?;
-        transaction
-            .open_table(COUNTERS)?
-            .insert(counter::FORMAT, format)?;
-    }
+    tables::make(&transaction)?;
+    transaction
+        .open_table(COUNTERS)?
+        .insert(counter::FORMAT, format)?;
     Ok(transaction.commit()?)
 }
 
@@ -48,33 +30,15 @@ pub(super) fn initialise(db: &Database, format: u64) -> Result<(), StoreError> {
 /// know it.
 pub(super) fn complete(db: &Database) -> Result<(), StoreError> {
     let transaction = db.begin_read()?;
-    let tables = transaction.list_tables()?;
-    let names: Vec<String> = tables.map(|table| table.name().to_owned()).collect();
-    let later = [
-        SESSIONS.name(),
-        KEY_SESSIONS.name(),
-        RECENT_SESSIONS.name(),
-        SCHEDULES.name(),
-        LINEAGES.name(),
-        ACCOUNTS.name(),
-    ];
-    if later.iter().all(|name| names.iter().any(|n| n == name)) {
+    let there = transaction.list_tables()?;
+    let there: Vec<String> = there.map(|table| table.name().to_owned()).collect();
+    if tables::names().all(|name| there.iter().any(|there| there == name)) {
         return Ok(());
     }
     let mut transaction = db.begin_write()?;
     transaction.set_quick_repair(true);
-    open_later_tables(&transaction)?;
+    tables::make(&transaction)?;
     Ok(transaction.commit()?)
-}
-
-fn open_later_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
-    transaction.open_table(SESSIONS)?;
-    transaction.open_table(KEY_SESSIONS)?;
-    transaction.open_table(RECENT_SESSIONS)?;
-    transaction.open_table(SCHEDULES)?;
-    transaction.open_table(LINEAGES)?;
-    transaction.open_table(ACCOUNTS)?;
-    Ok(())
 }
 
 /// The format of a store; 0 if it does not say, which no store of agentd does.
@@ -113,6 +77,7 @@ mod tests {
     use redb::ReadableTable as _;
 
     use super::*;
+    use crate::store::tables::PAUSED;
 
     #[test]
     fn steps_run_from_the_stores_format_on_and_all_at_once() {

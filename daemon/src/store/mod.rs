@@ -13,6 +13,8 @@
 //! written to.
 
 mod batch;
+mod check;
+mod copy;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod migrate;
@@ -26,13 +28,18 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::{PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use redb::{Database, ReadableDatabase as _};
 
 pub use self::{
     batch::{Batch, Entry},
+    check::{Fault, Faults},
+    copy::{Copied, CopyError, Progress},
     reader::{COUNT_BOUND, Filter, Listing, Reader},
     record::{JournalEntry, RecordError},
     sessions::{SessionFilter, SessionListing},
@@ -125,6 +132,7 @@ pub struct Store {
     db: RwLock<Option<Database>>,
     path: PathBuf,
     cache: u64,
+    commits: Arc<AtomicU64>,
 }
 
 impl Store {
@@ -166,6 +174,7 @@ impl Store {
             db: RwLock::new(Some(db)),
             path: path.to_owned(),
             cache,
+            commits: Arc::default(),
         })
     }
 
@@ -204,7 +213,7 @@ impl Store {
         // The allocator's state is saved with each commit, so that a start
         // after a crash takes no walk over the file.
         transaction.set_quick_repair(true);
-        Batch::new(transaction)
+        Batch::new(transaction, Arc::clone(&self.commits))
     }
 
     /// A snapshot of what is committed.
@@ -213,6 +222,13 @@ impl Store {
     /// If the store cannot be read.
     pub fn reader(&self) -> Result<Reader, StoreError> {
         Reader::new(self.with_db(|db| Ok(db.begin_read()?))?)
+    }
+
+    /// How many batches were committed since it was opened. If the number is
+    /// another one, something has changed.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
     }
 
     /// The size of the file, bytes; 0 if it cannot be asked.

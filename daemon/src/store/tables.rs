@@ -16,37 +16,80 @@
 //! | `schedules` | name → row | which of its times were dealt with |
 //! | `lineages` | first task → what was spent | budgets; a lineage without a row has spent nothing |
 //! | `accounts` | account → row | the limits that it met in a row; none: no row |
+//! | `sessions` | (agent, session) → row | which conversation to go on with |
+//! | `key_sessions` | (key, revision, session) | the newest sessions of a key |
+//! | `recent_sessions` | (revision, agent, session) | `sessions`, newest first |
+//!
+//! They are listed once: whoever has to do something with every table (make
+//! it, copy it) is an [`Each`].
 
-use redb::TableDefinition;
+use redb::{Key, TableDefinition, Value};
 
-pub(super) const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
-pub(super) const TASKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("tasks");
-pub(super) const PAYLOADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("payloads");
-pub(super) const ATTEMPTS: TableDefinition<'_, (u64, u32), &[u8]> =
-    TableDefinition::new("attempts");
-pub(super) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
-pub(super) const TASK_EVENTS: TableDefinition<'_, (u64, u64), ()> =
-    TableDefinition::new("task_events");
-pub(super) const BY_STATE: TableDefinition<'_, (u8, u64), ()> = TableDefinition::new("by_state");
-pub(super) const BY_AGENT: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("by_agent");
-pub(super) const BY_REPO: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("by_repo");
-pub(super) const BY_ISSUE: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("by_issue");
-pub(super) const ACTIVE_KEYS: TableDefinition<'_, (&str, u64), ()> =
-    TableDefinition::new("active_keys");
-pub(super) const REQUESTS: TableDefinition<'_, &str, (u64, [u8; 32])> =
-    TableDefinition::new("requests");
-pub(super) const PAUSED: TableDefinition<'_, &str, ()> = TableDefinition::new("paused");
-pub(super) const SCHEDULES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("schedules");
+use super::StoreError;
 
-pub(super) const LINEAGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("lineages");
-pub(super) const ACCOUNTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("accounts");
+/// Something that is done with each table, whatever it holds.
+pub(super) trait Each {
+    /// Does it.
+    fn table<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<(), StoreError>;
+}
 
-pub(super) const SESSIONS: TableDefinition<'_, (&str, &str), &[u8]> =
-    TableDefinition::new("sessions");
-pub(super) const KEY_SESSIONS: TableDefinition<'_, (&str, u64, &str), ()> =
-    TableDefinition::new("key_sessions");
-pub(super) const RECENT_SESSIONS: TableDefinition<'_, (u64, &str, &str), ()> =
-    TableDefinition::new("recent_sessions");
+macro_rules! tables {
+    ($($constant:ident($key:ty => $value:ty) = $name:literal,)+) => {
+        $(pub(super) const $constant: TableDefinition<'static, $key, $value> =
+            TableDefinition::new($name);)+
+
+        /// The names of all tables.
+        pub(super) fn names() -> impl Iterator<Item = &'static str> {
+            [$($name),+].into_iter()
+        }
+
+        /// Does something with all of them.
+        pub(super) fn each(act: &mut impl Each) -> Result<(), StoreError> {
+            $(act.table($constant)?;)+
+            Ok(())
+        }
+    };
+}
+
+tables! {
+    COUNTERS(&'static str => u64) = "counters",
+    TASKS(u64 => &'static [u8]) = "tasks",
+    PAYLOADS(u64 => &'static [u8]) = "payloads",
+    ATTEMPTS((u64, u32) => &'static [u8]) = "attempts",
+    EVENTS(u64 => &'static [u8]) = "events",
+    TASK_EVENTS((u64, u64) => ()) = "task_events",
+    BY_STATE((u8, u64) => ()) = "by_state",
+    BY_AGENT((&'static str, u64) => ()) = "by_agent",
+    BY_REPO((&'static str, u64) => ()) = "by_repo",
+    BY_ISSUE((&'static str, u64) => ()) = "by_issue",
+    ACTIVE_KEYS((&'static str, u64) => ()) = "active_keys",
+    REQUESTS(&'static str => (u64, [u8; 32])) = "requests",
+    PAUSED(&'static str => ()) = "paused",
+    SCHEDULES(&'static str => &'static [u8]) = "schedules",
+    LINEAGES(u64 => &'static [u8]) = "lineages",
+    ACCOUNTS(&'static str => &'static [u8]) = "accounts",
+    SESSIONS((&'static str, &'static str) => &'static [u8]) = "sessions",
+    KEY_SESSIONS((&'static str, u64, &'static str) => ()) = "key_sessions",
+    RECENT_SESSIONS((u64, &'static str, &'static str) => ()) = "recent_sessions",
+}
+
+/// Makes those that are not there, so that no reader meets one that is missing.
+pub(super) fn make(transaction: &redb::WriteTransaction) -> Result<(), StoreError> {
+    struct Make<'a>(&'a redb::WriteTransaction);
+    impl Each for Make<'_> {
+        fn table<K: Key + 'static, V: Value + 'static>(
+            &mut self,
+            table: TableDefinition<'static, K, V>,
+        ) -> Result<(), StoreError> {
+            self.0.open_table(table)?;
+            Ok(())
+        }
+    }
+    each(&mut Make(transaction))
+}
 
 /// Names in [`COUNTERS`].
 pub(super) mod counter {

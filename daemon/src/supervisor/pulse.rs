@@ -15,7 +15,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -92,25 +95,39 @@ struct Pulse {
 #[derive(Debug)]
 pub(super) struct Pulses {
     of: Mutex<HashMap<AttemptRef, Pulse>>,
-    suspect_after: Duration,
+    /// Milliseconds; a runner that is waited for is judged by it from its next
+    /// sign of life on.
+    suspect_after: AtomicU64,
     /// There is a runner to watch where there was none.
     first: Notify,
 }
 
 impl Pulses {
     pub(super) fn new(suspect_after: Duration) -> Self {
-        Self {
+        let pulses = Self {
             of: Mutex::default(),
-            suspect_after,
+            suspect_after: AtomicU64::default(),
             first: Notify::new(),
-        }
+        };
+        pulses.set_suspect_after(suspect_after);
+        pulses
+    }
+
+    /// Without a sign of life for so long, a runner is looked at.
+    pub(super) fn set_suspect_after(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.suspect_after.store(millis, Ordering::Relaxed);
+    }
+
+    fn suspect_after(&self) -> Duration {
+        Duration::from_millis(self.suspect_after.load(Ordering::Relaxed))
     }
 
     /// Expects signs of life from now on.
     fn expect(&self, expected: Expected, now: Instant) {
         let mut pulses = self.lock();
         let first = pulses.is_empty();
-        let due = now + self.suspect_after;
+        let due = now + self.suspect_after();
         pulses
             .entry(expected.attempt)
             .and_modify(|pulse| {
@@ -137,7 +154,7 @@ impl Pulses {
         let Some(pulse) = pulses.get_mut(&attempt) else {
             return false;
         };
-        pulse.due = now + self.suspect_after;
+        pulse.due = now + self.suspect_after();
         pulse.vitals.heard_at = Some(at);
         pulse.vitals.probe = None;
         std::mem::take(&mut pulse.vitals.suspect)
@@ -172,7 +189,7 @@ impl Pulses {
         let mut pulses = self.lock();
         let due = pulses.values_mut().filter(|pulse| pulse.due <= now);
         due.map(|pulse| {
-            pulse.due = now + self.suspect_after;
+            pulse.due = now + self.suspect_after();
             let before = std::mem::replace(&mut pulse.vitals.suspect, true);
             (pulse.expected.clone(), before)
         })
@@ -195,6 +212,11 @@ impl Pulses {
 }
 
 impl Supervisor {
+    /// Has runners looked at after another time without a sign of life.
+    pub fn set_suspect_after(&self, time: Duration) {
+        self.shared.pulses.set_suspect_after(time);
+    }
+
     /// Expects signs of life of a runner from now on, until
     /// [`Supervisor::expect_no_more`].
     pub fn expect(&self, expected: Expected) {

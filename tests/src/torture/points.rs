@@ -25,6 +25,8 @@ enum At {
     Load,
     /// While tasks run and a runner has died.
     Loss,
+    /// When the copy of a day is made.
+    Daily,
     /// While a store is raised to a newer format, of which there is none yet;
     /// the store's own tests cut the power there.
     Migration,
@@ -82,6 +84,8 @@ const POINTS: &[Point] = &[
     ("spool.put_away.after", At::Load, &[]),
     ("supervisor.reap.before", At::Loss, &[]),
     ("supervisor.reap.after", At::Loss, &[]),
+    ("store.copy.made", At::Daily, &["ENOSPC"]),
+    ("backup.daily.renamed", At::Daily, &[]),
 ];
 
 /// The names of all points.
@@ -188,6 +192,15 @@ impl Plan {
     }
 }
 
+/// Has the next daemon find that the copy of this day is not made yet.
+fn forget_copies(world: &mut World) -> io::Result<()> {
+    world.kill()?;
+    for copy in fs::read_dir(world.state().join("backups"))? {
+        fs::remove_file(copy?.path())?;
+    }
+    Ok(())
+}
+
 /// Has the daemon, or a runner, die at each point in turn, and the system
 /// refuse where it may; `under_load` is called when the store has been made.
 /// What must not be is returned.
@@ -198,7 +211,7 @@ pub(super) async fn each(
 ) -> io::Result<Vec<String>> {
     let mut faults = Vec::new();
     let mut under_load = Some(under_load);
-    for at in [At::FirstStart, At::Load, At::Loss] {
+    for at in [At::FirstStart, At::Load, At::Loss, At::Daily] {
         if at == At::Load
             && let Some(begin) = under_load.take()
         {
@@ -208,6 +221,9 @@ pub(super) async fn each(
             for action in ["kill"].iter().chain(*errors) {
                 if at == At::Loss {
                     plan.add(LOSS, "kill", plan.hits(LOSS) + 1)?;
+                }
+                if at == At::Daily {
+                    forget_copies(world)?;
                 }
                 if !plan.carry_out(world, point, action).await? {
                     faults.push(format!("{action} at {point} did not come within {MET:?}"));

@@ -4,6 +4,7 @@
 
 mod after;
 mod authority;
+mod backup;
 mod bad_input;
 mod budget;
 mod cancel;
@@ -24,6 +25,7 @@ mod output;
 mod quota;
 mod recovery;
 mod refusal;
+mod reload;
 mod report;
 mod rerun;
 mod rerun_many;

@@ -48,9 +48,15 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
         "cron",
         &["task", "config", "clock", "dispatcher", "request"],
     ),
+    ("backup", &["task", "store", "spool", "clock", "dispatcher"]),
+    ("reload", &["config", "clock", "dispatcher"]),
+    ("host", &[]),
     (
         "rpc",
         &[
+            "backup",
+            "reload",
+            "host",
             "agents",
             "dispatcher",
             "request",
@@ -71,6 +77,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
 /// Files of the crate's root that only wire rooms together.
 pub(crate) const WIRING: &[&str] = &[
     "bin",
+    "care",
     "cli",
     "fuzz",
     "lib",
@@ -117,6 +124,7 @@ pub(crate) const PARTS: &[(&str, &str, &[&str])] = &[
         "store",
         &[
             "COUNT_BOUND",
+            "CopyError",
             "Filter",
             "JournalEntry",
             "Reader",

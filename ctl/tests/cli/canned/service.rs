@@ -55,6 +55,7 @@ impl Control for Canned {
     type WatchStream = Items<v1::Event>;
     type WorkspaceListStream = Items<v1::WorkspaceInfo>;
     type WorkspaceDiffStream = Items<v1::WorkspaceDiffResponse>;
+    type BackupStream = Items<v1::BackupResponse>;
 
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Reply<v1::SubmitResponse> {
         let script = self.ask(Asked::Submit(Box::new(request.into_inner())));
@@ -260,6 +261,22 @@ impl Control for Canned {
                 reaped: 1,
                 ..v1::Recovery::default()
             }),
+            state_free: 3 << 30,
+            min_free_disk: 256 << 20,
+            host: Some(v1::Host {
+                load1: 0.5,
+                load5: 1.25,
+                load15: 2.0,
+                cpus: 8,
+                memory: 4 << 30,
+                memory_available: 1 << 30,
+                cpu_pressure: Some(v1::host::Pressure {
+                    some10: 12.25,
+                    ..v1::host::Pressure::default()
+                }),
+                io_pressure: Some(v1::host::Pressure::default()),
+                ..v1::Host::default()
+            }),
             ..v1::StatusResponse::default()
         }))
     }
@@ -297,6 +314,14 @@ impl Control for Canned {
 
     async fn session_forget(&self, _: Request<v1::SessionRequest>) -> Reply<v1::Session> {
         Ok(Response::new(data::sessions().swap_remove(0)))
+    }
+
+    async fn backup(&self, _: Request<v1::BackupRequest>) -> Reply<Self::BackupStream> {
+        not_here()
+    }
+
+    async fn reload(&self, _: Request<v1::ReloadRequest>) -> Reply<v1::ReloadResponse> {
+        not_here()
     }
 
     async fn recover(&self, _: Request<v1::RecoverRequest>) -> Reply<v1::RecoverResponse> {

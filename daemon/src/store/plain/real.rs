@@ -152,6 +152,7 @@ impl StateMachineTest for Real {
 
     fn check_invariants(real: &Self, plain: &Plain) {
         assert_eq!(real.tasks, plain.tasks);
+        assert_eq!(real.store().check().unwrap().named, []);
         let reader = real.store().reader().unwrap();
         for (id, task) in &plain.tasks {
             assert_eq!(reader.task(*id).unwrap().as_ref(), Some(task));

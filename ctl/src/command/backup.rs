@@ -1,0 +1,205 @@
+//! `agentctl backup`.
+
+use std::{
+    fs::{self, File},
+    io::{self, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use agentd_proto::v1;
+use clap::Args;
+use tempfile::NamedTempFile;
+use tokio::signal::ctrl_c;
+use tonic::Streaming;
+
+use crate::{
+    cli::Context,
+    error::{EXIT_INTERRUPTED, EXIT_OK, Error, Kind},
+    output::{Output, page::bytes},
+};
+
+/// Copy the task store into a file, while agentd runs.
+///
+/// The copy is of one moment: every task, attempt and event that was
+/// acknowledged by then. Transcripts and worktrees are files of their own and
+/// not in it.
+///
+/// To restore it: agentctl shutdown, put the file in the place of agentd.redb in
+/// the state directory (agentctl status says where), start agentd again.
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// Where to put the copy; "-" for standard output.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Replace a file that is there.
+    #[arg(long)]
+    force: bool,
+}
+
+impl Backup {
+    pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
+        let to_stdout = self.file == Path::new("-");
+        if to_stdout && io::stdout().is_terminal() {
+            return Err(Error::usage("a copy of the store is not for a terminal")
+                .hint("name a file, or write it into a pipe"));
+        }
+        if !to_stdout && !self.force && fs::symlink_metadata(&self.file).is_ok() {
+            return Err(there_already(&self.file));
+        }
+        let client = cx.client().await?;
+        let progress = Progress::of(&self.file);
+        if to_stdout {
+            let pieces = client.backup().await?;
+            receive(pieces, cx, &progress, |data, out| out.bytes(data)).await?;
+            return Ok(EXIT_OK);
+        }
+        // Before the daemon is given work that nobody could take.
+        let file = beside(&self.file)?;
+        let pieces = client.backup().await?;
+        let copied = tokio::select! {
+            copied = receive(pieces, cx, &progress, |data, _| {
+                file.as_file()
+                    .write_all(data)
+                    .map_err(|error| cannot_write(&self.file, error))
+            }) => copied?,
+            // What was written goes with `file`.
+            _ = ctrl_c() => return Ok(EXIT_INTERRUPTED),
+        };
+        self.put_in_place(file)?;
+        cx.out.message(&format!(
+            "{}: {}, up to revision {}",
+            self.file.display(),
+            bytes(copied.size),
+            copied.revision
+        ));
+        Ok(EXIT_OK)
+    }
+
+    /// On disk before it has the name, and the name before success is told.
+    fn put_in_place(&self, file: NamedTempFile) -> Result<(), Error> {
+        let failed = |error| cannot_write(&self.file, error);
+        file.as_file().sync_all().map_err(failed)?;
+        let persisted = if self.force {
+            file.persist(&self.file)
+        } else {
+            file.persist_noclobber(&self.file)
+        };
+        match persisted {
+            Ok(_) => {}
+            Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(there_already(&self.file));
+            }
+            Err(refused) => return Err(failed(refused.error)),
+        }
+        File::open(directory(&self.file))
+            .and_then(|dir| dir.sync_all())
+            .map_err(failed)
+    }
+}
+
+/// A file that only its owner may read, in the directory of another one.
+fn beside(path: &Path) -> Result<NamedTempFile, Error> {
+    let made = tempfile::Builder::new()
+        .prefix(".agentd-backup-")
+        .tempfile_in(directory(path));
+    made.map_err(|error| cannot_write(path, error))
+}
+
+fn directory(path: &Path) -> &Path {
+    let parent = path.parent();
+    parent
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+fn there_already(path: &Path) -> Error {
+    Error::new(
+        Kind::Conflict,
+        format!("{} is there already", path.display()),
+    )
+    .hint("name another file, or replace it with --force")
+}
+
+fn cannot_write(path: &Path, error: io::Error) -> Error {
+    Error::new(Kind::Other, format!("cannot write {}", path.display())).because(error)
+}
+
+/// What was received.
+#[derive(Debug, Default)]
+struct Received {
+    size: u64,
+    revision: u64,
+}
+
+/// Takes all pieces, or none counts.
+async fn receive(
+    mut pieces: Streaming<v1::BackupResponse>,
+    cx: &mut Context,
+    progress: &Progress,
+    mut take: impl FnMut(&[u8], &mut Output) -> Result<(), Error>,
+) -> Result<Received, Error> {
+    let mut received = Received::default();
+    let mut so_far = 0_u64;
+    while let Some(piece) = pieces.message().await? {
+        if piece.data.is_empty() {
+            progress.tell("copying", piece.rows_done, piece.rows);
+            continue;
+        }
+        take(&piece.data, &mut cx.out)?;
+        so_far += piece.data.len() as u64;
+        progress.tell("receiving", so_far, piece.size);
+        received = Received {
+            size: piece.size,
+            revision: piece.revision,
+        };
+    }
+    progress.done();
+    if so_far == 0 || so_far != received.size {
+        return Err(Error::new(
+            Kind::Unreachable,
+            format!(
+                "the copy is not whole: {so_far} of {} bytes came",
+                received.size
+            ),
+        )
+        .hint("agentd was stopped meanwhile: try again"));
+    }
+    Ok(received)
+}
+
+/// How far it is, on a terminal.
+struct Progress {
+    shown: bool,
+    name: String,
+}
+
+impl Progress {
+    fn of(path: &Path) -> Self {
+        Self {
+            shown: io::stderr().is_terminal(),
+            name: path.display().to_string(),
+        }
+    }
+
+    fn tell(&self, what: &str, done: u64, all: u64) {
+        if self.shown && all > 0 {
+            let share = done.saturating_mul(100) / all;
+            self.line(&format!("{what} {}: {share} %", self.name));
+        }
+    }
+
+    fn done(&self) {
+        if self.shown {
+            self.line("");
+        }
+    }
+
+    /// In the place of the line before.
+    fn line(&self, text: &str) {
+        let mut stderr = io::stderr();
+        // Who closed it does not want to see it.
+        write!(stderr, "\r\x1b[K{text}").unwrap_or_default();
+        stderr.flush().unwrap_or_default();
+    }
+}

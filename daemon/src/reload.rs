@@ -1,0 +1,116 @@
+//! Reads the configuration anew, for a signal or for a person who asks.
+//!
+//! It is read and checked as a whole before anything of it counts: one with a
+//! fault changes nothing.
+
+use std::{path::PathBuf, sync::Arc};
+
+use sd_notify::NotifyState;
+use tokio::sync::Mutex;
+
+use crate::{
+    clock,
+    config::{Change, Config, ConfigError},
+    dispatcher::{Handle, Unavailable},
+};
+
+/// What a reload has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reloaded {
+    /// The file that was read; `None`: there is none.
+    pub source: Option<PathBuf>,
+    /// What is set to another value than before.
+    pub changes: Vec<Change>,
+}
+
+/// Everything stays as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The dispatcher does not take it now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// Whoever was to read it died.
+    #[error("it could not be read")]
+    Died,
+}
+
+/// Knows which configuration the daemon was started with.
+#[derive(Debug)]
+pub struct Reloader {
+    dispatcher: Handle,
+    /// The file of `--config`.
+    named: Option<PathBuf>,
+    /// What counts from the next start on is compared with this.
+    started_with: Arc<Config>,
+    /// One at a time: what each has changed is told of the one before.
+    turn: Mutex<()>,
+}
+
+impl Reloader {
+    /// One for a daemon that was just started.
+    #[must_use]
+    pub fn new(dispatcher: Handle, named: Option<PathBuf>) -> Self {
+        Self {
+            started_with: dispatcher.config(),
+            dispatcher,
+            named,
+            turn: Mutex::default(),
+        }
+    }
+
+    /// Reads the configuration anew. What can be applied while tasks run, is;
+    /// what cannot, is told again at every reload until it has come to count.
+    ///
+    /// # Errors
+    /// If the configuration has a fault, or the dispatcher cannot take it now;
+    /// nothing has changed then.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let _turn = self.turn.lock().await;
+        let usec = clock::monotonic_micros();
+        tell(&[NotifyState::Reloading, NotifyState::MonotonicUsec(usec)]);
+        let done = self.read_and_apply().await;
+        tell(&[NotifyState::Ready]);
+        match &done {
+            Ok(reloaded) => {
+                for change in &reloaded.changes {
+                    let key = &change.key;
+                    if change.needs_restart {
+                        tracing::warn!(key, "it counts from the next start on");
+                    }
+                }
+                tracing::info!("the configuration was read anew");
+            }
+            Err(error) => tracing::error!(%error, "the configuration stays as it was"),
+        }
+        done
+    }
+
+    async fn read_and_apply(&self) -> Result<Reloaded, ReloadError> {
+        let named = self.named.clone();
+        // It looks at the files and programs that are named in it.
+        let reading = tokio::task::spawn_blocking(move || Config::load(named.as_deref()));
+        let next = Arc::new(reading.await.map_err(|_| ReloadError::Died)??);
+        let before = self.dispatcher.config();
+        self.dispatcher.reload(Arc::clone(&next)).await?;
+        let applied = before.changes(&next).into_iter();
+        let later = self.started_with.changes(&next).into_iter();
+        let later = later.filter(|change| change.needs_restart);
+        Ok(Reloaded {
+            source: next.source.clone(),
+            changes: applied
+                .filter(|change| !change.needs_restart)
+                .chain(later)
+                .collect(),
+        })
+    }
+}
+
+/// Without a service manager this does nothing.
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "cannot tell the service manager");
+    }
+}
