@@ -38,6 +38,7 @@ pub mod fuzz;
 pub mod lifecycle;
 pub mod process;
 pub mod request;
+pub mod retention;
 pub mod rpc;
 pub mod runner;
 pub mod spool;

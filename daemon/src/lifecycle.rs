@@ -32,6 +32,7 @@ use crate::{
     cron,
     dispatcher::{self, Handle, Parts, ShutDown},
     process::{self, Groups},
+    retention::{self, Collector},
     rpc::{self, Shared},
     spool::{StateDir, make_private},
     store::{OpenError, Store, StoreError},
@@ -124,7 +125,14 @@ async fn live(
         incarnation = %dispatcher.incarnation(), version = env!("CARGO_PKG_VERSION"),
         socket = %socket.display(), state = %state.path().display(), "agentd is up"
     );
+    let collector = Collector::new(
+        dispatcher.clone(),
+        Arc::clone(&store),
+        state.clone(),
+        stop.clone(),
+    );
     let shared = Arc::new(Shared {
+        collector: collector.clone(),
         versions: Arc::default(),
         dispatcher: dispatcher.clone(),
         store,
@@ -136,7 +144,16 @@ async fn live(
     let serving = rpc::serve(shared, listener);
     let loop_ended = tokio::task::spawn_blocking(move || thread.join());
     tell_service_manager(&[NotifyState::Ready]);
-    supervise(serving, loop_ended, dispatcher, stop, named_config).await
+    let collecting = retention::run(collector);
+    supervise(
+        serving,
+        collecting,
+        loop_ended,
+        dispatcher,
+        stop,
+        named_config,
+    )
+    .await
 }
 
 /// Where the trees of agents are held; without such a place it goes on, too.
@@ -164,6 +181,7 @@ fn groups(config: &Config, state: &StateDir) -> Option<Groups> {
 /// Waits for a signal, or for the end of a part; then ends the others.
 async fn supervise(
     serving: impl Future<Output = anyhow::Result<()>>,
+    collecting: impl Future<Output = ()>,
     loop_ended: tokio::task::JoinHandle<std::thread::Result<Result<(), StoreError>>>,
     dispatcher: Handle,
     stop: CancellationToken,
@@ -179,8 +197,8 @@ async fn supervise(
     tell_how_it_is(&watched);
     let schedules_look = Arc::new(Notify::new());
     let scheduling = cron::run(dispatcher.clone(), Arc::clone(&schedules_look));
-    let mut scheduling_ended = false;
-    tokio::pin!(serving, loop_ended, scheduling);
+    let (mut scheduling_ended, mut collecting_ended) = (false, false);
+    tokio::pin!(serving, collecting, loop_ended, scheduling);
     let ended = loop {
         tokio::select! {
             _ = terminate.recv() => { dispatcher.shut_down(ShutDown::Leave).await.ok(); }
@@ -191,6 +209,7 @@ async fn supervise(
                 dispatcher.clock_set().await.ok();
             }
             () = &mut scheduling, if !scheduling_ended => scheduling_ended = true,
+            () = &mut collecting, if !collecting_ended => collecting_ended = true,
             Ok(()) = watched.changed() => tell_how_it_is(&watched),
             joined = &mut loop_ended => {
                 break joined;

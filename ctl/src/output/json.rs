@@ -49,6 +49,8 @@ pub(crate) const QUOTA: &str = "agentctl.quota/v1";
 pub(crate) const USAGE: &str = "agentctl.usage/v1";
 /// The worktrees there are.
 pub(crate) const WORKSPACES: &str = "agentctl.workspaces/v1";
+/// What was removed for its age.
+pub(crate) const PRUNED: &str = "agentctl.pruned/v1";
 /// The versions.
 pub(crate) const VERSION: &str = "agentctl.version/v1";
 

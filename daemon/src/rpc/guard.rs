@@ -140,6 +140,7 @@ mod tests {
             "WorkspaceRestore",
             "WorkspaceRemove",
             "Hold",
+            "Prune",
             "Release",
         ];
         let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();

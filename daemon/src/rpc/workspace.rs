@@ -14,7 +14,8 @@ use tonic::{Code, Status};
 use super::{Shared, error::Failure, from_proto};
 use crate::{
     dispatcher::Unavailable,
-    store::{Reader, Store, StoreError},
+    retention::user_of,
+    store::Store,
     task::{
         attempt::Attempt,
         id::{AttemptId, TaskId},
@@ -22,7 +23,7 @@ use crate::{
         state::Task,
     },
     workspace,
-    workspace::{Found, RemoveError, WorkspaceError},
+    workspace::{Found, RemoveError, Terms, WorkspaceError},
 };
 
 /// Text of one message, bytes; far below the limit of a message.
@@ -100,28 +101,6 @@ fn info(
     })
 }
 
-/// The active task whose worktree it is, also one that waits.
-fn user_of(
-    reader: &Reader,
-    state_dir: &std::path::Path,
-    found: &Found,
-) -> Result<Option<Task>, StoreError> {
-    let end = |path: &std::path::Path| {
-        let repo = path.parent().and_then(std::path::Path::file_name);
-        Some((repo?.to_owned(), path.file_name()?.to_owned()))
-    };
-    let wanted = end(&found.path);
-    let works_there = |task: &Task| {
-        let spec = &task.spec;
-        let first = spec.lineage.unwrap_or(task.id);
-        let place = spec.repo.as_ref().map(|repo| {
-            workspace::place_of(state_dir, repo, &spec.agent, spec.issue.as_deref(), first)
-        });
-        place.and_then(|place| end(&place)) == wanted
-    };
-    Ok(reader.active()?.into_iter().find(works_there))
-}
-
 fn in_use(task: &Task) -> String {
     format!("task {} is {}", task.id, task.state.kind().as_str())
 }
@@ -142,7 +121,7 @@ async fn meant(shared: &Arc<Shared>, task: u64, number: u32) -> Result<Meant, Fa
         let attempt = reader.attempt(AttemptId { task: id, number })?;
         Ok(Some((task, attempt, number)))
     });
-    let (task, attempt, number) = found.await?.ok_or_else(|| Failure::not_found(id))?;
+    let (task, attempt, number) = shared.known(id, found.await?).await?;
     let hint = format!("agentctl show {id} lists its attempts");
     let attempt = attempt.ok_or_else(|| {
         let message = match number {
@@ -219,7 +198,11 @@ pub(super) async fn remove(
     let shared = Arc::clone(shared);
     let removing = tokio::task::spawn_blocking(move || {
         let state = shared.state.path();
-        workspace::remove(state, &path, request.force, |found| {
+        let terms = Terms {
+            record: request.force,
+            branch: false,
+        };
+        workspace::remove(state, &path, terms, |found| {
             // What is not known may be in use.
             let user = shared.store.reader();
             match user.and_then(|reader| user_of(&reader, state, found)) {
@@ -229,7 +212,7 @@ pub(super) async fn remove(
         })
     });
     let removed = removing.await.map_err(|error| failed(error.to_string()))?;
-    let found = removed.map_err(refused)?;
+    let found = removed.map_err(refused)?.found;
     Ok(v1::WorkspaceRemoveResponse {
         path: found.path.to_string_lossy().into_owned(),
         branch: found.branch.unwrap_or_default(),
@@ -238,7 +221,7 @@ pub(super) async fn remove(
 
 async fn worktree_of(shared: &Arc<Shared>, id: TaskId) -> Result<PathBuf, Failure> {
     let task = shared.read(move |reader| reader.task(id)).await?;
-    let task = task.ok_or_else(|| Failure::not_found(id))?;
+    let task = shared.known(id, task).await?;
     let workspace = task.attempt.and_then(|attempt| attempt.workspace);
     workspace.map(|workspace| workspace.path).ok_or_else(|| {
         failed(format!("task {id} has had no workspace"))

@@ -16,6 +16,7 @@ mod batch;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod migrate;
+mod prune;
 mod reader;
 mod record;
 mod sessions;

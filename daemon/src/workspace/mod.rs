@@ -58,7 +58,7 @@ pub use self::{
     git::GitError,
     repo::{RepoError, locate_repo},
     restore::{Restored, diff, restore},
-    shelf::{Found, RemoveError, inspect, remove, worktrees},
+    shelf::{Found, RemoveError, Removed, Terms, inspect, remove, worktrees},
 };
 use self::{reuse::Next, snapshot::Checkout};
 use crate::task::{

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -11,13 +12,15 @@ use super::{
     git::{Git, GitError},
     lock_of_dir,
     refs::{self, Moment},
-    snapshot::{Checkout, names, text},
+    snapshot::{Checkout, commit_of, names, text},
     worktree::{lists, rev_parse},
 };
-use crate::task::id::AttemptId;
+use crate::task::id::{AttemptId, Timestamp};
 
 /// Who had a worktree last, in a file of git's own directory of it.
 const HAD_BY: &str = "agentd.attempt";
+/// How the branches begin that we make.
+const OWN_BRANCHES: &str = "agent/";
 
 /// One worktree below the daemon's directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,6 +31,8 @@ pub struct Found {
     pub branch: Option<String>,
     /// The attempt that was given it last.
     pub attempt: Option<AttemptId>,
+    /// When it was, by the wall clock.
+    pub given_at: Option<Timestamp>,
     /// Files that are not as they were committed, new ones included.
     pub uncommitted: u32,
     /// Commits that no other branch and no remote is known to have.
@@ -41,6 +46,11 @@ pub struct Found {
 }
 
 impl Found {
+    /// What is in it could be recorded, so that it may go.
+    fn can_be_recorded(&self) -> bool {
+        self.broken.is_none() && self.inside == 0 && self.attempt.is_some()
+    }
+
     /// Why it is not simply removed; empty if it can be.
     #[must_use]
     pub fn stays_for(&self) -> Vec<String> {
@@ -173,9 +183,10 @@ fn look(path: &Path) -> Result<Found, WorkspaceError> {
     };
     Ok(Found {
         path: path.to_owned(),
-        unmerged: unmerged(&git, branch.as_deref())?,
+        unmerged: unmerged(&git, "HEAD", branch.as_deref())?,
         branch,
         attempt,
+        given_at: given_at(&own),
         uncommitted: count(uncommitted.len()),
         inside: count(inside.len() + submodules(&git, path)?),
         snapshots: snapshots.into_iter().map(|kept| kept.name).collect(),
@@ -183,14 +194,15 @@ fn look(path: &Path) -> Result<Found, WorkspaceError> {
     })
 }
 
-/// Commits that would be found nowhere but by this worktree and its branch.
-fn unmerged(git: &Git<'_>, branch: Option<&str>) -> Result<u32, GitError> {
+/// Commits up to `tip` that would be found nowhere but by a worktree and its
+/// branch.
+fn unmerged(git: &Git<'_>, tip: &str, branch: Option<&str>) -> Result<u32, GitError> {
     let own = format!("--exclude={}", branch.unwrap_or_default());
     let words: [&dyn AsRef<OsStr>; 8] = [
         &"rev-list",
         &"--count",
         &"--max-count=1000000",
-        &"HEAD",
+        &tip,
         &"--not",
         &own,
         &"--branches",
@@ -231,6 +243,11 @@ fn had_by(own: &Path) -> Option<AttemptId> {
     })
 }
 
+fn given_at(own: &Path) -> Option<Timestamp> {
+    let at = fs::metadata(own.join(HAD_BY)).ok()?.mtime();
+    Some(Timestamp(at.saturating_mul(1000)))
+}
+
 /// Writes down who is given a worktree. Only what is shown depends on it.
 pub(super) fn note_attempt(own: &Path, attempt: AttemptId) {
     let file = own.join(HAD_BY);
@@ -239,9 +256,38 @@ pub(super) fn note_attempt(own: &Path, attempt: AttemptId) {
     }
 }
 
+/// How much of a worktree may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// Also one with something that is nowhere else: it is recorded first.
+    pub record: bool,
+    /// With the branch that was made for it, if its commits are elsewhere, too.
+    pub branch: bool,
+}
+
+impl Terms {
+    /// Why a worktree stays; empty: it goes.
+    #[must_use]
+    pub fn stays_for(self, found: &Found) -> Vec<String> {
+        match self.record && found.can_be_recorded() {
+            true => Vec::new(),
+            false => found.stays_for(),
+        }
+    }
+}
+
+/// A worktree that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// What was there.
+    pub found: Found,
+    /// Its branch is gone, too.
+    pub branch_went: bool,
+}
+
 /// Removes a worktree of which nothing is lost: everything is committed and
-/// elsewhere, too. With `force` what is uncommitted is recorded first. The
-/// branch stays, and so do all snapshots.
+/// elsewhere, too, or recorded before. All snapshots stay. Every removal of a
+/// worktree in which an agent has worked goes through here.
 ///
 /// `in_use` says why it is needed, and is asked once nobody can be given it.
 /// Blocks.
@@ -251,9 +297,9 @@ pub(super) fn note_attempt(own: &Path, attempt: AttemptId) {
 pub fn remove(
     state_dir: &Path,
     path: &Path,
-    force: bool,
+    terms: Terms,
     in_use: impl FnOnce(&Found) -> Option<String>,
-) -> Result<Found, RemoveError> {
+) -> Result<Removed, RemoveError> {
     let dir = fs::canonicalize(state_dir.join("worktrees"))
         .map_err(|err| WorkspaceError::io(state_dir, &err))?;
     let path = fs::canonicalize(path).map_err(|err| WorkspaceError::io(path, &err))?;
@@ -272,11 +318,9 @@ pub fn remove(
     if let Some(reason) = in_use(&found) {
         return Err(stays(vec![reason], false));
     }
-    let reasons = found.stays_for();
-    let can_be_forced = found.broken.is_none() && found.inside == 0 && found.attempt.is_some();
-    let goes = reasons.is_empty() || force && can_be_forced;
-    if !goes {
-        return Err(stays(reasons, can_be_forced));
+    let reasons = terms.stays_for(&found);
+    if !reasons.is_empty() {
+        return Err(stays(reasons, found.can_be_recorded()));
     }
     let git = Git::at(&path).holding(&lock);
     let common = rev_parse(&git, "--git-common-dir")?;
@@ -287,23 +331,48 @@ pub fn remove(
             false,
         ));
     }
-    if let Some(attempt) = found.attempt.filter(|_| !reasons.is_empty()) {
-        let lost = record(
-            &Checkout {
-                path: &path,
-                lock: &lock,
-            },
-            &found,
-            attempt,
-        )?;
+    // Also of one that looks clean: git may have been told not to look at files.
+    if let Some(attempt) = found.attempt {
+        let checkout = Checkout {
+            path: &path,
+            lock: &lock,
+        };
+        let lost = record(&checkout, &found, attempt)?;
         if !lost.is_empty() {
             return Err(stays(lost, false));
         }
-        from.call(&[&"worktree", &"remove", &"--force", &path])?;
-    } else {
-        from.call(&[&"worktree", &"remove", &path])?;
     }
-    Ok(found)
+    failpoint!("workspace.remove.before").map_err(|err| WorkspaceError::io(&path, &err))?;
+    if found.stays_for().is_empty() {
+        from.call(&[&"worktree", &"remove", &path])?;
+    } else {
+        from.call(&[&"worktree", &"remove", &"--force", &path])?;
+    }
+    crashpoint!("workspace.remove.after");
+    let branch = found.branch.as_deref().filter(|_| terms.branch);
+    let branch_went = match branch {
+        Some(branch) => drop_branch(&from, branch)?,
+        None => false,
+    };
+    Ok(Removed { found, branch_went })
+}
+
+/// Deletes a branch that agentd has made, if every commit of it is on another
+/// branch or pushed and nobody has it checked out. Whether it is gone.
+fn drop_branch(git: &Git<'_>, branch: &str) -> Result<bool, WorkspaceError> {
+    let name = format!("refs/heads/{branch}");
+    let tip = commit_of(git, &name)?;
+    let Some(tip) = tip.filter(|_| branch.starts_with(OWN_BRANCHES)) else {
+        return Ok(false);
+    };
+    let format = "--format=%(worktreepath)";
+    let is_elsewhere = unmerged(git, &tip, Some(branch))? == 0
+        && git.call(&[&"for-each-ref", &format, &name])?.is_empty();
+    if is_elsewhere {
+        // Only if it is still there: somebody may have gone on with it.
+        git.call(&[&"update-ref", &"-d", &name, &tip])?;
+    }
+    Ok(is_elsewhere)
 }
 
 /// Records what goes with the worktree; what could not be recorded is returned.

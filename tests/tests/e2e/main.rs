@@ -18,6 +18,7 @@ mod lasting;
 mod limits;
 mod list;
 mod output;
+mod prune;
 mod quota;
 mod recovery;
 mod refusal;

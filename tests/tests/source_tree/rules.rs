@@ -49,8 +49,13 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
         &["task", "config", "clock", "dispatcher", "request"],
     ),
     (
+        "retention",
+        &["task", "store", "dispatcher", "workspace", "spool", "clock"],
+    ),
+    (
         "rpc",
         &[
+            "retention",
             "agents",
             "dispatcher",
             "request",
@@ -101,6 +106,7 @@ pub(crate) const PARTS: &[(&str, &str, &[&str])] = &[
         &[
             "Found",
             "RemoveError",
+            "Terms",
             "WorkspaceError",
             "diff",
             "inspect",

@@ -54,6 +54,7 @@ impl Control for Canned {
     type LogsStream = Items<v1::LogsResponse>;
     type WatchStream = Items<v1::Event>;
     type WorkspaceListStream = Items<v1::WorkspaceInfo>;
+    type PruneStream = Items<v1::PruneResponse>;
     type WorkspaceDiffStream = Items<v1::WorkspaceDiffResponse>;
 
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Reply<v1::SubmitResponse> {
@@ -167,6 +168,10 @@ impl Control for Canned {
         &self,
         _: Request<v1::WorkspaceRemoveRequest>,
     ) -> Reply<v1::WorkspaceRemoveResponse> {
+        not_here()
+    }
+
+    async fn prune(&self, _: Request<v1::PruneRequest>) -> Reply<Self::PruneStream> {
         not_here()
     }
 
