@@ -33,6 +33,7 @@ impl Pass<'_> {
     /// Removes transcripts that are old enough, or belong to nobody.
     pub(super) fn files(&mut self) -> Result<(), PruneError> {
         for ids in self.collector.state.kept()?.chunks(BATCH) {
+            self.goes_on()?;
             let (mut due, mut gone) = (Vec::new(), Vec::new());
             let reader = self.collector.store.reader()?;
             for id in ids.iter().copied() {

@@ -51,6 +51,7 @@ impl Pass<'_> {
         let mut tasks = Vec::new();
         let mut before = None;
         loop {
+            self.goes_on()?;
             let reader = self.collector.store.reader()?;
             let page = reader.list(&Filter::default(), before, PAGE)?.tasks;
             tasks.extend(page.iter().map(Aged::of));

@@ -258,11 +258,17 @@ impl Pass<'_> {
         self.files()
     }
 
+    /// Whether to go on: the daemon is not about to end.
+    fn goes_on(&self) -> Result<(), PruneError> {
+        match self.collector.stop.is_cancelled() {
+            true => Err(Unavailable::Stopping.into()),
+            false => Ok(()),
+        }
+    }
+
     fn told(&mut self, item: Item) -> Result<(), PruneError> {
         self.totals.add(&item);
-        if self.collector.stop.is_cancelled() {
-            return Err(Unavailable::Stopping.into());
-        }
+        self.goes_on()?;
         match (self.tell)(item) {
             true => Ok(()),
             false => Err(PruneError::Unwanted),

@@ -11,14 +11,13 @@ use super::{
     Batch, Reader, StoreError,
     record::encode_attempt,
     tables::{
-        ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS, LINEAGES, PAYLOADS,
-        REQUESTS, TASK_EVENTS, TASKS, counter,
+        ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS, KEY_SESSIONS, LINEAGES,
+        PAYLOADS, REQUESTS, TASK_EVENTS, TASKS, counter,
     },
 };
 use crate::task::{
-    attempt::Attempt,
     id::{AttemptId, TaskId, Timestamp},
-    session::touched,
+    session,
     spec::TaskSpec,
 };
 
@@ -34,11 +33,12 @@ impl Batch {
         };
         self.dirty = true;
         let number = id.get();
-        for attempt in self.attempts(&task.spec, id, task.attempts)? {
-            self.transaction
-                .open_table(ATTEMPTS)?
-                .remove((number, attempt.id.number))?;
+        self.remove_sessions(id, &task.spec)?;
+        let mut attempts = self.transaction.open_table(ATTEMPTS)?;
+        for attempt in 1..=task.attempts {
+            attempts.remove((number, attempt))?;
         }
+        drop(attempts);
         self.remove_events(number)?;
         self.remove_from_indexes(number, &task.spec)?;
         let kind = task.state.kind();
@@ -50,27 +50,23 @@ impl Batch {
         Ok(true)
     }
 
-    /// The attempts of a task; sessions that are theirs are forgotten.
-    fn attempts(
-        &mut self,
-        spec: &TaskSpec,
-        task: TaskId,
-        count: u32,
-    ) -> Result<Vec<Attempt>, StoreError> {
-        let mut found = Vec::new();
-        for number in 1..=count {
-            let Some(attempt) = self.attempt(AttemptId { task, number })? else {
-                continue;
-            };
-            for id in touched(None, &attempt) {
-                let session = self.session(&spec.agent, &id)?;
-                if session.is_some_and(|session| session.attempt.task == task) {
-                    self.forget_session(&spec.agent, &id)?;
-                }
+    /// Forgets the sessions that were worked in last by a task. Its attempts
+    /// need not name them any more: one may have gone on in another.
+    fn remove_sessions(&mut self, task: TaskId, spec: &TaskSpec) -> Result<(), StoreError> {
+        let key = session::key(task, spec);
+        let of_key = {
+            let index = self.transaction.open_table(KEY_SESSIONS)?;
+            let rows = index.range((key.as_str(), 0, "")..(key.as_str(), u64::MAX, ""))?;
+            rows.map(|row| Ok(row?.0.value().2.to_owned()))
+                .collect::<Result<Vec<String>, StoreError>>()?
+        };
+        for id in of_key {
+            let found = self.session(&spec.agent, &id)?;
+            if found.is_some_and(|session| session.attempt.task == task) {
+                self.forget_session(&spec.agent, &id)?;
             }
-            found.push(attempt);
         }
-        Ok(found)
+        Ok(())
     }
 
     fn remove_events(&self, number: u64) -> Result<(), StoreError> {

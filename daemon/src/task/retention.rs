@@ -104,10 +104,9 @@ pub struct Plan {
 #[must_use]
 pub fn plan(tasks: &[Aged], age: u64, keep: usize, now: Timestamp) -> Plan {
     let ids: BTreeSet<TaskId> = tasks.iter().map(|task| task.id).collect();
-    let newest = match keep {
-        0 => None,
-        keep => ids.iter().rev().take(keep).last().copied(),
-    };
+    // With fewer than that, the first of all.
+    let oldest_kept = ids.iter().rev().nth(keep.saturating_sub(1));
+    let newest = oldest_kept.or(ids.first()).filter(|_| keep > 0).copied();
     let mut lineages: BTreeMap<TaskId, Vec<&Aged>> = BTreeMap::new();
     for task in tasks {
         lineages.entry(task.lineage).or_default().push(task);
@@ -208,7 +207,7 @@ mod tests {
                 let kin = tasks.iter().filter(|other| other.lineage == task.lineage);
                 let kin: Vec<_> = kin.collect();
                 let may = kin.iter().all(|other| other.is_older(age, NOW) && !other.has_request)
-                    && kin.iter().all(|other| other.id.get() as usize + keep <= tasks.len());
+                    && kin.iter().all(|other| other.id.get() + keep as u64 <= tasks.len() as u64);
                 prop_assert_eq!(gone.contains(&task.id), may, "{} of {:?}", at, tasks);
                 let told = found.stays.iter().any(|(id, _)| *id == task.id);
                 prop_assert_eq!(told, !may && task.is_older(age, NOW));

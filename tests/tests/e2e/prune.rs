@@ -154,13 +154,8 @@ fn what_is_needed_stays() {
     fs::write(daemon.path("again"), "").unwrap();
     let of_none = run(&daemon, "true");
     // Of the lineage, and active.
-    let hold = ["rerun", &failed.to_string(), "--not-before", "1h"];
-    let said = daemon.ctl(&hold);
-    let rerun = if said.code == 0 {
-        said.id()
-    } else {
-        panic!("{said:?}")
-    };
+    let hold = ["rerun", &failed.to_string(), "--delay", "1h"];
+    let rerun = daemon.ctl(&hold).id();
     let pruned = prune(&daemon, &["--older-than", "0s"]);
     assert_eq!(pruned["totals"]["tasks"], 1, "{pruned}");
     let why = format!("task {rerun} of its lineage is active or not old enough");
@@ -202,7 +197,7 @@ fn a_worktree_stays_while_anything_would_be_lost() {
         repo.arg(),
         "--issue",
         "4",
-        "--not-before",
+        "--delay",
         "1h",
         "--",
         "true",
