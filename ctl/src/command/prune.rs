@@ -16,15 +16,16 @@ use crate::{
 
 /// Remove what ended long ago: history, transcripts, worktrees.
 ///
-/// Without --older-than everything is kept for as long as [retention] of the
-/// daemon's configuration says; the daemon also does this by itself, once a day.
-/// A task goes together with its reruns, once all of them are old enough.
+/// Without --older-than everything is kept for as long as the retention section
+/// of the daemon's configuration says; the daemon also does this by itself, once
+/// a day. A task goes together with its reruns, once all of them are old enough.
 ///
 /// A worktree goes if no active task has it, everything in it is committed, and
 /// its commits are on another branch or pushed; then its branch goes as well.
-/// One with something else in it goes only when it is as old as [retention] says,
-/// whatever --older-than, and after that was recorded under refs/agentd. Nothing
-/// under refs/agentd is ever removed: agentctl workspace restore brings it back.
+/// One with something else in it goes only when it is as old as the configuration
+/// says, whatever --older-than, and after that was recorded under refs/agentd.
+/// Nothing under refs/agentd is ever removed: while the task is kept, agentctl
+/// workspace restore brings it back, and git does for ever.
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// What ended at least so long ago: 12h, 30d, 0s.

@@ -1,3 +1,4 @@
+mod collected;
 mod damage;
 mod modes;
 mod nothing_lost;
