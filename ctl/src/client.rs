@@ -302,6 +302,14 @@ impl Client {
         Ok(self.control.clone().workspace_remove(q).await?.into_inner())
     }
 
+    /// Once: what is gone is gone.
+    pub(crate) async fn prune(
+        &self,
+        q: v1::PruneRequest,
+    ) -> Result<Streaming<v1::PruneResponse>, Status> {
+        Ok(self.control.clone().prune(q).await?.into_inner())
+    }
+
     pub(crate) async fn watch(&self, q: v1::WatchRequest) -> Result<Streaming<v1::Event>, Status> {
         Ok(self.control.clone().watch(q).await?.into_inner())
     }

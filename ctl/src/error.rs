@@ -100,6 +100,8 @@ impl Kind {
             | reason::QUEUE_FULL
             | reason::BUDGET_EXCEEDED
             | reason::WORKSPACE_FAILED
+            | reason::PRUNE_BUSY
+            | reason::TRANSCRIPT_PRUNED
             | reason::WORKSPACE_STAYS
             | reason::ATTEMPT_ENDED
             | reason::SESSION_IN_USE => Self::Conflict,

@@ -51,17 +51,7 @@ pub async fn run(dispatcher: Handle, jumped: Arc<Notify>) {
         tokio::select! {
             () = asleep => {}
             () = jumped.notified() => {}
-            reloaded = reloaded(&mut watched, &config) => if reloaded.is_err() { return },
-        }
-    }
-}
-
-/// Waits until there is another configuration.
-async fn reloaded(watched: &mut Handle, config: &Arc<Config>) -> Result<(), Unavailable> {
-    loop {
-        watched.changed().await?;
-        if !Arc::ptr_eq(&watched.config(), config) {
-            return Ok(());
+            reloaded = watched.reconfigured(&config) => if reloaded.is_err() { return },
         }
     }
 }

@@ -44,6 +44,7 @@ pub mod lifecycle;
 pub mod process;
 pub mod reload;
 pub mod request;
+pub mod retention;
 pub mod rpc;
 pub mod runner;
 pub mod spool;

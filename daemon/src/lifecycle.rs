@@ -34,6 +34,7 @@ use crate::{
     dispatcher::{self, Handle, Parts, ShutDown},
     process::{self, Groups},
     reload::Reloader,
+    retention::{self, Collector},
     rpc::{self, Shared},
     spool::{StateDir, make_private},
     store::{OpenError, Store, StoreError},
@@ -141,7 +142,14 @@ async fn live(
         stop.clone(),
     ));
     let reloader = Arc::new(Reloader::new(dispatcher.clone(), named_config));
+    let collector = Collector::new(
+        dispatcher.clone(),
+        Arc::clone(&store),
+        state.clone(),
+        stop.clone(),
+    );
     let shared = Arc::new(Shared {
+        collector: collector.clone(),
         versions,
         backups: Arc::clone(&backups),
         reloader: Arc::clone(&reloader),
@@ -155,7 +163,8 @@ async fn live(
     let serving = rpc::serve(shared, listener);
     let loop_ended = tokio::task::spawn_blocking(move || thread.join());
     tell_service_manager(&[NotifyState::Ready]);
-    supervise(serving, loop_ended, dispatcher, stop, (reloader, backups)).await
+    let beside = (retention::run(collector), backups.daily());
+    supervise(serving, beside, loop_ended, dispatcher, stop, reloader).await
 }
 
 /// Where the trees of agents are held; without such a place it goes on, too.
@@ -183,10 +192,11 @@ fn groups(config: &Config, state: &StateDir) -> Option<Groups> {
 /// Waits for a signal, or for the end of a part; then ends the others.
 async fn supervise(
     serving: impl Future<Output = anyhow::Result<()>>,
+    (collecting, copying): (impl Future<Output = ()>, impl Future<Output = ()>),
     loop_ended: tokio::task::JoinHandle<std::thread::Result<Result<(), StoreError>>>,
     dispatcher: Handle,
     stop: CancellationToken,
-    (reloader, backups): (Arc<Reloader>, Arc<Backups>),
+    reloader: Arc<Reloader>,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -198,10 +208,8 @@ async fn supervise(
     tell_how_it_is(&watched);
     let schedules_look = Arc::new(Notify::new());
     let scheduling = cron::run(dispatcher.clone(), Arc::clone(&schedules_look));
-    let mut scheduling_ended = false;
-    let copying = backups.daily();
-    let mut copying_ended = false;
-    tokio::pin!(serving, loop_ended, scheduling, copying);
+    let (mut scheduling_ended, mut collecting_ended, mut copying_ended) = (false, false, false);
+    tokio::pin!(serving, collecting, copying, loop_ended, scheduling);
     let ended = loop {
         tokio::select! {
             _ = terminate.recv() => { dispatcher.shut_down(ShutDown::Leave).await.ok(); }
@@ -213,6 +221,7 @@ async fn supervise(
             }
             () = &mut scheduling, if !scheduling_ended => scheduling_ended = true,
             () = &mut copying, if !copying_ended => copying_ended = true,
+            () = &mut collecting, if !collecting_ended => collecting_ended = true,
             Ok(()) = watched.changed() => tell_how_it_is(&watched),
             joined = &mut loop_ended => {
                 break joined;

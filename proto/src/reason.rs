@@ -54,6 +54,10 @@ pub const WORKSPACE_FAILED: &str = "WORKSPACE_FAILED";
 pub const WORKSPACE_STAYS: &str = "WORKSPACE_STAYS";
 /// `FAILED_PRECONDITION`: no copy of the store could be made.
 pub const BACKUP_FAILED: &str = "BACKUP_FAILED";
+/// `FAILED_PRECONDITION`: another collection of what is old is under way.
+pub const PRUNE_BUSY: &str = "PRUNE_BUSY";
+/// `FAILED_PRECONDITION`: the transcript was removed, for its age.
+pub const TRANSCRIPT_PRUNED: &str = "TRANSCRIPT_PRUNED";
 
 /// Metadata key: what the person can do about it.
 pub const META_HINT: &str = "hint";

@@ -20,6 +20,7 @@ use crate::{
     process::{Marked, exists, of_socket, runners_of},
     program::{command, program},
     repo::Repo,
+    torture::FAILPOINTS,
     wait::{wait_for, wait_until},
 };
 
@@ -38,6 +39,7 @@ pub struct TestDaemon {
     socket: &'static str,
     /// What runs the daemon's command line instead of running it at once.
     pub(crate) through: Vec<String>,
+    program: &'static str,
     process: Option<Child>,
 }
 
@@ -72,6 +74,7 @@ impl TestDaemon {
             state: "state",
             socket: "run/s",
             through: Vec::new(),
+            program: "agentd",
             process: None,
         };
         fs::create_dir(daemon.home()).expect("a directory can be made");
@@ -155,7 +158,7 @@ impl TestDaemon {
     }
 
     fn command_at(&self, socket: &Path) -> Command {
-        let agentd = program("agentd");
+        let agentd = program(self.program);
         let mut command = match self.through.split_first() {
             None => command(&agentd, &self.home()),
             Some((first, others)) => {
@@ -198,6 +201,19 @@ impl TestDaemon {
         let mut child = self.process.take().expect("it runs");
         child.kill().expect("a child can be killed");
         child.wait().expect("a child can be waited for");
+    }
+
+    /// Uses the daemon with failpoints, and plans none yet; where plans are made.
+    ///
+    /// # Panics
+    /// If the directory cannot be made.
+    pub fn use_failpoints(&mut self) -> PathBuf {
+        let dir = self.path("failpoints");
+        fs::create_dir(&dir).expect("a directory can be made");
+        self.program = "agentd-failpoints";
+        let variable = format!("{FAILPOINTS}={}", dir.display());
+        self.through = vec!["env".to_owned(), variable];
+        dir
     }
 
     /// Asks the daemon to end with SIGTERM and waits for it.

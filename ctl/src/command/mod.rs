@@ -14,6 +14,7 @@ pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod overview;
 pub(crate) mod pause;
+pub(crate) mod prune;
 pub(crate) mod quota;
 pub(crate) mod recover;
 pub(crate) mod reload;

@@ -245,6 +245,7 @@ impl Page {
         self.time("ended", attempt.ended_at);
         let took = between(attempt.started_at, attempt.ended_at);
         self.field("took", &took.map(human).unwrap_or_default());
+        self.time("pruned", attempt.pruned_at);
     }
 
     /// What the runner of an attempt that is under way said last.

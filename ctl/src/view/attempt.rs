@@ -37,6 +37,8 @@ pub(crate) struct AttemptView {
     ended_at: Option<String>,
     /// From the start to the end; `null` before it.
     duration_ms: Option<u64>,
+    /// When its transcript was removed, for its age.
+    transcript_pruned_at: Option<String>,
     epoch: u64,
     /// The session that the agent named.
     session: Option<String>,
@@ -120,6 +122,7 @@ impl From<v1::Attempt> for AttemptView {
             claimed_at: rfc3339(attempt.claimed_at),
             started_at: rfc3339(attempt.started_at),
             ended_at: rfc3339(attempt.ended_at),
+            transcript_pruned_at: rfc3339(attempt.pruned_at),
             duration_ms: between(attempt.started_at, attempt.ended_at)
                 .and_then(|took| u64::try_from(took.as_millis()).ok()),
             epoch: attempt.epoch,

@@ -76,6 +76,7 @@ fn attempt() -> Attempt {
         before: Spend::default(),
         ran: 0,
         changes: None,
+        pruned_at: None,
     }
 }
 

@@ -35,6 +35,7 @@ impl Config {
             agents,
             repos,
             schedules,
+            retention,
         } = self;
         let mut keys: Vec<Change> = [
             ("max_running", *max_running != next.max_running, false),
@@ -61,6 +62,9 @@ impl Config {
         .collect();
         if (limits, retry) != (&next.limits, &next.retry) {
             keys.push(applied("defaults".to_owned()));
+        }
+        if *retention != next.retention {
+            keys.push(applied("retention".to_owned()));
         }
         keys.extend(named("agents", agents, &next.agents));
         keys.extend(named("repos", repos, &next.repos));

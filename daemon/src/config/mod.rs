@@ -49,6 +49,7 @@ pub use self::{
 };
 use crate::task::{
     limits::{HEARTBEAT, Limits, MAX_QUEUED, SUSPECT_AFTER},
+    retention::Retention,
     retry::Policy,
     spec::{AgentType, Fetch},
 };
@@ -112,6 +113,8 @@ pub struct Config {
     pub limits: Limits,
     /// For tasks and agents that set none.
     pub retry: Policy,
+    /// How long what has ended is kept.
+    pub retention: Retention,
     /// By name; `shell` is always among them.
     pub agents: BTreeMap<String, Agent>,
     /// By name.
@@ -287,6 +290,7 @@ impl Default for Config {
             cgroups: true,
             limits: Limits::default(),
             retry: Policy::default(),
+            retention: Retention::default(),
             agents: BTreeMap::from([(SHELL.to_owned(), shell)]),
             repos: BTreeMap::new(),
             schedules: BTreeMap::new(),

@@ -19,9 +19,19 @@ use super::{
     document::{Problems, Section},
     env_file, output, value,
 };
-use crate::task::limits::{MAX_PROMPT, MAX_QUEUED};
+use crate::task::{
+    limits::{MAX_PROMPT, MAX_QUEUED},
+    retention::Retention,
+};
 
-pub(super) const TOP: &[&str] = &["daemon", "defaults", "agents", "repos", "schedules"];
+pub(super) const TOP: &[&str] = &[
+    "daemon",
+    "defaults",
+    "agents",
+    "repos",
+    "schedules",
+    "retention",
+];
 pub(super) const DAEMON: &[&str] = &[
     "max_running",
     "max_queued",
@@ -34,6 +44,8 @@ pub(super) const DAEMON: &[&str] = &[
     "agents_may_control",
     "cgroups",
 ];
+/// Durations, or `off`.
+pub(super) const RETENTION: &[&str] = &["tasks", "transcripts", "worktrees", "every"];
 pub(super) const LIMITS: &[&str] = &[
     "start_timeout",
     "timeout",
@@ -169,6 +181,9 @@ impl Reader {
             config.limits = self.limits(&section);
             config.retry = self.policy(&section);
         }
+        if let Some(section) = self.problems.section(&top, "retention") {
+            self.retention(&section, &mut config.retention);
+        }
         for (name, section) in self.problems.named(&top, "agents") {
             let agent = self.agent(&name, &section);
             config.agents.insert(name, agent);
@@ -262,6 +277,20 @@ impl Reader {
         }
         if let Some(on) = self.problems.switch(section, "cgroups") {
             config.cgroups = on;
+        }
+    }
+
+    fn retention(&mut self, section: &Section<'_>, set: &mut Retention) {
+        self.problems.unknown_keys(section, RETENTION);
+        for (key, time) in [
+            ("tasks", &mut set.tasks),
+            ("transcripts", &mut set.transcripts),
+            ("worktrees", &mut set.worktrees),
+            ("every", &mut set.every),
+        ] {
+            if let Some(said) = self.problems.word(section, key, value::duration_or_off) {
+                *time = (said > 0).then_some(said);
+            }
         }
     }
 

@@ -395,6 +395,7 @@ fn the_example_names_every_key() {
     assert_eq!(config.retry, policy);
     assert_eq!(config.cache_bytes, CACHE_BYTES);
     assert_eq!(config.max_queued, MAX_QUEUED);
+    assert_eq!(config.retention, Retention::default());
     assert_eq!(config.heartbeat, HEARTBEAT);
     assert_eq!(config.suspect_after, SUSPECT_AFTER);
 
@@ -408,6 +409,7 @@ fn the_example_names_every_key() {
     let values: Vec<&str> = Key::ALL.iter().map(|key| key.as_str()).collect();
     for (section, keys) in [
         (&document["daemon"], read::DAEMON),
+        (&document["retention"], read::RETENTION),
         (&document["defaults"], &defaults),
         (&document["agents"].get_ref()["tests"], &agent),
         (

@@ -12,6 +12,7 @@ mod holding;
 mod inbox;
 mod ledger;
 mod look;
+mod pruning;
 mod reports;
 mod said;
 mod schedules;

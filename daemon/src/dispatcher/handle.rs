@@ -2,6 +2,7 @@
 
 mod message;
 mod orders;
+mod pruning;
 mod sessions;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -11,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub(super) use self::message::{Message, Reply};
 pub use self::{
     orders::{CancelOrder, Firing, OnBusy, RerunOrder, ShutDown, Submission, Submitted},
+    pruning::{Pruned, Pruning},
     sessions::ForgetError,
 };
 use super::{
@@ -101,6 +103,19 @@ impl Handle {
     /// If the loop has ended.
     pub async fn changed(&mut self) -> Result<(), Unavailable> {
         self.now.changed().await.map_err(|_| Unavailable::Stopping)
+    }
+
+    /// Waits until there is another configuration than this one.
+    ///
+    /// # Errors
+    /// If the loop has ended.
+    pub async fn reconfigured(&mut self, config: &Arc<Config>) -> Result<(), Unavailable> {
+        loop {
+            self.changed().await?;
+            if !Arc::ptr_eq(&self.config(), config) {
+                return Ok(());
+            }
+        }
     }
 
     /// What the clocks show, as tasks are held against it.

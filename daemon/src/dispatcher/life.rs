@@ -357,6 +357,7 @@ fn refuse(message: Message, overview: &Overview) -> bool {
         }
         Message::Pause { .. }
         | Message::ClearQuota { .. }
+        | Message::Prune(..)
         | Message::Recover(_)
         | Message::Reload(..)
         | Message::Report(_)

@@ -41,8 +41,8 @@ use tokio::{
 use self::life::{Life, Lives};
 pub use self::{
     handle::{
-        CancelOrder, Firing, ForgetError, Handle, OnBusy, RerunOrder, ShutDown, Submission,
-        Submitted,
+        CancelOrder, Firing, ForgetError, Handle, OnBusy, Pruned, Pruning, RerunOrder, ShutDown,
+        Submission, Submitted,
     },
     outcome::{
         CancelError, Cancelled, FiringError, Held, HoldError, SubmitError, Trouble, Unavailable,

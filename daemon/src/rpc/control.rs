@@ -16,6 +16,7 @@ use super::{
     explain::explain,
     from_proto, hold, list, logs, pause,
     peer::{self, Names},
+    prune::prune,
     query::whole,
     quota, reload, rerun, schedules, sessions, status,
     to_proto::{self, ShownHold},
@@ -103,6 +104,7 @@ impl v1::control_server::Control for ControlService {
     type LogsStream = Answers<v1::LogsResponse>;
     type WatchStream = Answers<v1::Event>;
     type WorkspaceListStream = Answers<v1::WorkspaceInfo>;
+    type PruneStream = Answers<v1::PruneResponse>;
     type WorkspaceDiffStream = Answers<v1::WorkspaceDiffResponse>;
     type BackupStream = Answers<v1::BackupResponse>;
 
@@ -131,7 +133,7 @@ impl v1::control_server::Control for ControlService {
         let found = self
             .shared
             .read(move |reader| whole(reader, id, &around, &dispatcher));
-        let answer = found.await?.ok_or_else(|| Failure::not_found(id))?;
+        let answer = self.shared.known(id, found.await?).await?;
         Ok(Response::new(answer))
     }
 
@@ -396,6 +398,15 @@ impl v1::control_server::Control for ControlService {
         _request: Request<v1::ReloadRequest>,
     ) -> Result<Response<v1::ReloadResponse>, Status> {
         Ok(Response::new(reload::reload(&self.shared).await?))
+    }
+
+    async fn prune(
+        &self,
+        request: Request<v1::PruneRequest>,
+    ) -> Result<Response<Self::PruneStream>, Status> {
+        let request = request.into_inner();
+        let items = prune(Arc::clone(&self.shared), request, &self.tracker);
+        Ok(Response::new(until(self.shared.stop.clone(), items)))
     }
 
     async fn shutdown(

@@ -74,6 +74,18 @@ impl Failure {
         .hint("agentctl ls --all lists every task")
     }
 
+    /// The task was there once.
+    pub(super) fn forgotten(id: TaskId) -> Self {
+        Self::new(
+            Code::NotFound,
+            reason::TASK_NOT_FOUND,
+            format!("task {id} is not kept any more: it ended long ago"),
+        )
+        .hint(format!(
+            "what it left uncommitted is still in its repository: git for-each-ref refs/agentd/{id}"
+        ))
+    }
+
     /// The task has not ended, so it cannot run again.
     pub(super) fn active(id: TaskId, state: &str) -> Self {
         Self::new(

@@ -46,7 +46,7 @@ pub(super) async fn explain(shared: &Shared, id: TaskId) -> Result<v1::ExplainRe
     let told = shared
         .read(move |reader| story(reader, id, &around))
         .await?;
-    let told = told.ok_or_else(|| Failure::not_found(id))?;
+    let told = shared.known(id, told).await?;
     let (disk_free, disk_needed) = match trouble {
         Some(Trouble::Disk { free, needed }) => (free, needed),
         Some(Trouble::Store(_)) | None => (0, 0),

@@ -140,6 +140,7 @@ mod tests {
             "WorkspaceRestore",
             "WorkspaceRemove",
             "Hold",
+            "Prune",
             "Release",
             "Backup",
             "Reload",

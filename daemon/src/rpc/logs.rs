@@ -139,7 +139,11 @@ async fn read_attempt(
     let mut follower = None;
     loop {
         // Asked before reading: what is written before the end is then read.
-        let ended = has_ended(shared, attempt).await?;
+        let row = shared.read(move |reader| reader.attempt(attempt)).await?;
+        if row.as_ref().is_some_and(|row| row.pruned_at.is_some()) {
+            return Err(pruned(attempt));
+        }
+        let ended = row.is_none_or(|row| row.phase == Phase::Ended);
         if request.follow && !ended && follower.is_none() {
             follower = watch_growth(shared, attempt)?;
         }
@@ -218,12 +222,20 @@ impl Reading<'_> {
 
 async fn load(shared: &Arc<Shared>, id: TaskId) -> Result<Task, Failure> {
     let task = shared.read(move |reader| reader.task(id)).await?;
-    task.ok_or_else(|| Failure::not_found(id))
+    shared.known(id, task).await
 }
 
-async fn has_ended(shared: &Arc<Shared>, id: AttemptId) -> Result<bool, Failure> {
-    let attempt = shared.read(move |reader| reader.attempt(id)).await?;
-    Ok(attempt.is_none_or(|attempt| attempt.phase == Phase::Ended))
+fn pruned(attempt: AttemptId) -> Failure {
+    Failure::new(
+        Code::FailedPrecondition,
+        agentd_proto::reason::TRANSCRIPT_PRUNED,
+        format!("the transcript of attempt {attempt} was removed, for its age"),
+    )
+    .hint(format!(
+        "agentctl show {0} and agentctl explain {0} say what is still known; \
+         [retention] of the configuration says how long transcripts are kept",
+        attempt.task
+    ))
 }
 
 /// Waits for the next change of any task. Returns false if nobody listens.

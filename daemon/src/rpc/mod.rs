@@ -21,6 +21,7 @@ mod list;
 mod logs;
 mod pause;
 mod peer;
+mod prune;
 mod query;
 mod quota;
 mod readable;
@@ -62,6 +63,7 @@ use crate::{
     config::Config,
     dispatcher::{Handle, Phase, Trouble},
     reload::Reloader,
+    retention::Collector,
     spool::StateDir,
     store::{Reader, Store, StoreError},
     task::{
@@ -90,6 +92,8 @@ pub struct Shared {
     pub socket: PathBuf,
     /// Of the programs of agents.
     pub versions: Arc<Versions>,
+    /// Who collects what is old.
+    pub collector: Collector,
     /// When this incarnation began.
     pub started_at: Timestamp,
     /// Cancelled when the daemon is to stop.
@@ -114,7 +118,16 @@ impl Shared {
             let task = reader.task(id)?;
             task.map(|task| shown(reader, task, &around)).transpose()
         });
-        found.await?.ok_or_else(|| Failure::not_found(id))
+        self.known(id, found.await?).await
+    }
+
+    /// What was found of a task, or whether it was there once.
+    async fn known<T>(&self, id: TaskId, found: Option<T>) -> Result<T, Failure> {
+        match found {
+            Some(found) => Ok(found),
+            None if id < self.read(Reader::next_task).await? => Err(Failure::forgotten(id)),
+            None => Err(Failure::not_found(id)),
+        }
     }
 
     /// Runs something that asks the file system or git.

@@ -227,6 +227,7 @@ pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
         session_way: attempt.given.way.as_str().to_owned(),
         session_why: attempt.given.why.clone(),
         session_gone: text(known.session_gone.as_ref()),
+        pruned_at: time(attempt.pruned_at),
         changes: attempt
             .changes
             .as_ref()

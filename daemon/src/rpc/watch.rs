@@ -79,7 +79,8 @@ pub(super) async fn send(
         if full {
             continue;
         }
-        if state.is_some_and(|task| !task.state.is_active()) {
+        // One that is gone has ended long ago.
+        if task.is_some() && state.is_none_or(|task| !task.state.is_active()) {
             return;
         }
         tokio::select! {

@@ -17,9 +17,9 @@ use tonic::{Code, Status};
 
 use super::{Shared, error::Failure, from_proto};
 use crate::{
-    config::Config,
     dispatcher::Unavailable,
-    store::{Reader, Store, StoreError},
+    retention::{teardown_of, user_of},
+    store::Store,
     task::{
         attempt::Attempt,
         id::{AttemptId, TaskId},
@@ -27,7 +27,7 @@ use crate::{
         state::Task,
     },
     workspace,
-    workspace::{Found, RemoveError, Teardown, WorkspaceError},
+    workspace::{Found, RemoveError, Terms, WorkspaceError},
 };
 
 /// Text of one message, bytes; far below the limit of a message.
@@ -105,37 +105,8 @@ fn info(store: &Store, state_dir: &Path, found: Found) -> Result<v1::WorkspaceIn
     })
 }
 
-/// The active task whose worktree it is, also one that waits.
-fn user_of(reader: &Reader, state_dir: &Path, found: &Found) -> Result<Option<Task>, StoreError> {
-    let end = |path: &Path| {
-        let repo = path.parent().and_then(Path::file_name);
-        Some((repo?.to_owned(), path.file_name()?.to_owned()))
-    };
-    let wanted = end(&found.path);
-    let works_there = |task: &Task| {
-        let spec = &task.spec;
-        let first = spec.lineage.unwrap_or(task.id);
-        let place = spec.repo.as_ref().map(|repo| {
-            workspace::place_of(state_dir, repo, &spec.agent, spec.issue.as_deref(), first)
-        });
-        place.and_then(|place| end(&place)) == wanted
-    };
-    Ok(reader.active()?.into_iter().find(works_there))
-}
-
 fn in_use(task: &Task) -> String {
     format!("task {} is {}", task.id, task.state.kind().as_str())
-}
-
-/// What the operator has run before this worktree is removed.
-fn teardown_of(config: &Config, state_dir: &Path, found: &Found) -> Option<Teardown> {
-    let mut repos = config.repos.values();
-    let repo = repos.find(|repo| workspace::is_of(state_dir, &found.path, &repo.path))?;
-    Some(Teardown {
-        argv: repo.teardown.clone(),
-        limit: Duration::from_millis(repo.setup_timeout),
-        repo: repo.path.clone(),
-    })
 }
 
 /// An attempt that was asked for, and its repository.
@@ -154,7 +125,7 @@ async fn meant(shared: &Arc<Shared>, task: u64, number: u32) -> Result<Meant, Fa
         let attempt = reader.attempt(AttemptId { task: id, number })?;
         Ok(Some((task, attempt, number)))
     });
-    let (task, attempt, number) = found.await?.ok_or_else(|| Failure::not_found(id))?;
+    let (task, attempt, number) = shared.known(id, found.await?).await?;
     let hint = format!("agentctl show {id} lists its attempts");
     let attempt = attempt.ok_or_else(|| {
         let message = match number {
@@ -257,6 +228,11 @@ pub(super) async fn remove(
     let shared = Arc::clone(shared);
     let removing = tokio::task::spawn_blocking(move || {
         let state = shared.state.path();
+        let terms = Terms {
+            record: request.force,
+            branch: false,
+            forced: request.force,
+        };
         let used = |found: &Found| {
             // What is not known may be in use.
             let user = shared.store.reader();
@@ -267,10 +243,10 @@ pub(super) async fn remove(
         };
         let config = shared.dispatcher.config();
         let teardown = |found: &Found| teardown_of(&config, state, found);
-        workspace::remove(state, &path, request.force, used, teardown)
+        workspace::remove(state, &path, terms, used, teardown)
     });
     let removed = removing.await.map_err(|error| failed(error.to_string()))?;
-    let found = removed.map_err(refused)?;
+    let found = removed.map_err(refused)?.found;
     Ok(v1::WorkspaceRemoveResponse {
         path: found.path.to_string_lossy().into_owned(),
         branch: found.branch.unwrap_or_default(),
@@ -279,7 +255,7 @@ pub(super) async fn remove(
 
 async fn worktree_of(shared: &Arc<Shared>, id: TaskId) -> Result<PathBuf, Failure> {
     let task = shared.read(move |reader| reader.task(id)).await?;
-    let task = task.ok_or_else(|| Failure::not_found(id))?;
+    let task = shared.known(id, task).await?;
     let workspace = task.attempt.and_then(|attempt| attempt.workspace);
     workspace.map(|workspace| workspace.path).ok_or_else(|| {
         failed(format!("task {id} has had no workspace"))

@@ -130,7 +130,7 @@ impl StateDir {
         if live.path().is_dir() {
             found
         } else {
-            read(&self.kept(attempt).transcript())
+            read(&self.place_of(attempt).transcript())
         }
     }
 
@@ -147,7 +147,7 @@ impl StateDir {
         failpoint!("spool.put_away.before")?;
         live.remove_spool()?;
         failpoint!("spool.put_away.emptied")?;
-        let kept = self.kept(attempt);
+        let kept = self.place_of(attempt);
         if let Some(shard) = kept.path().parent() {
             make_private(shard)?;
         }
@@ -210,7 +210,68 @@ impl StateDir {
         Ok(())
     }
 
-    fn kept(&self, attempt: AttemptId) -> AttemptDir {
+    /// The attempts of which something is kept. What is not named as one is
+    /// passed over.
+    ///
+    /// # Errors
+    /// If a directory cannot be read.
+    pub fn kept(&self) -> io::Result<Vec<AttemptId>> {
+        let mut found = Vec::new();
+        for shard in fs::read_dir(self.transcripts())? {
+            let shard = shard?;
+            if !shard.file_type()?.is_dir() {
+                continue;
+            }
+            for entry in fs::read_dir(shard.path())? {
+                let name = entry?.file_name();
+                let attempt = name.to_str().and_then(|name| name.parse().ok());
+                // One that lies elsewhere is not ours to find again.
+                found.extend(attempt.filter(|id| self.place_of(*id).path().ends_with(name)));
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// What an attempt's kept files take on disk, bytes.
+    ///
+    /// # Errors
+    /// If a directory cannot be read.
+    pub fn kept_size(&self, attempt: AttemptId) -> io::Result<u64> {
+        let mut size = 0;
+        let mut open = vec![self.place_of(attempt).path().to_owned()];
+        while let Some(dir) = open.pop() {
+            for entry in fs::read_dir(dir)? {
+                let entry = entry?;
+                let meta = entry.metadata()?;
+                // Of 512 bytes, whatever the file system's are.
+                size += meta.blocks() * 512;
+                if meta.is_dir() {
+                    open.push(entry.path());
+                }
+            }
+        }
+        Ok(size)
+    }
+
+    /// Removes what is kept of an attempt. Doing it again is no error.
+    ///
+    /// # Errors
+    /// If a file cannot be removed.
+    pub fn discard(&self, attempt: AttemptId) -> io::Result<()> {
+        let kept = self.place_of(attempt);
+        failpoint!("spool.discard.before")?;
+        for dir in [kept.transcript(), kept.path().to_owned()] {
+            match fs::remove_dir_all(dir) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            crashpoint!("spool.discard.removed");
+        }
+        Ok(())
+    }
+
+    fn place_of(&self, attempt: AttemptId) -> AttemptDir {
         let shard = attempt.task.get() / SHARD;
         AttemptDir::of(&self.transcripts().join(shard.to_string()), attempt)
     }

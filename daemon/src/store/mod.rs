@@ -18,6 +18,7 @@ mod copy;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod migrate;
+mod prune;
 mod reader;
 mod record;
 mod sessions;

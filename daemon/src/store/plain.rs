@@ -30,6 +30,8 @@ use crate::task::{
 
 /// An hour, milliseconds.
 const HOUR: i64 = 3_600_000;
+/// When transcripts go.
+const PRUNED_AT: Timestamp = Timestamp(77 * HOUR);
 
 /// A change that is part of a batch.
 #[derive(Debug, Clone)]
@@ -50,6 +52,10 @@ enum Act {
     },
     Pause(u8, bool),
     Incarnation,
+    /// One of the tasks is taken out, unless it is active.
+    Remove(Index),
+    /// The transcripts of one go.
+    PruneTranscripts(Index),
 }
 
 /// How a batch ends.
@@ -87,6 +93,9 @@ struct Plain {
     /// With the revision at which each was worked in last.
     sessions: BTreeMap<(String, String), (Session, u64)>,
     incarnation: u64,
+    /// Tasks and changes that there ever were.
+    made: u64,
+    revision: u64,
 }
 
 fn spec(act: &Act, id: TaskId) -> Option<TaskSpec> {
@@ -159,6 +168,12 @@ fn change(task: &Task, what: u8) -> Option<Change> {
     }
 }
 
+/// One of the tasks, if there is any.
+fn one_of(tasks: &BTreeMap<TaskId, Task>, which: &Index) -> Option<TaskId> {
+    let ids: Vec<TaskId> = tasks.keys().copied().collect();
+    (!ids.is_empty()).then(|| *which.get(&ids))
+}
+
 /// One of the active tasks, if there is any.
 fn active(tasks: &BTreeMap<TaskId, Task>, which: &Index) -> Option<Task> {
     let active: Vec<_> = tasks.values().filter(|t| t.state.is_active()).collect();
@@ -177,6 +192,7 @@ impl Plain {
                     }
                     self.requests.insert(request.clone(), (id, digest(id)));
                 }
+                self.made += 1;
                 let task = Task::submitted(id, spec);
                 self.put(task, What::Submitted, "new");
             }
@@ -193,11 +209,43 @@ impl Plain {
                 self.paused.remove(&format!("a{agent}"));
             }
             Act::Incarnation => self.incarnation += 1,
+            Act::Remove(which) => {
+                if let Some(id) = one_of(&self.tasks, which) {
+                    self.remove(id);
+                }
+            }
+            Act::PruneTranscripts(which) => {
+                let id = one_of(&self.tasks, which);
+                let task = id.and_then(|id| self.tasks.get_mut(&id));
+                let Some(task) = task.filter(|task| !task.state.is_active()) else {
+                    return;
+                };
+                let of_task = |attempt: &&mut Attempt| attempt.id.task == task.id;
+                for attempt in self.attempts.values_mut().filter(of_task) {
+                    attempt.pruned_at = Some(PRUNED_AT);
+                }
+                if let Some(attempt) = &mut task.attempt {
+                    attempt.pruned_at = Some(PRUNED_AT);
+                }
+            }
         }
     }
 
+    fn remove(&mut self, id: TaskId) {
+        if self.tasks[&id].state.is_active() {
+            return;
+        }
+        self.tasks.remove(&id);
+        self.attempts.retain(|attempt, _| attempt.task != id);
+        self.requests.retain(|_, (task, _)| *task != id);
+        self.journal.retain(|entry| entry.task != id);
+        let of_task = |session: &Session| session.attempt.task == id;
+        self.sessions.retain(|_, (session, _)| !of_task(session));
+    }
+
     fn put(&mut self, mut task: Task, what: What, why: &str) {
-        task.revision = Revision(self.journal.len() as u64 + 1);
+        self.revision += 1;
+        task.revision = Revision(self.revision);
         self.follow(&task);
         if let Some(attempt) = &task.attempt {
             self.attempts.insert(attempt.id, attempt.clone());
@@ -254,7 +302,7 @@ impl Plain {
     }
 
     fn next_task(&self) -> TaskId {
-        TaskId::new(self.tasks.len() as u64 + 1).unwrap()
+        TaskId::new(self.made + 1).unwrap()
     }
 
     fn list(&self, filter: &Filter) -> Vec<&Task> {
@@ -295,6 +343,8 @@ fn act() -> impl Strategy<Value = Act> {
         16 => (any::<Index>(), 0u8..18).prop_map(|(to, what)| Act::Happen { to, what }),
         1 => (0u8..3, any::<bool>()).prop_map(|(agent, paused)| Act::Pause(agent, paused)),
         1 => Just(Act::Incarnation),
+        2 => any::<Index>().prop_map(Act::Remove),
+        1 => any::<Index>().prop_map(Act::PruneTranscripts),
     ]
 }
 
@@ -345,11 +395,12 @@ impl ReferenceStateMachine for Plain {
     fn transitions(state: &Self) -> BoxedStrategy<Step> {
         let end = prop_oneof![6 => Just(End::Commit), 1 => Just(End::Abort), 1 => Just(End::Drop)];
         let index = || prop::option::of(any::<Index>());
+        let made = usize::try_from(state.made).unwrap();
         prop_oneof![
             8 => (prop::collection::vec(act(), 1..12), end)
                 .prop_map(|(acts, end)| Step::Batch(acts, end)),
             1 => Just(Step::Reopen),
-            6 => (filter(state.tasks.len()).prop_map(Box::new), index(), 0usize..8)
+            6 => (filter(made).prop_map(Box::new), index(), 0usize..8)
                 .prop_map(|(filter, before, limit)| Step::List { filter, before, limit }),
             2 => (any::<Index>(), index(), 0usize..20)
                 .prop_map(|(after, of, limit)| Step::Events { after, of, limit }),

@@ -242,6 +242,9 @@ pub struct Attempt {
     /// without a repository, or if it could not be found out.
     #[serde(default)]
     pub changes: Option<Changes>,
+    /// When it was decided that what the agent wrote goes; none: it is there.
+    #[serde(default)]
+    pub pruned_at: Option<Timestamp>,
 }
 
 impl Attempt {

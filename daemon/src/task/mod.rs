@@ -46,6 +46,7 @@ pub mod observed;
 pub mod quota;
 pub mod reason;
 pub mod recovery;
+pub mod retention;
 pub mod retry;
 pub mod schedule;
 pub mod sequel;

@@ -130,6 +130,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
                 before,
                 ran: 0,
                 changes: None,
+                pruned_at: None,
             };
             claim(task, attempt)
         }

@@ -67,7 +67,7 @@ pub use self::{
     repo::{RepoError, locate_repo},
     restore::{Restored, diff, restore},
     setup::{Teardown, setup_record},
-    shelf::{Found, RemoveError, inspect, remove, worktrees},
+    shelf::{Found, RemoveError, Removed, Terms, inspect, remove, worktrees},
 };
 use self::{
     fetch::Base,

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -13,13 +14,15 @@ use super::{
     lock_of_dir,
     refs::{self, Moment},
     setup::{Teardown, forget_setup},
-    snapshot::{Checkout, names, text},
+    snapshot::{Checkout, commit_of, names, text},
     worktree::rev_parse,
 };
-use crate::task::id::AttemptId;
+use crate::task::id::{AttemptId, Timestamp};
 
 /// Who had a worktree last, in a file of git's own directory of it.
 const HAD_BY: &str = "agentd.attempt";
+/// How the branches begin that we make.
+const OWN_BRANCHES: &str = "agent/";
 
 /// One worktree below the daemon's directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,6 +33,8 @@ pub struct Found {
     pub branch: Option<String>,
     /// The attempt that was given it last.
     pub attempt: Option<AttemptId>,
+    /// When it was, by the wall clock.
+    pub given_at: Option<Timestamp>,
     /// Files that are not as they were committed, new ones included.
     pub uncommitted: u32,
     /// Commits that no other branch and no remote is known to have.
@@ -43,6 +48,11 @@ pub struct Found {
 }
 
 impl Found {
+    /// What is in it could be recorded, so that it may go.
+    fn can_be_recorded(&self) -> bool {
+        self.broken.is_none() && self.inside == 0 && self.attempt.is_some()
+    }
+
     /// Why it is not simply removed; empty if it can be.
     #[must_use]
     pub fn stays_for(&self) -> Vec<String> {
@@ -181,9 +191,10 @@ fn look(path: &Path) -> Result<Found, WorkspaceError> {
     };
     Ok(Found {
         path: path.to_owned(),
-        unmerged: unmerged(&git, branch.as_deref())?,
+        unmerged: unmerged(&git, "HEAD", branch.as_deref())?,
         branch,
         attempt,
+        given_at: given_at(&own),
         uncommitted: count(uncommitted.len()),
         inside: count(inside.len() + submodules(&git, path)?),
         snapshots: snapshots.into_iter().map(|kept| kept.name).collect(),
@@ -191,14 +202,15 @@ fn look(path: &Path) -> Result<Found, WorkspaceError> {
     })
 }
 
-/// Commits that would be found nowhere but by this worktree and its branch.
-fn unmerged(git: &Git<'_>, branch: Option<&str>) -> Result<u32, GitError> {
+/// Commits up to `tip` that would be found nowhere but by a worktree and its
+/// branch.
+fn unmerged(git: &Git<'_>, tip: &str, branch: Option<&str>) -> Result<u32, GitError> {
     let own = format!("--exclude={}", branch.unwrap_or_default());
     let words: [&dyn AsRef<OsStr>; 8] = [
         &"rev-list",
         &"--count",
         &"--max-count=1000000",
-        &"HEAD",
+        &tip,
         &"--not",
         &own,
         &"--branches",
@@ -239,6 +251,11 @@ fn had_by(own: &Path) -> Option<AttemptId> {
     })
 }
 
+fn given_at(own: &Path) -> Option<Timestamp> {
+    let at = fs::metadata(own.join(HAD_BY)).ok()?.mtime();
+    Some(Timestamp(at.saturating_mul(1000)))
+}
+
 /// Writes down who is given a worktree. Only what is shown depends on it.
 pub(super) fn note_attempt(own: &Path, attempt: AttemptId) {
     let file = own.join(HAD_BY);
@@ -247,23 +264,54 @@ pub(super) fn note_attempt(own: &Path, attempt: AttemptId) {
     }
 }
 
+/// How much of a worktree may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// Also one with something that is nowhere else: it is recorded first.
+    pub record: bool,
+    /// With the branch that was made for it, if its commits are elsewhere, too.
+    pub branch: bool,
+    /// Also one whose teardown fails.
+    pub forced: bool,
+}
+
+impl Terms {
+    /// Why a worktree stays; empty: it goes.
+    #[must_use]
+    pub fn stays_for(self, found: &Found) -> Vec<String> {
+        match self.record && found.can_be_recorded() {
+            true => Vec::new(),
+            false => found.stays_for(),
+        }
+    }
+}
+
+/// A worktree that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// What was there.
+    pub found: Found,
+    /// Its branch is gone, too.
+    pub branch_went: bool,
+}
+
 /// Removes a worktree of which nothing is lost: everything is committed and
-/// elsewhere, too. With `force` what is uncommitted is recorded first. The
-/// branch stays, and so do all snapshots.
+/// elsewhere, too, or recorded before. All snapshots stay. Every removal of a
+/// worktree in which an agent has worked goes through here.
 ///
 /// `in_use` says why it is needed, and is asked once nobody can be given it; then
 /// `teardown` is asked for what undoes its setup. If that fails, the worktree
-/// stays; with `force` it goes nevertheless. Blocks.
+/// stays, unless it is `forced`. Blocks.
 ///
 /// # Errors
 /// If it stays, and why.
 pub fn remove(
     state_dir: &Path,
     path: &Path,
-    force: bool,
+    terms: Terms,
     in_use: impl FnOnce(&Found) -> Option<String>,
     teardown: impl FnOnce(&Found) -> Option<Teardown>,
-) -> Result<Found, RemoveError> {
+) -> Result<Removed, RemoveError> {
     let dir = fs::canonicalize(state_dir.join("worktrees"))
         .map_err(|err| WorkspaceError::io(state_dir, &err))?;
     let path = fs::canonicalize(path).map_err(|err| WorkspaceError::io(path, &err))?;
@@ -282,7 +330,7 @@ pub fn remove(
     if let Some(reason) = in_use(&found) {
         return Err(stays(vec![reason], false));
     }
-    may_go(&found, force)?;
+    may_go(terms, &found)?;
     let checkout = Checkout {
         path: &path,
         lock: &lock,
@@ -297,54 +345,77 @@ pub fn remove(
         ));
     }
     record(&checkout, &found)?;
-    let Some(teardown) = teardown(&found).filter(|teardown| !teardown.argv.is_empty()) else {
-        return take_away(&from, found);
-    };
-    // Whatever becomes of it, it is not set up any more.
-    forget_setup(&git)?;
-    match teardown.run(&path) {
-        Err(error) if force => {
-            tracing::warn!(path = %path.display(), %error, "removed though its teardown failed");
+    let found = match teardown(&found).filter(|teardown| !teardown.argv.is_empty()) {
+        None => found,
+        Some(teardown) => {
+            // Whatever becomes of it, it is not set up any more.
+            forget_setup(&git)?;
+            match teardown.run(&path) {
+                Err(error) if terms.forced => {
+                    tracing::warn!(path = %path.display(), %error, "removed though its teardown failed");
+                }
+                Err(WorkspaceError { message, .. }) => {
+                    return Err(RemoveError::Teardown { message });
+                }
+                Ok(()) => {}
+            }
+            // It may have left files, or the work of somebody else.
+            let found = inspect(&path);
+            may_go(terms, &found)?;
+            record(&checkout, &found)?;
+            found
         }
-        Err(WorkspaceError { message, .. }) => return Err(RemoveError::Teardown { message }),
-        Ok(()) => {}
+    };
+    failpoint!("workspace.remove.before").map_err(|err| WorkspaceError::io(&path, &err))?;
+    if found.stays_for().is_empty() {
+        from.call(&[&"worktree", &"remove", &path])?;
+    } else {
+        from.call(&[&"worktree", &"remove", &"--force", &path])?;
     }
-    // It may have left files, or the work of somebody else.
-    let found = inspect(&path);
-    may_go(&found, force)?;
-    record(&checkout, &found)?;
-    take_away(&from, found)
+    crashpoint!("workspace.remove.after");
+    let branch = found.branch.as_deref().filter(|_| terms.branch);
+    let branch_went = match branch {
+        Some(branch) => drop_branch(&from, branch)?,
+        None => false,
+    };
+    Ok(Removed { found, branch_went })
 }
 
 /// Whether nothing of it is lost, or it is to go nevertheless.
-fn may_go(found: &Found, force: bool) -> Result<(), RemoveError> {
-    let reasons = found.stays_for();
-    let can_be_forced = found.broken.is_none() && found.inside == 0 && found.attempt.is_some();
-    if reasons.is_empty() || force && can_be_forced {
+fn may_go(terms: Terms, found: &Found) -> Result<(), RemoveError> {
+    let reasons = terms.stays_for(found);
+    if reasons.is_empty() {
         return Ok(());
     }
     Err(RemoveError::Stays {
         path: found.path.clone(),
         reasons,
-        can_be_forced,
+        can_be_forced: found.can_be_recorded(),
     })
 }
 
-/// Has git remove it.
-fn take_away(git: &Git<'_>, found: Found) -> Result<Found, RemoveError> {
-    let path = &found.path;
-    if found.stays_for().is_empty() {
-        git.call(&[&"worktree", &"remove", path])?;
-    } else {
-        git.call(&[&"worktree", &"remove", &"--force", path])?;
+/// Deletes a branch that agentd has made, if every commit of it is on another
+/// branch or pushed and nobody has it checked out. Whether it is gone.
+fn drop_branch(git: &Git<'_>, branch: &str) -> Result<bool, WorkspaceError> {
+    let name = format!("refs/heads/{branch}");
+    let tip = commit_of(git, &name)?;
+    let Some(tip) = tip.filter(|_| branch.starts_with(OWN_BRANCHES)) else {
+        return Ok(false);
+    };
+    let format = "--format=%(worktreepath)";
+    let is_elsewhere = unmerged(git, &tip, Some(branch))? == 0
+        && git.call(&[&"for-each-ref", &format, &name])?.is_empty();
+    if is_elsewhere {
+        // Only if it is still there: somebody may have gone on with it.
+        git.call(&[&"update-ref", &"-d", &name, &tip])?;
     }
-    Ok(found)
+    Ok(is_elsewhere)
 }
 
-/// Records what goes with the worktree, unless it holds nothing that would be
-/// lost. It stays if something cannot be recorded.
+/// Records what goes with the worktree, also if that looks clean: git may have
+/// been told not to look at files. It stays if something cannot be recorded.
 fn record(checkout: &Checkout<'_>, found: &Found) -> Result<(), RemoveError> {
-    let Some(attempt) = found.attempt.filter(|_| !found.stays_for().is_empty()) else {
+    let Some(attempt) = found.attempt else {
         return Ok(());
     };
     let message = format!("agentd: what was in the worktree of {attempt} when it was removed");

@@ -1,3 +1,4 @@
+mod collected;
 mod damage;
 mod fetches;
 mod locks;

@@ -40,7 +40,7 @@ use tokio::task::JoinSet;
 pub use self::{
     adopt::{Adoption, adopt},
     kill::Target,
-    points::names as failpoint_names,
+    points::{VARIABLE as FAILPOINTS, names as failpoint_names},
 };
 use self::{
     kill::{Killer, Toll},

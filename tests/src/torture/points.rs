@@ -14,7 +14,7 @@ use super::{
 };
 
 /// The variable that names the directory of the failpoints.
-pub(super) const VARIABLE: &str = "AGENTD_FAILPOINTS";
+pub const VARIABLE: &str = "AGENTD_FAILPOINTS";
 
 /// What happens at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,9 @@ enum At {
     Loss,
     /// When the copy of a day is made.
     Daily,
+    /// While what is old is collected, which the torture does not do: it
+    /// compares all there was. `tests/tests/crash/pruning.rs` does.
+    Pruning,
     /// While a store is raised to a newer format, of which there is none yet;
     /// the store's own tests cut the power there.
     Migration,
@@ -82,6 +85,10 @@ const POINTS: &[Point] = &[
     ("spool.put_away.before", At::Load, &["EIO"]),
     ("spool.put_away.emptied", At::Load, &["EIO"]),
     ("spool.put_away.after", At::Load, &[]),
+    ("spool.discard.before", At::Pruning, &["EIO"]),
+    ("spool.discard.removed", At::Pruning, &[]),
+    ("workspace.remove.before", At::Pruning, &["EIO"]),
+    ("workspace.remove.after", At::Pruning, &[]),
     ("supervisor.reap.before", At::Loss, &[]),
     ("supervisor.reap.after", At::Loss, &[]),
     ("store.copy.made", At::Daily, &["ENOSPC"]),

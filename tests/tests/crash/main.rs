@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[cfg(feature = "failpoints")]
+mod pruning;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use agentd_tests::torture::{self, Options, Outcome, Target};

@@ -22,6 +22,7 @@ mod limits;
 mod list;
 mod outdated;
 mod output;
+mod prune;
 mod quota;
 mod recovery;
 mod refusal;

@@ -52,11 +52,16 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("reload", &["config", "clock", "dispatcher"]),
     ("host", &[]),
     (
+        "retention",
+        &["task", "store", "dispatcher", "workspace", "spool", "clock"],
+    ),
+    (
         "rpc",
         &[
             "backup",
             "reload",
             "host",
+            "retention",
             "agents",
             "dispatcher",
             "request",
@@ -108,6 +113,7 @@ pub(crate) const PARTS: &[(&str, &str, &[&str])] = &[
         &[
             "Found",
             "RemoveError",
+            "Terms",
             "WorkspaceError",
             "diff",
             "inspect",

@@ -54,6 +54,7 @@ impl Control for Canned {
     type LogsStream = Items<v1::LogsResponse>;
     type WatchStream = Items<v1::Event>;
     type WorkspaceListStream = Items<v1::WorkspaceInfo>;
+    type PruneStream = Items<v1::PruneResponse>;
     type WorkspaceDiffStream = Items<v1::WorkspaceDiffResponse>;
     type BackupStream = Items<v1::BackupResponse>;
 
@@ -173,6 +174,10 @@ impl Control for Canned {
         &self,
         _: Request<v1::WorkspaceRemoveRequest>,
     ) -> Reply<v1::WorkspaceRemoveResponse> {
+        not_here()
+    }
+
+    async fn prune(&self, _: Request<v1::PruneRequest>) -> Reply<Self::PruneStream> {
         not_here()
     }
 

@@ -72,6 +72,11 @@ impl Dependents {
         }
     }
 
+    /// Whether somebody waits for a task, or is still to be told of its end.
+    pub(super) fn wait_for(&self, of: TaskId) -> bool {
+        self.of.contains_key(&of) || self.ended.iter().any(|(ended, _, _)| *ended == of)
+    }
+
     /// The next one that is to be told of an end.
     fn next(&mut self) -> Option<(TaskId, Event)> {
         loop {

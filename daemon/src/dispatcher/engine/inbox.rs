@@ -72,6 +72,10 @@ impl Engine {
                 let answer = Self::forget_session(turn, &agent, &id)?;
                 turn.reply(reply, answer);
             }
+            Message::Prune(order, reply) => {
+                let pruned = self.prune(turn, *order)?;
+                turn.reply(reply, pruned);
+            }
             Message::Overview(reply) => {
                 let overview = self.overview(turn.batch.revision());
                 turn.reply(reply, overview);

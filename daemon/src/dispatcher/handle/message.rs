@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use tokio::sync::oneshot;
 
-use super::{CancelOrder, Firing, ForgetError, RerunOrder, ShutDown, Submission, Submitted};
+use super::{
+    CancelOrder, Firing, ForgetError, Pruned, Pruning, RerunOrder, ShutDown, Submission, Submitted,
+};
 use crate::{
     config::Config,
     dispatcher::{
@@ -56,6 +58,7 @@ pub(in crate::dispatcher) enum Message {
         id: String,
         reply: Reply<Result<(), ForgetError>>,
     },
+    Prune(Box<Pruning>, Reply<Pruned>),
     Overview(Reply<Overview>),
     Recover(Reply<u64>),
     Reload(Arc<Config>, Reply<()>),
@@ -78,6 +81,7 @@ impl fmt::Debug for Message {
             Self::Pause { .. } => "Pause",
             Self::ClearQuota { .. } => "ClearQuota",
             Self::ForgetSession { .. } => "ForgetSession",
+            Self::Prune(..) => "Prune",
             Self::Overview(_) => "Overview",
             Self::Recover(_) => "Recover",
             Self::Reload(..) => "Reload",

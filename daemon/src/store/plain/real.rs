@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest_state_machine::StateMachineTest;
 
-use super::{Act, End, Plain, Step, active, change, digest, prompt, spec};
+use super::{Act, End, PRUNED_AT, Plain, Step, active, change, digest, one_of, prompt, spec};
 use crate::{
     store::{Batch, COUNT_BOUND, Entry, SessionFilter, Store},
     task::{
         event::What,
-        id::{Incarnation, Revision, TaskId, Timestamp},
+        id::{AttemptId, Incarnation, Revision, TaskId, Timestamp},
         spec::Payload,
         state::Task,
     },
@@ -81,6 +81,35 @@ impl Real {
             }
             Act::Pause(agent, paused) => batch.set_paused(&format!("a{agent}"), *paused).unwrap(),
             Act::Incarnation => drop(batch.next_incarnation().unwrap()),
+            Act::Remove(which) => {
+                let Some(id) = one_of(&self.tasks, which) else {
+                    return;
+                };
+                let goes = !self.tasks[&id].state.is_active();
+                assert_eq!(batch.remove(id).unwrap(), goes);
+                if goes {
+                    self.tasks.remove(&id);
+                    assert!(batch.task(id).unwrap().is_none());
+                    assert!(!batch.remove(id).unwrap(), "it is gone");
+                }
+            }
+            Act::PruneTranscripts(which) => {
+                let Some(task) = one_of(&self.tasks, which).and_then(|id| self.tasks.get_mut(&id))
+                else {
+                    return;
+                };
+                let goes = !task.state.is_active();
+                for number in 1..=task.attempts {
+                    let id = AttemptId {
+                        task: task.id,
+                        number,
+                    };
+                    assert_eq!(batch.prune_transcript(id, PRUNED_AT).unwrap(), goes);
+                }
+                if let Some(attempt) = task.attempt.as_mut().filter(|_| goes) {
+                    attempt.pruned_at = Some(PRUNED_AT);
+                }
+            }
         }
     }
 }
@@ -124,7 +153,7 @@ impl StateMachineTest for Real {
                 before,
                 limit,
             } => {
-                let newest = plain.tasks.len();
+                let newest = usize::try_from(plain.made).unwrap();
                 let before = before.and_then(|i| TaskId::new(i.index(newest + 2) as u64));
                 let mut all = plain.list(&filter);
                 all.retain(|task| before.is_none_or(|before| task.id < before));
@@ -135,8 +164,10 @@ impl StateMachineTest for Real {
                 assert_eq!(listing.more, behind.min(COUNT_BOUND));
             }
             Step::Events { after, of, limit } => {
-                let after = Revision(after.index(plain.journal.len() + 2) as u64);
-                let of = of.and_then(|i| TaskId::new(i.index(plain.tasks.len() + 2) as u64));
+                let changes = usize::try_from(plain.revision).unwrap();
+                let after = Revision(after.index(changes + 2) as u64);
+                let made = usize::try_from(plain.made).unwrap();
+                let of = of.and_then(|i| TaskId::new(i.index(made + 2) as u64));
                 let entries = plain.journal.iter();
                 let entries = entries
                     .filter(|entry| entry.revision > after)
@@ -161,6 +192,13 @@ impl StateMachineTest for Real {
             let expected = plain.attempts.values().filter(|a| a.id.task == *id);
             assert!(attempts.iter().eq(expected));
         }
+        for id in (1..=plain.made).filter_map(TaskId::new) {
+            if !plain.tasks.contains_key(&id) {
+                assert!(reader.task(id).unwrap().is_none());
+                assert!(reader.payload(id).unwrap().is_none());
+                assert!(reader.attempts(id).unwrap().is_empty());
+            }
+        }
         let active: Vec<_> = plain
             .tasks
             .values()
@@ -174,7 +212,8 @@ impl StateMachineTest for Real {
         }
         let paused = reader.paused().unwrap();
         assert!(paused.iter().eq(&plain.paused));
-        assert_eq!(reader.revision().unwrap().0, plain.journal.len() as u64);
+        assert_eq!(reader.revision().unwrap().0, plain.revision);
+        assert_eq!(reader.next_task().unwrap(), plain.next_task());
         assert!(reader.task(plain.next_task()).unwrap().is_none());
         for (session, _) in plain.sessions.values() {
             let found = reader.session(&session.agent, &session.id).unwrap();

@@ -100,6 +100,8 @@ struct AttemptRecord {
     /// The commit of what it found uncommitted.
     #[prost(string, optional, tag = "92")]
     found: Option<String>,
+    #[prost(int64, optional, tag = "140")]
+    pruned_at: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -199,6 +201,7 @@ pub(in crate::store) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
         head: workspace.and_then(|w| w.head.clone()),
         found: workspace.and_then(|w| w.found.clone()),
         news: attempt.news,
+        pruned_at: attempt.pruned_at.map(|at| at.0),
     }
     .encode_to_vec()
 }
@@ -264,6 +267,7 @@ pub(in crate::store) fn decode_attempt(
         given: given(record.given)?,
         changes: record.changes.map(changes),
         news: record.news,
+        pruned_at: record.pruned_at.map(Timestamp),
         boot_id,
     })
 }

@@ -104,6 +104,7 @@ fn full_attempt() -> Attempt {
         before: Spend::default(),
         ran: 0,
         changes: None,
+        pruned_at: None,
     }
 }
 

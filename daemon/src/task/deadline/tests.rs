@@ -61,6 +61,7 @@ fn with_attempt(state: State) -> Task {
         before: Spend::default(),
         ran: 0,
         changes: None,
+        pruned_at: None,
     });
     task
 }

@@ -51,7 +51,7 @@ enum Act {
 enum Ours {
     End,
     Give(WorkspaceReuse),
-    Remove { force: bool },
+    Remove(Terms),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +87,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Ours::Give(WorkspaceReuse::Keep)),
         2 => Just(Ours::Give(WorkspaceReuse::Reset)),
         2 => Just(Ours::Give(WorkspaceReuse::Fresh)),
-        1 => any::<bool>().prop_map(|force| Ours::Remove { force }),
+        2 => (any::<bool>(), any::<bool>())
+            .prop_map(|(record, branch)| Ours::Remove(Terms { record, branch, forced: false })),
     ];
     prop_oneof![
         3 => act.prop_map(Step::Theirs),
@@ -222,9 +223,9 @@ impl World {
                     .map_err(|err| err.message)
             }
             Ours::Give(reuse) => self.give(reuse),
-            Ours::Remove { force } => {
+            Ours::Remove(terms) => {
                 let path = self.workspace.path.clone();
-                let removed = remove(&self.sandbox.state, &path, force, |_| None, |_| None);
+                let removed = remove(&self.sandbox.state, &path, terms, |_| None, |_| None);
                 removed.map(drop).map_err(|err| err.to_string())
             }
         };

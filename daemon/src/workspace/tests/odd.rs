@@ -80,7 +80,11 @@ fn what_is_in_submodules_stays() {
             b"changed"
         );
     }
-    let removed = remove(&sandbox.state, &workspace.path, true, |_| None, |_| None);
+    let terms = Terms {
+        record: true,
+        ..Terms::default()
+    };
+    let removed = remove(&sandbox.state, &workspace.path, terms, |_| None, |_| None);
     let err = removed.unwrap_err().to_string();
     assert!(err.contains("1 repository is inside"), "{err}");
     assert!(workspace.path.join("lib/draft").exists());

@@ -19,9 +19,15 @@ fn remove_with(
         repo: sandbox.repo.clone(),
     };
     let none = |_: &Found| None;
-    remove(&sandbox.state, &workspace.path, force, none, |_| {
+    let terms = Terms {
+        record: force,
+        branch: false,
+        forced: force,
+    };
+    let removed = remove(&sandbox.state, &workspace.path, terms, none, |_| {
         Some(teardown)
-    })
+    });
+    removed.map(|removed| removed.found)
 }
 
 #[test]
@@ -95,9 +101,13 @@ fn a_teardown_that_takes_too_long_is_ended() {
         repo: sandbox.repo.clone(),
     };
     let none = |_: &Found| None;
-    let kept = remove(&sandbox.state, &workspace.path, false, none, |_| {
-        Some(teardown)
-    });
+    let kept = remove(
+        &sandbox.state,
+        &workspace.path,
+        Terms::default(),
+        none,
+        |_| Some(teardown),
+    );
     let message = kept.unwrap_err().to_string();
     assert!(message.contains("its setup_timeout"), "{message}");
     assert!(workspace.path.is_dir());

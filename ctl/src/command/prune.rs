@@ -1,0 +1,266 @@
+//! `agentctl prune`.
+
+use agentd_proto::v1::{self, prune_response::Kind};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::{
+    cli::Context,
+    error::{EXIT_OK, Error},
+    output::{
+        json::{Document, PRUNED},
+        page::bytes,
+    },
+    when::Span,
+};
+
+/// Remove what ended long ago: history, transcripts, worktrees.
+///
+/// Without --older-than everything is kept for as long as the retention section
+/// of the daemon's configuration says; the daemon also does this by itself, once
+/// a day. A task goes together with its reruns, once all of them are old enough.
+///
+/// A worktree goes if no active task has it, everything in it is committed, and
+/// its commits are on another branch or pushed; then its branch goes as well.
+/// One with something else in it goes only when it is as old as the configuration
+/// says, whatever --older-than, and after that was recorded under refs/agentd.
+/// Nothing under refs/agentd is ever removed: while the task is kept, agentctl
+/// workspace restore brings it back, and git does for ever.
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// What ended at least so long ago: 12h, 30d, 0s.
+    #[arg(long, value_name = "TIME")]
+    older_than: Option<Span>,
+
+    /// Keep everything of so many tasks, the newest.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    keep: u64,
+
+    /// Only say what would be removed.
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Only history; may be given with the two below [default: all three].
+    #[arg(long)]
+    tasks: bool,
+
+    /// Only transcripts.
+    #[arg(long)]
+    transcripts: bool,
+
+    /// Only worktrees.
+    #[arg(long)]
+    worktrees: bool,
+
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+}
+
+/// How to print what was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// A line for each thing, when it is done.
+    #[default]
+    Table,
+    /// One object, at the end.
+    Json,
+    /// One object a line for each thing, when it is done.
+    Jsonl,
+}
+
+/// One thing, for a script.
+#[derive(Debug, Serialize)]
+struct ItemView {
+    kind: &'static str,
+    task: Option<u64>,
+    attempt: Option<u32>,
+    path: Option<String>,
+    /// The branch that went with a worktree.
+    branch: Option<String>,
+    bytes: u64,
+    /// Gone, or would go.
+    removed: bool,
+    stays_for: Vec<String>,
+}
+
+/// How many went, or would go.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+struct Totals {
+    tasks: u64,
+    transcripts: u64,
+    worktrees: u64,
+    bytes: u64,
+    stay: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct View {
+    dry_run: bool,
+    items: Vec<ItemView>,
+    totals: Totals,
+}
+
+impl From<v1::PruneResponse> for ItemView {
+    fn from(item: v1::PruneResponse) -> Self {
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Self {
+            kind: kind_word(item.kind()),
+            task: (item.task != 0).then_some(item.task),
+            attempt: (item.attempt != 0).then_some(item.attempt),
+            path: text(&item.path),
+            branch: text(&item.branch),
+            bytes: item.bytes,
+            removed: item.stays_for.is_empty(),
+            stays_for: item.stays_for,
+        }
+    }
+}
+
+fn kind_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Task => "task",
+        Kind::Transcript => "transcript",
+        Kind::Worktree => "worktree",
+        Kind::Directory => "directory",
+        Kind::Unspecified => "other",
+    }
+}
+
+impl Totals {
+    fn add(&mut self, item: &v1::PruneResponse) {
+        if !item.stays_for.is_empty() {
+            self.stay += 1;
+            return;
+        }
+        self.bytes += item.bytes;
+        match item.kind() {
+            Kind::Task => self.tasks += 1,
+            Kind::Transcript => self.transcripts += 1,
+            Kind::Worktree => self.worktrees += 1,
+            Kind::Directory | Kind::Unspecified => {}
+        }
+    }
+
+    fn text(&self, dry_run: bool) -> String {
+        let verb = if dry_run { "would remove" } else { "removed" };
+        let count = |number: u64, one: &str| match number {
+            1 => format!("1 {one}"),
+            number => format!("{number} {one}s"),
+        };
+        let stay = match self.stay {
+            0 => String::new(),
+            1 => "; 1 stays".to_owned(),
+            number => format!("; {number} stay"),
+        };
+        format!(
+            "{verb} {}, {} ({}), {}{stay}",
+            count(self.tasks, "task"),
+            count(self.transcripts, "transcript"),
+            bytes(self.bytes),
+            count(self.worktrees, "worktree"),
+        )
+    }
+}
+
+impl Prune {
+    pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
+        let client = cx.client().await?;
+        let request = v1::PruneRequest {
+            older_than_ms: self.older_than.map(Span::as_millis),
+            keep: self.keep,
+            dry_run: self.dry_run,
+            tasks: self.tasks,
+            transcripts: self.transcripts,
+            worktrees: self.worktrees,
+        };
+        let mut items = client.prune(request).await?;
+        let mut totals = Totals::default();
+        let mut views = Vec::new();
+        while let Some(item) = items.message().await? {
+            totals.add(&item);
+            match self.output {
+                Format::Table => cx.out.line(&line(&item, self.dry_run))?,
+                Format::Jsonl => cx.out.json(&ItemView::from(item))?,
+                Format::Json => views.push(ItemView::from(item)),
+            }
+            cx.out.flush()?;
+        }
+        match self.output {
+            Format::Json => {
+                let view = View {
+                    dry_run: self.dry_run,
+                    items: views,
+                    totals,
+                };
+                cx.out.json(&Document::new(PRUNED, view))?;
+            }
+            Format::Table | Format::Jsonl => cx.out.note(&totals.text(self.dry_run)),
+        }
+        Ok(EXIT_OK)
+    }
+}
+
+fn line(item: &v1::PruneResponse, dry_run: bool) -> String {
+    let name = match (item.kind(), item.path.as_str()) {
+        (Kind::Transcript, _) => format!("{}.{}", item.task, item.attempt),
+        (_, "") => item.task.to_string(),
+        (_, path) => path.to_owned(),
+    };
+    let what = match (item.stays_for.is_empty(), dry_run) {
+        (false, _) => format!("stays: {}", item.stays_for.join("; ")),
+        (true, true) => "would be removed".to_owned(),
+        (true, false) => "removed".to_owned(),
+    };
+    let more = match (item.bytes, item.branch.as_str()) {
+        (0, "") => String::new(),
+        (0, branch) => format!(", with branch {branch}"),
+        (size, _) => format!(", {}", bytes(size)),
+    };
+    format!("{} {name}: {what}{more}", kind_word(item.kind()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thing_is_a_line_and_all_are_counted() {
+        let item = |kind: Kind| v1::PruneResponse {
+            kind: kind.into(),
+            task: 7,
+            ..v1::PruneResponse::default()
+        };
+        let items = [
+            item(Kind::Task),
+            v1::PruneResponse {
+                attempt: 2,
+                bytes: 2048,
+                ..item(Kind::Transcript)
+            },
+            v1::PruneResponse {
+                path: "/w/a".to_owned(),
+                branch: "agent/a".to_owned(),
+                ..item(Kind::Worktree)
+            },
+            v1::PruneResponse {
+                path: "/w/b".to_owned(),
+                stays_for: vec!["1 file is not committed".to_owned()],
+                ..item(Kind::Worktree)
+            },
+        ];
+        let lines: Vec<String> = items.iter().map(|item| line(item, false)).collect();
+        let expected = [
+            "task 7: removed",
+            "transcript 7.2: removed, 2.0 KiB",
+            "worktree /w/a: removed, with branch agent/a",
+            "worktree /w/b: stays: 1 file is not committed",
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(line(&items[0], true), "task 7: would be removed");
+        let mut totals = Totals::default();
+        items.iter().for_each(|item| totals.add(item));
+        let text = "removed 1 task, 1 transcript (2.0 KiB), 1 worktree; 1 stays";
+        assert_eq!(totals.text(false), text);
+    }
+}
