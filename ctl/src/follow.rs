@@ -6,16 +6,18 @@
 //! the way in which it ended: an attempt is left behind only after the store
 //! says that it has ended and its rest has been read.
 
-use agentd_proto::v1::{self, log_line::Stream};
+mod print;
+
+use agentd_proto::v1;
 use tonic::Status;
 
+use self::print::Printer;
 use crate::{
     client::Client,
     error::{Error, is_lost},
     output::Output,
-    reconnect::{FOLLOWING, Patience},
+    reconnect::{Notes, Patience},
     view::is_final,
-    when::rfc3339,
 };
 
 /// Which part of a transcript to read.
@@ -46,6 +48,24 @@ pub(crate) struct Look {
     pub(crate) raw: bool,
 }
 
+/// Whoever reads a transcript along.
+pub(crate) trait Listener: Notes {
+    /// Lines as they came.
+    ///
+    /// # Errors
+    /// They cannot be taken: the reading ends.
+    async fn lines(&mut self, lines: Vec<v1::LogLine>) -> Result<(), Error>;
+
+    /// What comes is of this attempt, and something of another one came before.
+    ///
+    /// # Errors
+    /// As [`Self::lines`].
+    async fn attempt(&mut self, task: u64, attempt: u32) -> Result<(), Error>;
+
+    /// Whether it wants text for people rather than the agent's bytes.
+    fn readable(&self) -> bool;
+}
+
 /// Prints what there is.
 ///
 /// # Errors
@@ -56,16 +76,18 @@ pub(crate) async fn read(
     selection: Selection,
     look: Look,
 ) -> Result<(), Error> {
-    let mut reader = Reader::new(client, out, selection, look);
+    let since = selection.since;
+    let mut printer = Printer::new(out, look, since);
+    let mut reader = Reader::new(client, &mut printer, selection, Patience::new());
     while let Some(how) = reader.stream(false).await? {
-        reader.patience.lost(reader.out, how).await?;
+        reader.patience.lost(reader.listener, how).await?;
     }
-    if !reader.shown && !look.raw {
-        let nothing = match reader.selection.since {
+    if !printer.has_shown() && !look.raw {
+        let nothing = match since {
             0 => "no output",
             _ => "no output since then",
         };
-        reader.out.note(nothing);
+        printer.note(nothing);
     }
     Ok(())
 }
@@ -81,29 +103,44 @@ pub(crate) async fn follow(
     selection: Selection,
     look: Look,
 ) -> Result<v1::Task, Error> {
-    let mut reader = Reader::new(client, out, selection, look);
+    let mut printer = Printer::new(out, look, selection.since);
+    listen(client, &mut printer, selection, Patience::new()).await
+}
+
+/// As [`follow`], for any listener; a daemon that is away is waited for as
+/// long as `patience` lasts.
+///
+/// # Errors
+/// The daemon's, or the listener's.
+pub(crate) async fn listen<L: Listener>(
+    client: &Client,
+    listener: &mut L,
+    selection: Selection,
+    patience: Patience,
+) -> Result<v1::Task, Error> {
+    let mut reader = Reader::new(client, listener, selection, patience);
     loop {
         if let Some(how) = reader.stream(true).await? {
-            reader.patience.lost(reader.out, how).await?;
+            reader.patience.lost(reader.listener, how).await?;
             reader.pin_first().await?;
             continue;
         }
         let got = reader.client.get(reader.selection.task).await?;
         let step = step(reader.attempt, reader.selection.attempt.is_some(), &got);
         if step == Step::Again {
-            reader.patience.ended(reader.out).await?;
+            reader.patience.ended(reader.listener).await?;
             continue;
         }
         if reader.attempt != 0
             && let Some(how) = reader.stream(false).await?
         {
-            reader.patience.lost(reader.out, how).await?;
+            reader.patience.lost(reader.listener, how).await?;
             continue;
         }
         match step {
             Step::Again => {}
             Step::Done => return Ok(got.task.unwrap_or_default()),
-            Step::Attempt(next) => reader.begin(next),
+            Step::Attempt(next) => reader.begin(next).await?,
             Step::Change(revision) => reader.change(revision).await?,
         }
     }
@@ -143,54 +180,28 @@ fn step(seen: u32, alone: bool, got: &v1::GetResponse) -> Step {
     }
 }
 
-struct Reader<'a> {
+struct Reader<'a, L> {
     client: Client,
-    out: &'a mut Output,
+    listener: &'a mut L,
     selection: Selection,
-    look: Look,
     /// The place: which attempt, and where in its transcript.
     attempt: u32,
     offset: u64,
     /// Something was received: from now on the place counts, not the tail.
     begun: bool,
-    /// Something was printed.
-    shown: bool,
-    line: LineState,
     patience: Patience,
 }
 
-/// Where each stream is.
-#[derive(Debug, Default)]
-struct LineState {
-    stdout: Place,
-    stderr: Place,
-}
-
-/// Where in its lines a stream is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Place {
-    /// Between two.
-    #[default]
-    Between,
-    /// In one that is shown.
-    Inside,
-    /// In one that was begun too early.
-    Hidden,
-}
-
-impl<'a> Reader<'a> {
-    fn new(client: &Client, out: &'a mut Output, selection: Selection, look: Look) -> Self {
+impl<'a, L: Listener> Reader<'a, L> {
+    fn new(client: &Client, listener: &'a mut L, selection: Selection, patience: Patience) -> Self {
         Self {
-            client: client.patient(FOLLOWING),
-            out,
+            client: client.patient(patience.limit()),
+            listener,
             attempt: selection.attempt.unwrap_or(0),
             selection,
-            look,
             offset: 0,
             begun: false,
-            shown: false,
-            line: LineState::default(),
-            patience: Patience::new(),
+            patience,
         }
     }
 
@@ -205,7 +216,7 @@ impl<'a> Reader<'a> {
             tail: if self.begun { 0 } else { self.selection.tail },
             no_stdout: self.selection.no_stdout,
             no_stderr: self.selection.no_stderr,
-            readable: !self.look.raw,
+            readable: self.listener.readable(),
         };
         let mut stream = match self.client.logs(request).await {
             Ok(stream) => stream,
@@ -214,7 +225,7 @@ impl<'a> Reader<'a> {
         };
         loop {
             match stream.message().await {
-                Ok(Some(chunk)) => self.receive(&chunk)?,
+                Ok(Some(chunk)) => self.receive(chunk).await?,
                 Ok(None) => return Ok(None),
                 Err(status) if is_lost(&status) => return Ok(Some(status)),
                 Err(status) => return Err(status.into()),
@@ -222,14 +233,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn receive(&mut self, chunk: &v1::LogsResponse) -> Result<(), Error> {
+    async fn receive(&mut self, chunk: v1::LogsResponse) -> Result<(), Error> {
         if chunk.attempt != self.attempt {
-            self.begin(chunk.attempt);
+            self.begin(chunk.attempt).await?;
         }
-        for line in &chunk.lines {
-            self.print(line)?;
-        }
-        self.out.flush()?;
+        self.listener.lines(chunk.lines).await?;
         self.offset = chunk.next_offset;
         self.begun = true;
         self.patience.back();
@@ -242,63 +250,19 @@ impl<'a> Reader<'a> {
         if self.selection.from_first && self.attempt == 0 {
             let got = self.client.get(self.selection.task).await?;
             if let Some(first) = got.attempts.iter().map(|attempt| attempt.number).min() {
-                self.begin(first);
+                self.begin(first).await?;
             }
         }
         Ok(())
     }
 
-    fn begin(&mut self, attempt: u32) {
-        if self.begun && !self.look.raw {
-            let note = format!("attempt {}.{attempt}", self.selection.task);
-            self.out.note(&note);
+    async fn begin(&mut self, attempt: u32) -> Result<(), Error> {
+        if self.begun {
+            self.listener.attempt(self.selection.task, attempt).await?;
         }
         self.attempt = attempt;
         self.offset = 0;
-        self.line = LineState::default();
-    }
-
-    fn print(&mut self, line: &v1::LogLine) -> Result<(), Error> {
-        let mut bytes = Vec::with_capacity(line.data.len() + 32);
-        let (is_err, place) = match line.stream() {
-            Stream::Note => {
-                if !self.look.raw && line.at >= self.selection.since {
-                    self.shown = true;
-                    self.out.note(&String::from_utf8_lossy(&line.data));
-                }
-                return Ok(());
-            }
-            Stream::Stderr => (true, &mut self.line.stderr),
-            Stream::Stdout | Stream::Unspecified => (false, &mut self.line.stdout),
-        };
-        let hidden = match *place {
-            Place::Between => line.at < self.selection.since,
-            Place::Inside => false,
-            Place::Hidden => true,
-        };
-        let begins = *place == Place::Between;
-        *place = match (line.partial, hidden) {
-            (false, _) => Place::Between,
-            (true, false) => Place::Inside,
-            (true, true) => Place::Hidden,
-        };
-        if hidden {
-            return Ok(());
-        }
-        self.shown = true;
-        if self.look.timestamps && begins {
-            bytes.extend(rfc3339(line.at).unwrap_or_default().bytes());
-            bytes.push(b' ');
-        }
-        bytes.extend_from_slice(&line.data);
-        if !line.partial {
-            bytes.push(b'\n');
-        }
-        if is_err {
-            self.out.bytes_err(&bytes)
-        } else {
-            self.out.bytes(&bytes)
-        }
+        Ok(())
     }
 
     /// Waits until something happens to the task.
@@ -314,13 +278,13 @@ impl<'a> Reader<'a> {
                     self.patience.back();
                     return Ok(());
                 }
-                Ok(None) => return self.patience.ended(self.out).await,
+                Ok(None) => return self.patience.ended(self.listener).await,
                 Err(status) => status,
             },
             Err(status) => status,
         };
         if is_lost(&lost) {
-            self.patience.lost(self.out, lost).await
+            self.patience.lost(self.listener, lost).await
         } else {
             Err(lost.into())
         }

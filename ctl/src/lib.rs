@@ -8,6 +8,7 @@
 //!   else; nothing is printed past it. What is listed is `output::list::Listed`.
 //! - `story` puts into words what the daemon tells of a task.
 //! - `complete` answers shells that complete what is typed.
+//! - `top` is the live view on the whole screen.
 //! - `error` is the one error type, with its exit codes.
 //!
 //! It keeps no state, reads no file of the daemon and links none of its code:
@@ -28,6 +29,7 @@ mod output;
 mod reconnect;
 mod socket;
 mod story;
+mod top;
 mod view;
 mod when;
 

@@ -59,6 +59,18 @@ impl Backoff {
     }
 }
 
+/// Where a person is told such things.
+pub(crate) trait Notes {
+    /// A message of less weight.
+    fn note(&mut self, text: &str);
+}
+
+impl Notes for Output {
+    fn note(&mut self, text: &str) {
+        Self::note(self, text);
+    }
+}
+
 /// What follows the daemon over its restarts: tells the person once, and gives
 /// up in the end.
 #[derive(Debug)]
@@ -71,11 +83,25 @@ pub(crate) struct Patience {
 impl Patience {
     /// With the limit [`FOLLOWING`].
     pub(crate) fn new() -> Self {
+        Self::of(FOLLOWING)
+    }
+
+    /// One that waits for as long as it takes.
+    pub(crate) fn endless() -> Self {
+        Self::of(Duration::MAX)
+    }
+
+    fn of(limit: Duration) -> Self {
         Self {
-            backoff: Backoff::new(FOLLOWING),
+            backoff: Backoff::new(limit),
             told: false,
             tried: None,
         }
+    }
+
+    /// For how long it waits.
+    pub(crate) fn limit(&self) -> Duration {
+        self.backoff.limit
     }
 
     /// The daemon has answered.
@@ -89,7 +115,7 @@ impl Patience {
     ///
     /// # Errors
     /// The loss itself, if the daemon stayed away too long.
-    pub(crate) async fn lost(&mut self, out: &mut Output, how: Status) -> Result<(), Error> {
+    pub(crate) async fn lost(&mut self, out: &mut impl Notes, how: Status) -> Result<(), Error> {
         // A connection that has lasted was one, though nothing was said on it.
         if self.tried.is_some_and(|tried| tried.elapsed() > LASTED) {
             self.back();
@@ -112,7 +138,7 @@ impl Patience {
     ///
     /// # Errors
     /// As [`Self::lost`].
-    pub(crate) async fn ended(&mut self, out: &mut Output) -> Result<(), Error> {
+    pub(crate) async fn ended(&mut self, out: &mut impl Notes) -> Result<(), Error> {
         let how = Status::unavailable("agentd ended the stream");
         self.lost(out, how).await
     }

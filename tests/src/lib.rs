@@ -17,6 +17,7 @@ mod process;
 mod program;
 mod repo;
 mod through;
+mod tmux;
 pub mod torture;
 mod wait;
 
@@ -28,6 +29,7 @@ pub use self::{
     process::{Marked, exists, group_of, kill_pid, peak_memory},
     program::{command, fake_agent, like, program},
     repo::Repo,
+    tmux::Tmux,
     wait::{DEADLINE, wait_for, wait_until},
 };
 

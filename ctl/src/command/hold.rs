@@ -6,6 +6,7 @@ use clap::Args;
 use super::Tally;
 use crate::{
     cli::Context,
+    client::Client,
     error::Error,
     id::{TaskSet, resolve_all},
     view::state_word,
@@ -41,8 +42,8 @@ impl Hold {
         let client = cx.client().await?;
         let mut tally = Tally::default();
         for id in resolve_all(&client, &self.ids).await? {
-            let answer = client.hold(id).await;
-            let result = answer.map(|answer| cx.out.message(&held(id, &answer)));
+            let said = hold_one(&client, id).await;
+            let result = said.map(|said| cx.out.message(&said));
             tally.add(&mut cx.out, result)?;
         }
         Ok(tally.code())
@@ -54,12 +55,28 @@ impl Release {
         let client = cx.client().await?;
         let mut tally = Tally::default();
         for id in resolve_all(&client, &self.ids).await? {
-            let answer = client.release(id).await;
-            let result = answer.map(|answer| cx.out.message(&released(id, &answer)));
+            let said = release_one(&client, id).await;
+            let result = said.map(|said| cx.out.message(&said));
             tally.add(&mut cx.out, result)?;
         }
         Ok(tally.code())
     }
+}
+
+/// Holds one task; what became of it.
+///
+/// # Errors
+/// The daemon's.
+pub(crate) async fn hold_one(client: &Client, id: u64) -> Result<String, Error> {
+    Ok(held(id, &client.hold(id).await?))
+}
+
+/// Releases one task; what became of it.
+///
+/// # Errors
+/// The daemon's.
+pub(crate) async fn release_one(client: &Client, id: u64) -> Result<String, Error> {
+    Ok(released(id, &client.release(id).await?))
 }
 
 fn held(id: u64, answer: &v1::HoldResponse) -> String {

@@ -31,6 +31,7 @@ pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod submit;
 pub(crate) mod task;
+pub(crate) mod top;
 pub(crate) mod usage;
 pub(crate) mod version;
 pub(crate) mod wait;

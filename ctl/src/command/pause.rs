@@ -5,6 +5,7 @@ use clap::Args;
 use super::given;
 use crate::{
     cli::Context,
+    client::Client,
     error::{EXIT_OK, Error},
 };
 
@@ -28,30 +29,46 @@ pub(crate) struct Resume {
 
 impl Pause {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
-        let client = cx.client().await?;
-        let whom = whom(self.agent.as_deref());
-        let changed = client.pause(self.agent.unwrap_or_default()).await?.changed;
-        cx.out.message(&if changed {
-            format!("{whom} paused: running tasks go on, no further ones are started")
-        } else {
-            format!("{whom} was paused already")
-        });
+        let said = pause(&cx.client().await?, self.agent).await?;
+        cx.out.message(&said);
         Ok(EXIT_OK)
     }
 }
 
 impl Resume {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
-        let client = cx.client().await?;
-        let whom = whom(self.agent.as_deref());
-        let changed = client.resume(self.agent.unwrap_or_default()).await?.changed;
-        cx.out.message(&if changed {
-            format!("{whom} resumed")
-        } else {
-            format!("{whom} was not paused")
-        });
+        let said = resume(&cx.client().await?, self.agent).await?;
+        cx.out.message(&said);
         Ok(EXIT_OK)
     }
+}
+
+/// Has no further tasks started, of one agent or of all; what became of it.
+///
+/// # Errors
+/// The daemon's.
+pub(crate) async fn pause(client: &Client, agent: Option<String>) -> Result<String, Error> {
+    let whom = whom(agent.as_deref());
+    let changed = client.pause(agent.unwrap_or_default()).await?.changed;
+    Ok(if changed {
+        format!("{whom} paused: running tasks go on, no further ones are started")
+    } else {
+        format!("{whom} was paused already")
+    })
+}
+
+/// Has tasks started again; what became of it.
+///
+/// # Errors
+/// The daemon's.
+pub(crate) async fn resume(client: &Client, agent: Option<String>) -> Result<String, Error> {
+    let whom = whom(agent.as_deref());
+    let changed = client.resume(agent.unwrap_or_default()).await?.changed;
+    Ok(if changed {
+        format!("{whom} resumed")
+    } else {
+        format!("{whom} was not paused")
+    })
 }
 
 fn whom(agent: Option<&str>) -> String {

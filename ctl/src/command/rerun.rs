@@ -162,16 +162,33 @@ async fn rerun(
     changes: v1::RerunRequest,
     quiet: bool,
 ) -> Result<(), Error> {
+    let task = rerun_one(client, id, changes).await?;
+    cx.out.line(&task.id.to_string())?;
+    if !quiet {
+        cx.out.note(&runs_again(task.id, id));
+    }
+    Ok(())
+}
+
+/// Runs one task again, once however often the request has to be sent; the new
+/// task.
+///
+/// # Errors
+/// The daemon's.
+pub(crate) async fn rerun_one(
+    client: &Client,
+    id: u64,
+    changes: v1::RerunRequest,
+) -> Result<v1::Task, Error> {
     let request = v1::RerunRequest {
         id,
         request_id: random_request_id()?,
         ..changes
     };
-    let task = client.rerun(request).await?.task.ok_or_else(no_task)?;
-    cx.out.line(&task.id.to_string())?;
-    if !quiet {
-        cx.out
-            .note(&format!("task {} runs task {id} again", task.id));
-    }
-    Ok(())
+    client.rerun(request).await?.task.ok_or_else(no_task)
+}
+
+/// `task 43 runs task 42 again`.
+pub(crate) fn runs_again(new: u64, old: u64) -> String {
+    format!("task {new} runs task {old} again")
 }

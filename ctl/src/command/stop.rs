@@ -6,6 +6,7 @@ use clap::Args;
 use super::Tally;
 use crate::{
     cli::Context,
+    client::Client,
     error::Error,
     id::{TaskSet, resolve_all},
     view::{is_final, state_word},
@@ -53,15 +54,24 @@ async fn stop(cx: &mut Context, sets: &[TaskSet], kill: bool) -> Result<u8, Erro
     let client = cx.client().await?;
     let mut tally = Tally::default();
     for id in resolve_all(&client, sets).await? {
-        let answer = if kill {
-            client.kill(id).await
-        } else {
-            client.cancel(id).await
-        };
-        let result = answer.map(|answer| cx.out.message(&what_became(id, &answer)));
+        let said = stop_one(&client, id, kill).await;
+        let result = said.map(|said| cx.out.message(&said));
         tally.add(&mut cx.out, result)?;
     }
     Ok(tally.code())
+}
+
+/// Cancels one task, or kills its agent; what became of it.
+///
+/// # Errors
+/// The daemon's.
+pub(crate) async fn stop_one(client: &Client, id: u64, kill: bool) -> Result<String, Error> {
+    let answer = if kill {
+        client.kill(id).await?
+    } else {
+        client.cancel(id).await?
+    };
+    Ok(what_became(id, &answer))
 }
 
 fn what_became(id: u64, answer: &v1::CancelResponse) -> String {
