@@ -39,7 +39,6 @@ mod session;
 mod setup;
 mod submit;
 mod text;
-mod top;
 mod workspace;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};

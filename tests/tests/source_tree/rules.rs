@@ -53,7 +53,15 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("host", &[]),
     (
         "retention",
-        &["task", "store", "dispatcher", "workspace", "spool", "clock"],
+        &[
+            "task",
+            "config",
+            "store",
+            "dispatcher",
+            "workspace",
+            "spool",
+            "clock",
+        ],
     ),
     (
         "rpc",
