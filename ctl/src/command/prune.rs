@@ -8,7 +8,7 @@ use crate::{
     cli::Context,
     error::{EXIT_OK, Error},
     output::{
-        json::{Document, PRUNED},
+        json::{Document, PRUNED, PRUNED_THING, Script},
         page::bytes,
     },
     when::Span,
@@ -62,16 +62,20 @@ pub(crate) struct Prune {
 enum Format {
     /// A line for each thing, when it is done.
     #[default]
-    Table,
+    #[value(alias = "table")]
+    Text,
     /// One object, at the end.
     Json,
     /// One object a line for each thing, when it is done.
     Jsonl,
+    /// The same as json, in YAML.
+    Yaml,
 }
 
 /// One thing, for a script.
 #[derive(Debug, Serialize)]
-struct ItemView {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct ThingView {
     kind: &'static str,
     task: Option<u64>,
     attempt: Option<u32>,
@@ -86,6 +90,7 @@ struct ItemView {
 
 /// How many went, or would go.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Totals {
     tasks: u64,
     transcripts: u64,
@@ -94,14 +99,16 @@ struct Totals {
     stay: u64,
 }
 
+/// All that was looked at.
 #[derive(Debug, Serialize)]
-struct View {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct View {
     dry_run: bool,
-    items: Vec<ItemView>,
+    things: Vec<ThingView>,
     totals: Totals,
 }
 
-impl From<v1::PruneResponse> for ItemView {
+impl From<v1::PruneResponse> for ThingView {
     fn from(item: v1::PruneResponse) -> Self {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Self {
@@ -180,23 +187,28 @@ impl Prune {
         while let Some(item) = items.message().await? {
             totals.add(&item);
             match self.output {
-                Format::Table => cx.out.line(&line(&item, self.dry_run))?,
-                Format::Jsonl => cx.out.json(&ItemView::from(item))?,
-                Format::Json => views.push(ItemView::from(item)),
+                Format::Text => cx.out.line(&line(&item, self.dry_run))?,
+                Format::Jsonl => {
+                    cx.out.json(&Document::new(PRUNED_THING, ThingView::from(item)))?;
+                }
+                Format::Json | Format::Yaml => views.push(ThingView::from(item)),
             }
             cx.out.flush()?;
         }
-        match self.output {
-            Format::Json => {
-                let view = View {
-                    dry_run: self.dry_run,
-                    items: views,
-                    totals,
-                };
-                cx.out.json(&Document::new(PRUNED, view))?;
+        let script = match self.output {
+            Format::Json => Script::Json,
+            Format::Yaml => Script::Yaml,
+            Format::Text | Format::Jsonl => {
+                cx.out.note(&totals.text(self.dry_run));
+                return Ok(EXIT_OK);
             }
-            Format::Table | Format::Jsonl => cx.out.note(&totals.text(self.dry_run)),
-        }
+        };
+        let view = View {
+            dry_run: self.dry_run,
+            things: views,
+            totals,
+        };
+        cx.out.document(script, &Document::new(PRUNED, view))?;
         Ok(EXIT_OK)
     }
 }

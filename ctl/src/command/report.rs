@@ -75,10 +75,10 @@ struct Session {
 #[derive(Debug, Args)]
 struct Usage {
     /// Tokens that the model read, without those of a cache.
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", default_value_t = 0)]
     input: u64,
     /// Tokens that it wrote.
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", default_value_t = 0)]
     output: u64,
     /// Tokens that came from a cache.
     #[arg(long, value_name = "TOKENS", default_value_t = 0)]

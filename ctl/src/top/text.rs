@@ -61,7 +61,7 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<&str> {
             Some(space) if !fits[..space].trim().is_empty() => space,
             Some(_) | None => end,
         };
-        rows.push(rest[..cut].trim_end());
+        rows.push(rest[..cut].trim_end_matches(' '));
         rest = rest[cut..].trim_start_matches(' ');
         if rest.is_empty() {
             return rows;
@@ -115,6 +115,8 @@ mod tests {
             ("漢字漢字", 5, &["漢字", "漢字"]),
             ("漢", 1, &["漢"]),
             ("a  b", 2, &["a", "b"]),
+            // Other blanks are characters like any.
+            ("a\u{2000} b", 2, &["a\u{2000}", "b"]),
         ] {
             assert_eq!(wrap(text, width), rows, "{text:?} in {width}");
         }

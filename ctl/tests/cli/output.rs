@@ -168,7 +168,11 @@ fn the_status_of_the_daemon() {
     recovery:    2 of 2 resolved, 1 adopted, 1 reaped
     socket:      /run/agentd.sock
     state:       /state
+    free:        3.0 GiB; nothing is started below 256.0 MiB
     store:       1.5 MiB
+    load:        0.50 1.25 2.00 on 8 CPUs
+    memory:      1.0 GiB of 4.0 GiB available
+    pressure:    cpu 12.2 %, io 0.0 %
 
     agents
       NAME   TYPE     RUNNING  SLOTS  QUEUED  STATE

@@ -21,7 +21,6 @@ pub(crate) enum Kind {
     Codex,
     #[cfg_attr(not(feature = "agents-longer"), expect(dead_code, reason = "longer"))]
     Gemini,
-    #[cfg_attr(not(feature = "agents-longer"), expect(dead_code, reason = "longer"))]
     Opencode,
 }
 

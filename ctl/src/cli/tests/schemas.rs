@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Seen, Stage};
 use crate::{
     command::{
-        agents, bulk::report, explain, quota, schedules, status, usage, version, workspace::list,
+        agents, bulk::report, explain, prune, quota, schedules, status, usage, version, workspace::list,
     },
     output::{json::*, sessions},
     view::{AttemptView, EventView, TaskDetail, TaskView},
@@ -45,6 +45,8 @@ fn documents() -> BTreeMap<&'static str, Value> {
         (WORKSPACE, of::<list::WorkspaceView>(WORKSPACE)),
         (WORKSPACES, of::<list::View>(WORKSPACES)),
         (VERSION, of::<version::View>(VERSION)),
+        (PRUNED, of::<prune::View>(PRUNED)),
+        (PRUNED_THING, of::<prune::ThingView>(PRUNED_THING)),
     ])
 }
 
@@ -121,6 +123,7 @@ fn what_is_printed_keeps_to_its_schema() {
         &["agents"],
         &["status"],
         &["version"],
+        &["prune"],
         &["watch", "42"],
         &["rerun", "--unsuccessful", "--dry-run"],
     ] {

@@ -195,3 +195,30 @@ pub(super) fn held(task: Option<v1::Task>) -> v1::HoldResponse {
         changed: true,
     }
 }
+
+pub(super) fn pruned() -> Vec<v1::PruneResponse> {
+    use v1::prune_response::Kind;
+    let thing = |kind: Kind, task| v1::PruneResponse {
+        kind: kind.into(),
+        task,
+        ..v1::PruneResponse::default()
+    };
+    vec![
+        thing(Kind::Task, 7),
+        v1::PruneResponse {
+            attempt: 2,
+            bytes: 5 << 20,
+            ..thing(Kind::Transcript, 8)
+        },
+        v1::PruneResponse {
+            path: "/state/worktrees/app-1/claude-7".to_owned(),
+            branch: "agent/claude-7".to_owned(),
+            ..thing(Kind::Worktree, 7)
+        },
+        v1::PruneResponse {
+            path: "/state/worktrees/app-1/claude-9".to_owned(),
+            stays_for: vec!["1 file is not committed".to_owned()],
+            ..thing(Kind::Worktree, 9)
+        },
+    ]
+}

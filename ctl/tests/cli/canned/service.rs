@@ -178,7 +178,7 @@ impl Control for Canned {
     }
 
     async fn prune(&self, _: Request<v1::PruneRequest>) -> Reply<Self::PruneStream> {
-        not_here()
+        Ok(Response::new(ending(data::pruned(), End::Clean)))
     }
 
     async fn report(&self, _: Request<v1::ReportRequest>) -> Reply<v1::ReportResponse> {
