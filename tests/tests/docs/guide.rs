@@ -238,6 +238,7 @@ static FLEETING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b\d\d:\d\d(:\d\d)?\b", "TIME"),
         (r"\b\d+(\.\d+)?(ms|s|m|h|d)( \d+(ms|s|m|h))?\b", "SPAN"),
         (r"\b\d+(\.\d+)? ([KMGT]i)?B\b", "SIZE"),
+        (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UUID"),
         (r"\b[0-9a-f]{7,40}\b", "HASH"),
         (r"-[0-9a-f]{8}\b", "-HASH"),
         (r"\bpid:? +\d+", "PID"),
