@@ -189,7 +189,8 @@ impl Prune {
             match self.output {
                 Format::Text => cx.out.line(&line(&item, self.dry_run))?,
                 Format::Jsonl => {
-                    cx.out.json(&Document::new(PRUNED_THING, ThingView::from(item)))?;
+                    cx.out
+                        .json(&Document::new(PRUNED_THING, ThingView::from(item)))?;
                 }
                 Format::Json | Format::Yaml => views.push(ThingView::from(item)),
             }

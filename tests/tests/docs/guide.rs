@@ -234,12 +234,13 @@ fn alike(shown: &[String], said: &[String]) -> bool {
 /// What is never twice the same, and what stands for it.
 static FLEETING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     [
+        // First: some hashes look like spans of time.
+        (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UUID"),
+        (r"\b[0-9a-f]{7,40}\b", "HASH"),
         (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(\.\d+)?Z?", "TIME"),
         (r"\b\d\d:\d\d(:\d\d)?\b", "TIME"),
         (r"\b\d+(\.\d+)?(ms|s|m|h|d)( \d+(ms|s|m|h))?\b", "SPAN"),
         (r"\b\d+(\.\d+)? ([KMGT]i)?B\b", "SIZE"),
-        (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UUID"),
-        (r"\b[0-9a-f]{7,40}\b", "HASH"),
         (r"-[0-9a-f]{8}\b", "-HASH"),
         (r"\bpid:? +\d+", "PID"),
         // One a core.

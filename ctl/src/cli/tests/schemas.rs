@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use super::{Seen, Stage};
 use crate::{
     command::{
-        agents, bulk::report, explain, prune, quota, schedules, status, usage, version, workspace::list,
+        agents, bulk::report, explain, prune, quota, schedules, status, usage, version,
+        workspace::list,
     },
     output::{json::*, sessions},
     view::{AttemptView, EventView, TaskDetail, TaskView},
