@@ -8,7 +8,7 @@ use crate::{
     cli::Context,
     error::{EXIT_OK, Error},
     output::{
-        json::{Document, PRUNED, PRUNED_THING, Script},
+        json::{Document, PRUNED, PRUNED_ITEM, Script},
         page::bytes,
     },
     when::Span,
@@ -75,7 +75,7 @@ enum Format {
 /// One thing, for a script.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(crate) struct ThingView {
+pub(crate) struct ItemView {
     kind: &'static str,
     task: Option<u64>,
     attempt: Option<u32>,
@@ -104,11 +104,11 @@ struct Totals {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct View {
     dry_run: bool,
-    things: Vec<ThingView>,
+    items: Vec<ItemView>,
     totals: Totals,
 }
 
-impl From<v1::PruneResponse> for ThingView {
+impl From<v1::PruneResponse> for ItemView {
     fn from(item: v1::PruneResponse) -> Self {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Self {
@@ -190,9 +190,9 @@ impl Prune {
                 Format::Text => cx.out.line(&line(&item, self.dry_run))?,
                 Format::Jsonl => {
                     cx.out
-                        .json(&Document::new(PRUNED_THING, ThingView::from(item)))?;
+                        .json(&Document::new(PRUNED_ITEM, ItemView::from(item)))?;
                 }
-                Format::Json | Format::Yaml => views.push(ThingView::from(item)),
+                Format::Json | Format::Yaml => views.push(ItemView::from(item)),
             }
             cx.out.flush()?;
         }
@@ -206,7 +206,7 @@ impl Prune {
         };
         let view = View {
             dry_run: self.dry_run,
-            things: views,
+            items: views,
             totals,
         };
         cx.out.document(script, &Document::new(PRUNED, view))?;

@@ -71,7 +71,7 @@ pub(crate) const WORKSPACES: &str = "agentctl.workspaces/v1";
 /// One worktree.
 pub(crate) const WORKSPACE: &str = "agentctl.workspace/v1";
 /// One thing that was looked at for its age.
-pub(crate) const PRUNED_THING: &str = "agentctl.pruned_thing/v1";
+pub(crate) const PRUNED_ITEM: &str = "agentctl.pruned_item/v1";
 /// What was removed for its age.
 pub(crate) const PRUNED: &str = "agentctl.pruned/v1";
 /// The versions.

@@ -79,7 +79,7 @@ impl Failure {
         Self::new(
             Code::NotFound,
             reason::TASK_NOT_FOUND,
-            format!("task {id} is not kept any more: it ended long ago"),
+            format!("task {id} is not kept any more: it ended long ago, or an older copy of the store was put back"),
         )
         .hint(format!(
             "what it left uncommitted is still in its repository: git for-each-ref refs/agentd/{id}"

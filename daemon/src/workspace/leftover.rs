@@ -13,6 +13,8 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::unistd::geteuid;
@@ -28,6 +30,9 @@ const SHARED: [&str; 4] = [
     "packed-refs.lock",
     "shallow.lock",
 ];
+
+/// Between two looks at who is at work.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A lock that is there.
 struct Lock<'a> {
@@ -110,8 +115,20 @@ fn find_user(locks: &[Lock<'_>], dirs: &[&Path]) -> Option<String> {
     })
 }
 
-/// A process that works in a directory or has a file of it open, for a person.
-pub(super) fn at_work(dir: &Path) -> Option<String> {
+/// A process that works in a directory or has a file of it open, for a person. One
+/// that is gone within `time` does not count: git tidies up behind itself.
+pub(super) fn at_work_for(dir: &Path, time: Duration) -> Option<String> {
+    let since = Instant::now();
+    loop {
+        let user = at_work(dir)?;
+        if since.elapsed() >= time {
+            return Some(user);
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+fn at_work(dir: &Path) -> Option<String> {
     find_process(|_, process| {
         works_in(process, &[dir]) || has_open(process, |file| file.starts_with(dir))
     })

@@ -21,6 +21,9 @@ use std::{
 
 use super::{WorkspaceError, leftover, lock, worktree::Place};
 
+/// How long a process that is about to end may still be at work in a worktree.
+const PASSING: Duration = Duration::from_secs(5);
+
 /// `app-1f3a9c20/claude-42/.git`: what the daemon gave a name to.
 const NAMED: usize = 3;
 
@@ -51,7 +54,7 @@ impl Place<'_> {
         // Nobody is given it meanwhile.
         let _lock = lock::take(beside, Duration::ZERO)
             .map_err(|err| stays(&format!("{}/.lock: {err}; try again", beside.display())))?;
-        if let Some(user) = leftover::at_work(&old) {
+        if let Some(user) = leftover::at_work_for(&old, PASSING) {
             return Err(stays(&format!(
                 "{user} works there; try again when that has ended"
             )));

@@ -95,7 +95,7 @@ fn runners_of_which_a_copy_knows_nothing_are_fenced() {
     daemon.wait_no_process();
     assert!(daemon.log().contains("it is an older copy"));
     let refused = daemon.ctl(&["show", &unknown.to_string()]);
-    refused.refused(3, &["no task"]);
+    refused.refused(3, &["not kept any more"]);
     assert!(daemon.sh("true") > unknown);
 }
 

@@ -47,7 +47,7 @@ fn documents() -> BTreeMap<&'static str, Value> {
         (WORKSPACES, of::<list::View>(WORKSPACES)),
         (VERSION, of::<version::View>(VERSION)),
         (PRUNED, of::<prune::View>(PRUNED)),
-        (PRUNED_THING, of::<prune::ThingView>(PRUNED_THING)),
+        (PRUNED_ITEM, of::<prune::ItemView>(PRUNED_ITEM)),
     ])
 }
 
