@@ -65,7 +65,7 @@ fn message(agent: &Agent, found: Survey, config: &Config, overview: &Overview) -
         running: occupied,
         queued,
         paused,
-        account: agent_type.to_owned(),
+        account: agent.account().to_owned(),
         model: agent.model.clone().unwrap_or_default(),
         permissions: match agent.agent_type {
             AgentType::Command => String::new(),
@@ -79,5 +79,42 @@ fn message(agent: &Agent, found: Survey, config: &Config, overview: &Overview) -
                 hint: trouble.hint,
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        dispatcher::{Phase, RecoveryCounts},
+        task::id::Revision,
+    };
+
+    #[test]
+    fn the_account_is_the_one_that_limits_are_counted_by() {
+        let overview = Overview {
+            phase: Phase::Ready,
+            states: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            paused: false,
+            recovery: RecoveryCounts::default(),
+            revision: Revision(1),
+        };
+        let shown = |agent: &Agent| {
+            let nothing = Survey {
+                program: None,
+                version: None,
+                login: Login::Unknown,
+                troubles: Vec::new(),
+            };
+            message(agent, nothing, &Config::default(), &overview).account
+        };
+        let mut agent = Agent::new("tests", AgentType::Command);
+        assert_eq!(shown(&agent), "tests");
+        agent.account = Some("team-a".to_owned());
+        assert_eq!(shown(&agent), "team-a");
+        assert_eq!(shown(&Agent::new("fast", AgentType::Claude)), "claude");
     }
 }
