@@ -120,6 +120,7 @@ async fn live(
         .context("cannot tell runners where the socket is")?;
     let store = Arc::new(store);
     let groups = groups(&config, &state);
+    let groups_base = groups.as_ref().map(|groups| groups.base().to_owned());
     let versions = Arc::default();
     let (dispatcher, thread) = dispatcher::start(Parts {
         store: Arc::clone(&store),
@@ -155,6 +156,7 @@ async fn live(
     let shared = Arc::new(Shared {
         collector: collector.clone(),
         versions,
+        groups: groups_base,
         backups: Arc::clone(&backups),
         reloader: Arc::clone(&reloader),
         dispatcher: dispatcher.clone(),

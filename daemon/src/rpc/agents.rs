@@ -73,6 +73,13 @@ fn message(agent: &Agent, found: Survey, config: &Config, overview: &Overview) -
                 agent.permissions.as_str().to_owned()
             }
         },
+        looks_for: agent
+            .command
+            .first()
+            .map(String::as_str)
+            .or_else(|| agent.agent_type.program())
+            .unwrap_or_default()
+            .to_owned(),
         troubles: troubles
             .map(|trouble| v1::agent::Trouble {
                 what: trouble.what,
