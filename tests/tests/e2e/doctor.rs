@@ -150,7 +150,7 @@ fn what_is_left_of_an_unknown_attempt_is_kept_aside() {
     assert!(!left.exists());
     // One that is under way is none.
     let gate = daemon.gate("gate");
-    let task = daemon.sh(&format!("read _ <{}", gate.path()));
+    let task = daemon.sh(&format!("read _ <{}; true", gate.path()));
     let waiting = gate.reached();
     let seen = doctor(&daemon, &tools(&daemon), &["--fix"]);
     assert_eq!((seen.code, wrong(&seen).len()), (0, 0), "{seen:?}");
