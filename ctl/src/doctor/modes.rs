@@ -10,14 +10,13 @@ use super::{Finding, Severity, mend::Mend};
 
 const AREA: &str = "permissions";
 
-/// Where the daemon's files are; what is not known or not there is passed over.
+/// The daemon's files; what is not known or not there is passed over.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     pub(crate) state: Option<PathBuf>,
     pub(crate) socket: Option<PathBuf>,
     pub(crate) config: Option<PathBuf>,
-    /// The directory of the sockets of all of this user's programs: only its
-    /// owner counts.
+    /// Whose they are to be.
     pub(crate) uid: u32,
 }
 
