@@ -116,7 +116,7 @@ fn unit_installed(dirs: &[PathBuf]) -> bool {
 }
 
 /// `agentd` beside this program, else on PATH.
-fn find_program(own: Option<&Path>, path: Option<&OsStr>) -> Option<PathBuf> {
+pub(crate) fn find_program(own: Option<&Path>, path: Option<&OsStr>) -> Option<PathBuf> {
     let beside = own.and_then(Path::parent).map(Path::to_path_buf);
     let listed = path.map(|path| env::split_paths(path).collect::<Vec<_>>());
     beside
@@ -127,7 +127,7 @@ fn find_program(own: Option<&Path>, path: Option<&OsStr>) -> Option<PathBuf> {
         .find(|file| is_executable(file))
 }
 
-fn is_executable(file: &Path) -> bool {
+pub(crate) fn is_executable(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 

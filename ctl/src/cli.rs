@@ -12,6 +12,7 @@ use crate::{
         agents::Agents,
         backup::Backup,
         completions::Completions,
+        doctor::Doctor,
         explain::Explain,
         hold::{Hold, Release},
         logs::Logs,
@@ -42,6 +43,7 @@ use crate::{
         workspace::Workspace,
     },
     complete,
+    doctor::Surroundings,
     error::{EXIT_CODES_HELP, Error, Kind},
     output::{Color, Output},
     socket::Sockets,
@@ -101,6 +103,7 @@ enum Command {
     Usage(Usage),
     Status(Status),
     Agents(Agents),
+    Doctor(Doctor),
     Backup(Backup),
     Reload(Reload),
     Drain(Drain),
@@ -138,6 +141,7 @@ impl Command {
             Self::Usage(args) => args.run(cx).await,
             Self::Status(args) => args.run(cx).await,
             Self::Agents(args) => args.run(cx).await,
+            Self::Doctor(args) => args.run(cx).await,
             Self::Backup(args) => args.run(cx).await,
             Self::Reload(args) => args.run(cx).await,
             Self::Drain(args) => args.run(cx).await,
@@ -156,7 +160,9 @@ pub(crate) struct Context {
     pub(crate) out: Output,
     /// Where the daemon is.
     pub(crate) sockets: Sockets,
-    env: Environment,
+    pub(crate) env: Environment,
+    /// What else `doctor` looks at.
+    pub(crate) surroundings: Surroundings,
 }
 
 impl Context {
@@ -203,6 +209,7 @@ pub fn main() -> ExitCode {
         out: Output::of_process(cli.color),
         sockets: Sockets::choose(cli.socket.as_deref(), &env),
         env,
+        surroundings: Surroundings::of_process(),
     };
     let code = perform(cli.command, &mut cx);
     cx.out.finish(code)

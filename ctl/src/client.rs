@@ -183,6 +183,11 @@ impl Client {
         self.ask(q, async |mut c, q| c.status(q).await).await
     }
 
+    pub(crate) async fn diagnose(&self) -> Result<v1::DiagnoseResponse, Error> {
+        let q = v1::DiagnoseRequest {};
+        self.ask(q, async |mut c, q| c.diagnose(q).await).await
+    }
+
     pub(crate) async fn quota(&self) -> Result<v1::QuotaResponse, Error> {
         let q = v1::QuotaRequest {};
         self.ask(q, async |mut c, q| c.quota(q).await).await

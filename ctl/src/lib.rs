@@ -6,19 +6,22 @@
 //! - `client` speaks to the daemon, `socket` finds it, `autostart` starts it.
 //! - `view` is what JSON output looks like, `output` writes it and everything
 //!   else; nothing is printed past it. What is listed is `output::list::Listed`.
+//! - `doctor` looks for what is wrong, also where no daemon runs.
 //! - `story` puts into words what the daemon tells of a task.
 //! - `complete` answers shells that complete what is typed.
 //! - `top` is the live view on the whole screen.
 //! - `error` is the one error type, with its exit codes.
 //!
 //! It keeps no state, reads no file of the daemon and links none of its code:
-//! all it knows comes through the interface in `agentd-proto`.
+//! all it knows comes through the interface in `agentd-proto`. Only `doctor` looks
+//! at modes and names of files, and asks agentd itself about what is in them.
 
 mod autostart;
 mod cli;
 mod client;
 mod command;
 mod complete;
+mod doctor;
 mod error;
 mod follow;
 #[cfg(any(test, feature = "fuzzing"))]

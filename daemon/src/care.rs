@@ -7,7 +7,8 @@ use anyhow::{Context as _, bail};
 use crate::{
     backup,
     config::Config,
-    lifecycle::{Options, open_store, take_state},
+    lifecycle::{Options, open_store, state_path, take_state},
+    spool::StateDir,
     store::Faults,
 };
 
@@ -46,11 +47,14 @@ impl Checked {
 /// If a daemon runs, there is no store, or it cannot be read or written.
 pub fn check_store(options: Options, fix: bool) -> anyhow::Result<Checked> {
     let config = Config::load(options.config.as_deref())?;
-    let (state, _lock) = take_state(options.state_dir)?;
-    let path = state.store();
-    if !path.exists() {
-        bail!("there is no store at {}", path.display());
+    let dir = state_path(options.state_dir)?;
+    // Asked first: taking a directory makes what is always in it, and closes it
+    // to others, which is not to happen to one that was named by mistake.
+    if !StateDir::has_store(&dir) {
+        bail!("there is no store in {}", dir.display());
     }
+    let (state, _lock) = take_state(&dir)?;
+    let path = state.store();
     let store = open_store(&state, config.cache_bytes)?;
     let found = store.check()?;
     if found.is_empty() {

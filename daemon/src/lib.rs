@@ -34,6 +34,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod cron;
+pub mod diagnose;
 pub mod dispatcher;
 pub mod forge;
 #[cfg(any(test, feature = "fuzzing"))]

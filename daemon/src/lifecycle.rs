@@ -70,7 +70,7 @@ pub struct Options {
 pub fn run(options: Options) -> anyhow::Result<()> {
     let config = Config::load(options.config.as_deref())?;
     let environment = Environment::of_process();
-    let (state, _lock) = take_state(options.state_dir)?;
+    let (state, _lock) = take_state(&state_path(options.state_dir)?)?;
     let socket = options
         .socket
         .or_else(|| environment.socket.as_ref().map(PathBuf::from))
@@ -91,13 +91,17 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     done
 }
 
-/// The state directory, for this process alone for as long as the file is open.
-pub(crate) fn take_state(named: Option<PathBuf>) -> anyhow::Result<(StateDir, File)> {
-    let path = named
+/// Where the state directory is, or is to be.
+pub(crate) fn state_path(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    named
         .or_else(|| std::env::var_os("STATE_DIRECTORY").map(PathBuf::from))
         .or_else(|| Environment::of_process().state_dir())
-        .context("no state directory: set HOME, or name one with --state-dir")?;
-    let state = StateDir::open(&path)
+        .context("no state directory: set HOME, or name one with --state-dir")
+}
+
+/// The state directory, for this process alone for as long as the file is open.
+pub(crate) fn take_state(path: &Path) -> anyhow::Result<(StateDir, File)> {
+    let state = StateDir::open(path)
         .with_context(|| format!("cannot use the state directory {}", path.display()))?;
     let lock = lock(&state)?;
     Ok((state, lock))
@@ -116,6 +120,7 @@ async fn live(
         .context("cannot tell runners where the socket is")?;
     let store = Arc::new(store);
     let groups = groups(&config, &state);
+    let groups_base = groups.as_ref().map(|groups| groups.base().to_owned());
     let versions = Arc::default();
     let (dispatcher, thread) = dispatcher::start(Parts {
         store: Arc::clone(&store),
@@ -151,6 +156,7 @@ async fn live(
     let shared = Arc::new(Shared {
         collector: collector.clone(),
         versions,
+        groups: groups_base,
         backups: Arc::clone(&backups),
         reloader: Arc::clone(&reloader),
         dispatcher: dispatcher.clone(),

@@ -88,6 +88,23 @@ impl Reloader {
         done
     }
 
+    /// Reads the configuration and applies nothing: what of it does not count
+    /// yet.
+    ///
+    /// # Errors
+    /// As of [`Reloader::reload`].
+    pub async fn look(&self) -> Result<Vec<Change>, ReloadError> {
+        let named = self.named.clone();
+        let reading = tokio::task::spawn_blocking(move || Config::load(named.as_deref()));
+        let next = reading.await.map_err(|_| ReloadError::Died)??;
+        let soon = self.dispatcher.config().changes(&next).into_iter();
+        let later = self.started_with.changes(&next).into_iter();
+        let soon = soon.filter(|change| !change.needs_restart);
+        Ok(soon
+            .chain(later.filter(|change| change.needs_restart))
+            .collect())
+    }
+
     async fn read_and_apply(&self) -> Result<Reloaded, ReloadError> {
         let named = self.named.clone();
         // It looks at the files and programs that are named in it.

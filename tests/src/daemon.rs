@@ -216,6 +216,11 @@ impl TestDaemon {
         dir
     }
 
+    /// Has the next daemon look for programs in these directories only.
+    pub fn use_path(&mut self, path: &str) {
+        self.through = vec!["env".to_owned(), format!("PATH={path}")];
+    }
+
     /// Asks the daemon to end with SIGTERM and waits for it.
     ///
     /// # Panics

@@ -114,6 +114,7 @@ impl Stage {
             out: output,
             sockets: Sockets::choose(Some(&self.socket), &Environment::default()),
             env: Environment::default(),
+            surroundings: Surroundings::default(),
         };
         let code = perform(cli.command, &mut cx);
         cx.out.flush().unwrap();

@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod budget;
 pub(crate) mod bulk;
 pub(crate) mod completions;
+pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod filter;
 pub(crate) mod hold;

@@ -41,11 +41,11 @@ pub(crate) async fn overview(cx: &mut Context) -> Result<u8, Error> {
         }),
     )?;
     let now = cx.out.now.as_millisecond();
-    let up = between(status.started_at, now).map(short);
+    let up = between(status.started_at, now).map(|up| format!("up {}, ", short(up)));
     let zone = cx.out.zone();
     let lines = [
         format!(
-            "agentd {} is {} (up {}, pid {})",
+            "agentd {} is {} ({}pid {})",
             status.version,
             status.phase,
             up.unwrap_or_default(),

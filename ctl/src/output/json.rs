@@ -74,6 +74,8 @@ pub(crate) const WORKSPACE: &str = "agentctl.workspace/v1";
 pub(crate) const PRUNED_ITEM: &str = "agentctl.pruned_item/v1";
 /// What was removed for its age.
 pub(crate) const PRUNED: &str = "agentctl.pruned/v1";
+/// What is wrong.
+pub(crate) const DOCTOR: &str = "agentctl.doctor/v1";
 /// The versions.
 pub(crate) const VERSION: &str = "agentctl.version/v1";
 

@@ -10,6 +10,9 @@ pub(crate) const DIM: Style = Style::new().dimmed();
 /// The start of an error.
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
 
+/// The start of a warning.
+pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+
 /// The colour of a state.
 pub(crate) fn of_state(state: State) -> Style {
     match state {

@@ -8,6 +8,7 @@
 
 mod autostart;
 mod canned;
+mod doctor;
 mod follow;
 mod output;
 mod refusal;

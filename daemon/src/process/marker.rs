@@ -94,6 +94,47 @@ pub fn with_marker(marker: &Marker) -> io::Result<Vec<u32>> {
     Ok(marked(marker)?.iter().map(|stat| stat.pid).collect())
 }
 
+/// A living process that carries a marker, of whichever daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// Its pid.
+    pub pid: u32,
+    /// When it began, clock ticks after boot.
+    pub start_ticks: u64,
+    /// The marker's value; anybody can write one.
+    pub marker: String,
+}
+
+impl Marked {
+    /// The attempt that the marker names.
+    #[must_use]
+    pub fn attempt(&self) -> Option<AttemptId> {
+        self.marker.split(':').next()?.parse().ok()
+    }
+}
+
+/// All living processes that carry a marker and whose environment may be read.
+///
+/// # Errors
+/// If `/proc` cannot be read.
+pub fn all_marked() -> io::Result<Vec<Marked>> {
+    let alive = stat::all()?.into_iter().filter(|stat| stat.alive);
+    let marked = alive.filter_map(|stat| {
+        let environment = environment(stat.pid);
+        let mut entries = environment.split(|byte| *byte == 0);
+        let marker = entries.find_map(|entry| {
+            let (name, value) = str::from_utf8(entry).ok()?.split_once('=')?;
+            (name == Marker::VARIABLE).then(|| value.to_owned())
+        });
+        Some(Marked {
+            pid: stat.pid,
+            start_ticks: stat.start_ticks,
+            marker: marker?,
+        })
+    });
+    Ok(marked.collect())
+}
+
 /// Kills the processes that carry the marker, and those below them, until two
 /// looks in a row find none, or `limit` is over. Blocks.
 ///

@@ -30,7 +30,7 @@ pub use self::{
     cgroup::{Groups, Leaf, LeafLimits, is_leaf_of},
     command::{Ended, run},
     identity::{Pinned, boot_id, identity, identity_of_child, is_alive},
-    marker::{Marker, SweepOutcome, sweep_marked, with_marker},
+    marker::{Marked, Marker, SweepOutcome, all_marked, sweep_marked, with_marker},
     origin::{Origin, origin, start_ticks},
     tree::{Figures, descendants, figures, signal_tree, sweep},
 };

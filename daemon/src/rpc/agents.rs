@@ -65,7 +65,7 @@ fn message(agent: &Agent, found: Survey, config: &Config, overview: &Overview) -
         running: occupied,
         queued,
         paused,
-        account: agent_type.to_owned(),
+        account: agent.account().to_owned(),
         model: agent.model.clone().unwrap_or_default(),
         permissions: match agent.agent_type {
             AgentType::Command => String::new(),
@@ -73,11 +73,55 @@ fn message(agent: &Agent, found: Survey, config: &Config, overview: &Overview) -
                 agent.permissions.as_str().to_owned()
             }
         },
+        looks_for: agent
+            .command
+            .first()
+            .map(String::as_str)
+            .or_else(|| agent.agent_type.program())
+            .unwrap_or_default()
+            .to_owned(),
         troubles: troubles
             .map(|trouble| v1::agent::Trouble {
                 what: trouble.what,
                 hint: trouble.hint,
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        dispatcher::{Phase, RecoveryCounts},
+        task::id::Revision,
+    };
+
+    #[test]
+    fn the_account_is_the_one_that_limits_are_counted_by() {
+        let overview = Overview {
+            phase: Phase::Ready,
+            states: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            paused: false,
+            recovery: RecoveryCounts::default(),
+            revision: Revision(1),
+        };
+        let shown = |agent: &Agent| {
+            let nothing = Survey {
+                program: None,
+                version: None,
+                login: Login::Unknown,
+                troubles: Vec::new(),
+            };
+            message(agent, nothing, &Config::default(), &overview).account
+        };
+        let mut agent = Agent::new("tests", AgentType::Command);
+        assert_eq!(shown(&agent), "tests");
+        agent.account = Some("team-a".to_owned());
+        assert_eq!(shown(&agent), "team-a");
+        assert_eq!(shown(&Agent::new("fast", AgentType::Claude)), "claude");
     }
 }

@@ -12,6 +12,7 @@ use super::{
     Shared,
     agents::agents,
     backup, cancel,
+    diagnose::diagnose,
     error::Failure,
     explain::explain,
     from_proto, hold, list, logs, pause,
@@ -341,6 +342,13 @@ impl v1::control_server::Control for ControlService {
         _request: Request<v1::AgentsRequest>,
     ) -> Result<Response<v1::AgentsResponse>, Status> {
         Ok(Response::new(agents(&self.shared).await?))
+    }
+
+    async fn diagnose(
+        &self,
+        _request: Request<v1::DiagnoseRequest>,
+    ) -> Result<Response<v1::DiagnoseResponse>, Status> {
+        Ok(Response::new(diagnose(&self.shared).await?))
     }
 
     async fn recover(

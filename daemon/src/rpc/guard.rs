@@ -25,7 +25,7 @@ use super::{
 use crate::dispatcher::Handle;
 
 /// The calls that change nothing.
-const READS: [&str; 16] = [
+const READS: [&str; 17] = [
     "Get",
     "Explain",
     "List",
@@ -42,6 +42,7 @@ const READS: [&str; 16] = [
     "WorkspaceDiff",
     "Schedules",
     "Agents",
+    "Diagnose",
 ];
 
 /// The calls by which an agent changes what is its own; each asks for the

@@ -9,6 +9,7 @@ mod agents;
 mod backup;
 mod cancel;
 mod control;
+mod diagnose;
 mod error;
 mod explain;
 mod from_proto;
@@ -90,6 +91,8 @@ pub struct Shared {
     pub state: StateDir,
     /// Where we listen.
     pub socket: PathBuf,
+    /// The control group in which those of attempts are made, if there is one.
+    pub groups: Option<PathBuf>,
     /// Of the programs of agents.
     pub versions: Arc<Versions>,
     /// Who collects what is old.

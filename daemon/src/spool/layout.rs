@@ -66,6 +66,12 @@ impl StateDir {
         &self.0
     }
 
+    /// Whether a daemon has kept its store here; makes nothing.
+    #[must_use]
+    pub fn has_store(path: &Path) -> bool {
+        Self(path.to_owned()).store().exists()
+    }
+
     /// The store.
     #[must_use]
     pub fn store(&self) -> PathBuf {

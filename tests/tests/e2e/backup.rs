@@ -173,6 +173,24 @@ fn the_store_is_checked_when_no_daemon_has_it() {
 }
 
 #[test]
+fn a_check_where_no_store_is_changes_nothing() {
+    let mut daemon = TestDaemon::prepared("");
+    let (code, said) = daemon.check_store(&["--fix"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("there is no store in"), "{said}");
+    assert!(!daemon.state().exists());
+    // Nor is what is somebody else's closed to others.
+    daemon.use_state("shared");
+    fs::create_dir(daemon.state()).unwrap();
+    fs::set_permissions(daemon.state(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (code, _said) = daemon.check_store(&[]);
+    assert_eq!(code, Some(1));
+    assert_eq!(fs::read_dir(daemon.state()).unwrap().count(), 0);
+    let mode = fs::metadata(daemon.state()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o755);
+}
+
+#[test]
 fn agents_copy_no_store_and_reload_nothing() {
     let daemon = TestDaemon::start();
     let program = agentd_tests::program("agentctl");

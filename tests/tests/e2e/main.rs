@@ -8,6 +8,7 @@ mod backup;
 mod bad_input;
 mod budget;
 mod cancel;
+mod doctor;
 mod explain;
 mod faults;
 mod fetch;

@@ -64,9 +64,24 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "diagnose",
+        &[
+            "backup",
+            "config",
+            "dispatcher",
+            "process",
+            "retention",
+            "spool",
+            "store",
+            "task",
+            "workspace",
+        ],
+    ),
+    (
         "rpc",
         &[
             "backup",
+            "diagnose",
             "reload",
             "host",
             "retention",

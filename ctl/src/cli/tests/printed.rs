@@ -113,6 +113,7 @@ fn single_things() {
     snapshot("alone", &[&[]]);
     snapshot("explain", &[&["explain", "42"]]);
     snapshot("status", &[&["status"]]);
+    snapshot("doctor", &[&["doctor"], &["doctor", "-o", "yaml"]]);
     snapshot("prune", &[&["prune"], &["prune", "--dry-run"]]);
     snapshot("version", &[&["version"], &["version", "-o", "yaml"]]);
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Seen, Stage};
 use crate::{
     command::{
-        agents, bulk::report, explain, prune, quota, schedules, status, usage, version,
+        agents, bulk::report, doctor, explain, prune, quota, schedules, status, usage, version,
         workspace::list,
     },
     output::{json::*, sessions},
@@ -45,6 +45,7 @@ fn documents() -> BTreeMap<&'static str, Value> {
         (USAGE, of::<usage::View>(USAGE)),
         (WORKSPACE, of::<list::WorkspaceView>(WORKSPACE)),
         (WORKSPACES, of::<list::View>(WORKSPACES)),
+        (DOCTOR, of::<doctor::View>(DOCTOR)),
         (VERSION, of::<version::View>(VERSION)),
         (PRUNED, of::<prune::View>(PRUNED)),
         (PRUNED_ITEM, of::<prune::ItemView>(PRUNED_ITEM)),
@@ -123,14 +124,17 @@ fn what_is_printed_keeps_to_its_schema() {
         &["usage", "--by", "repo"],
         &["agents"],
         &["status"],
+        &["doctor"],
         &["version"],
         &["prune"],
         &["watch", "42"],
         &["rerun", "--unsuccessful", "--dry-run"],
     ] {
         for format in ["json", "jsonl"] {
-            let one = matches!(args, ["show" | "explain" | "status" | "version", ..])
-                || args.starts_with(&["sessions", "show"]);
+            let one = matches!(
+                args,
+                ["show" | "explain" | "status" | "version" | "doctor", ..]
+            ) || args.starts_with(&["sessions", "show"]);
             if one && format == "jsonl" {
                 continue;
             }

@@ -222,3 +222,43 @@ pub(super) fn pruned() -> Vec<v1::PruneResponse> {
         },
     ]
 }
+
+/// One of each kind.
+pub(crate) fn findings() -> Vec<v1::Finding> {
+    let of = |area: &str, severity: v1::Severity, what: &str| v1::Finding {
+        area: area.to_owned(),
+        severity: severity.into(),
+        what: what.to_owned(),
+        ..v1::Finding::default()
+    };
+    vec![
+        of("config", v1::Severity::Good, "/etc/agentd/config.toml"),
+        v1::Finding {
+            why: "agentd may make none in its own".to_owned(),
+            fix: "run agentd as a systemd unit with Delegate=yes".to_owned(),
+            ..of(
+                "cgroups",
+                v1::Severity::Note,
+                "attempts have no control groups",
+            )
+        },
+        v1::Finding {
+            why: "the store was put back\u{1b}[2J to an older copy".to_owned(),
+            fix: "mkdir -p /state/leftovers && mv /state/attempts/9.1 /state/leftovers/9.1"
+                .to_owned(),
+            aside: Some(v1::finding::Aside {
+                from: "/state/attempts/9.1".to_owned(),
+                to: "/state/leftovers/9.1".to_owned(),
+            }),
+            ..of(
+                "leftovers",
+                v1::Severity::Warning,
+                "/state/attempts/9.1 is of an attempt that the store does not know",
+            )
+        },
+        v1::Finding {
+            fix: "apt-get install git".to_owned(),
+            ..of("system", v1::Severity::Error, "git cannot be run")
+        },
+    ]
+}

@@ -329,6 +329,11 @@ impl Control for Canned {
         not_here()
     }
 
+    async fn diagnose(&self, _: Request<v1::DiagnoseRequest>) -> Reply<v1::DiagnoseResponse> {
+        let findings = data::findings();
+        Ok(Response::new(v1::DiagnoseResponse { findings }))
+    }
+
     async fn recover(&self, _: Request<v1::RecoverRequest>) -> Reply<v1::RecoverResponse> {
         not_here()
     }

@@ -1,0 +1,282 @@
+//! The units of a service manager: whether one is installed, whether it is the
+//! one that runs the daemon, and whether it goes on when its user logs out.
+//!
+//! Only files are looked at, as `systemctl` would: it may not be there.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{Finding, Severity, Surroundings};
+
+const AREA: &str = "units";
+const SERVICE: &str = "agentd.service";
+const SOCKET: &str = "agentd.socket";
+
+/// Where units of all users may be installed, below the root.
+const USER_UNITS: [&str; 4] = [
+    "etc/systemd/user",
+    "usr/local/lib/systemd/user",
+    "usr/lib/systemd/user",
+    "lib/systemd/user",
+];
+/// The same of the system's.
+const SYSTEM_UNITS: [&str; 4] = [
+    "etc/systemd/system",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+];
+
+/// What starts the daemon where a unit of it is installed.
+pub(crate) fn start_command(around: &Surroundings) -> Option<&'static str> {
+    let (_, manager) = installed_unit(around)?;
+    Some(match manager {
+        Manager::User => "systemctl --user start agentd",
+        Manager::System => "sudo systemctl start agentd",
+    })
+}
+
+/// One unit, and whether it is started by itself.
+#[derive(Debug, PartialEq, Eq)]
+struct Unit {
+    file: PathBuf,
+    enabled: bool,
+}
+
+/// Looks for a unit, and whether the daemon, if `pid` is one, runs in it.
+pub(crate) fn units(around: &Surroundings, pid: Option<u32>) -> Vec<Finding> {
+    let runs_in_unit = pid.map(|pid| in_unit(&around.root, pid));
+    let mut found = Vec::new();
+    let enabled = |unit: Option<Unit>| unit.is_some_and(|unit| unit.enabled);
+    if enabled(of_users(around)) && enabled(of_system(around)) {
+        let what = "agentd is enabled as a service of the system and of this user";
+        found.push(
+            finding(Severity::Warning, what)
+                .because("two daemons run, and each knows only its own tasks")
+                .fix("systemctl --user disable --now agentd"),
+        );
+    }
+    let Some((unit, manager)) = installed_unit(around) else {
+        let what = "no unit is installed: agentctl run starts the daemon";
+        return vec![finding(Severity::Ok, what)];
+    };
+    let systemctl = match manager {
+        Manager::User => "systemctl --user",
+        Manager::System => "sudo systemctl",
+    };
+    let file = unit.file.display();
+    if !unit.enabled {
+        found.push(
+            finding(Severity::Warning, &format!("{file} is not enabled"))
+                .because("after a restart of the machine nothing goes on")
+                .fix(format!("{systemctl} enable --now agentd")),
+        );
+    }
+    if runs_in_unit == Some(false) && unit.enabled {
+        found.push(
+            finding(Severity::Warning, "the daemon was not started by its unit")
+                .because(format!(
+                    "{file} is enabled; one was started by hand beside it"
+                ))
+                .fix(format!("agentctl shutdown && {systemctl} start agentd")),
+        );
+    }
+    if manager == Manager::User {
+        found.extend(of_user(around));
+    }
+    if found.is_empty() {
+        found.push(finding(Severity::Ok, &format!("{file} is enabled")));
+    }
+    found
+}
+
+/// What the service manager of a user needs.
+fn of_user(around: &Surroundings) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if !around.has_runtime_dir {
+        found.push(
+            finding(Severity::Warning, "XDG_RUNTIME_DIR is not set")
+                .because("systemctl --user and agentctl do not find what is in it")
+                .fix("export XDG_RUNTIME_DIR=/run/user/$(id -u)"),
+        );
+    }
+    let Some(user) = &around.user else {
+        return found;
+    };
+    let lingers = around.root.join("var/lib/systemd/linger").join(user);
+    if !lingers.exists() {
+        found.push(
+            finding(
+                Severity::Note,
+                "the daemon and its agents end when their user logs out",
+            )
+            .because("the service manager of a user ends with the last session")
+            .fix(format!("loginctl enable-linger {user}")),
+        );
+    }
+    found
+}
+
+fn finding(severity: Severity, what: &str) -> Finding {
+    Finding::new(AREA, severity, what)
+}
+
+/// Whose service manager runs the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manager {
+    User,
+    System,
+}
+
+/// The user's own before the system's, as with sockets.
+fn installed_unit(around: &Surroundings) -> Option<(Unit, Manager)> {
+    let user = of_users(around).map(|unit| (unit, Manager::User));
+    user.or_else(|| Some((of_system(around)?, Manager::System)))
+}
+
+fn of_users(around: &Surroundings) -> Option<Unit> {
+    find(&user_dirs(around))
+}
+
+fn of_system(around: &Surroundings) -> Option<Unit> {
+    find(&SYSTEM_UNITS.map(|dir| around.root.join(dir)))
+}
+
+fn user_dirs(around: &Surroundings) -> Vec<PathBuf> {
+    let own = around.config_home.iter();
+    let own = own.map(|home| home.join("systemd/user"));
+    own.chain(USER_UNITS.map(|dir| around.root.join(dir)))
+        .collect()
+}
+
+fn find(dirs: &[PathBuf]) -> Option<Unit> {
+    let mut files = dirs.iter().map(|dir| dir.join(SERVICE));
+    let file = files.find(|file| file.exists())?;
+    let enabled = dirs.iter().any(|dir| is_wanted(dir));
+    Some(Unit { file, enabled })
+}
+
+/// Whether some target wants the service or its socket: `systemctl enable` makes
+/// a link in `<target>.wants`.
+fn is_wanted(dir: &Path) -> bool {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let wants = entries.map(|entry| entry.path()).filter(|path| {
+        let end = path.extension();
+        end.is_some_and(|end| end == "wants" || end == "requires")
+    });
+    let mut names = wants.flat_map(|dir| [dir.join(SERVICE), dir.join(SOCKET)]);
+    names.any(|link| fs::symlink_metadata(link).is_ok())
+}
+
+/// Whether a process is in the control group of the unit; one of which nobody
+/// can tell is not said to be elsewhere.
+fn in_unit(root: &Path, pid: u32) -> bool {
+    let groups = fs::read_to_string(root.join(format!("proc/{pid}/cgroup")));
+    groups.map_or(true, |text| {
+        let mut groups = text.lines().filter_map(|line| line.rsplit(':').next());
+        groups.any(|group| group.split('/').any(|part| part == SERVICE))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A root with a unit of this user, enabled, whose user lingers.
+    fn installed(root: &Path) -> Surroundings {
+        let home = root.join("home/ann/.config");
+        for dir in [
+            "home/ann/.config/systemd/user/default.target.wants",
+            "var/lib/systemd/linger",
+            "proc/7",
+        ] {
+            fs::create_dir_all(root.join(dir)).unwrap();
+        }
+        let units = home.join("systemd/user");
+        for file in [
+            units.join(SERVICE),
+            units.join("default.target.wants").join(SERVICE),
+            root.join("var/lib/systemd/linger/ann"),
+        ] {
+            fs::write(file, "").unwrap();
+        }
+        let group = "0::/user.slice/user@1.service/app.slice/agentd.service\n";
+        fs::write(root.join("proc/7/cgroup"), group).unwrap();
+        Surroundings {
+            config_home: Some(home),
+            has_runtime_dir: true,
+            user: Some("ann".to_owned()),
+            root: root.to_owned(),
+            ..Surroundings::default()
+        }
+    }
+
+    fn fixes(found: &[Finding]) -> Vec<(Severity, &str)> {
+        let told = found.iter().map(|f| (f.severity, f.fix.as_str()));
+        told.collect()
+    }
+
+    #[test]
+    fn without_a_unit_agentctl_starts_the_daemon() {
+        let found = units(&Surroundings::default(), Some(1));
+        assert_eq!(fixes(&found), [(Severity::Ok, "")]);
+    }
+
+    #[test]
+    fn a_unit_is_installed_enabled_and_runs_the_daemon() {
+        let dir = tempfile::tempdir().unwrap();
+        let around = installed(dir.path());
+        assert_eq!(fixes(&units(&around, Some(7))), [(Severity::Ok, "")]);
+        let group = dir.path().join("proc/7/cgroup");
+        fs::write(group, "0::/user.slice/session-1.scope\n").unwrap();
+        assert_eq!(
+            fixes(&units(&around, Some(7))),
+            [(
+                Severity::Warning,
+                "agentctl shutdown && systemctl --user start agentd"
+            )]
+        );
+        // Nobody can tell of a process that is gone.
+        assert_eq!(fixes(&units(&around, Some(8))), [(Severity::Ok, "")]);
+        let wants = "home/ann/.config/systemd/user/default.target.wants";
+        fs::remove_dir_all(dir.path().join(wants)).unwrap();
+        assert_eq!(
+            fixes(&units(&around, None)),
+            [(Severity::Warning, "systemctl --user enable --now agentd")]
+        );
+        // Its socket starts it as well.
+        let sockets = "home/ann/.config/systemd/user/sockets.target.wants";
+        fs::create_dir_all(dir.path().join(sockets)).unwrap();
+        fs::write(dir.path().join(sockets).join(SOCKET), "").unwrap();
+        assert_eq!(fixes(&units(&around, None)), [(Severity::Ok, "")]);
+    }
+
+    #[test]
+    fn a_user_who_does_not_linger_or_has_two_services_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut around = installed(dir.path());
+        fs::remove_file(dir.path().join("var/lib/systemd/linger/ann")).unwrap();
+        around.has_runtime_dir = false;
+        let wants = dir
+            .path()
+            .join("etc/systemd/system/multi-user.target.wants");
+        fs::create_dir_all(&wants).unwrap();
+        fs::write(wants.join(SERVICE), "").unwrap();
+        let system = dir.path().join("lib/systemd/system");
+        fs::create_dir_all(&system).unwrap();
+        fs::write(system.join(SERVICE), "").unwrap();
+        assert_eq!(
+            fixes(&units(&around, None)),
+            [
+                (Severity::Warning, "systemctl --user disable --now agentd"),
+                (
+                    Severity::Warning,
+                    "export XDG_RUNTIME_DIR=/run/user/$(id -u)"
+                ),
+                (Severity::Note, "loginctl enable-linger ann"),
+            ]
+        );
+    }
+}
