@@ -46,9 +46,10 @@ struct Daemon {
     /// agentd.sock in $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR/agentd]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// How log lines look
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    log_format: Format,
+    /// How log lines look [default: journal if systemd says that standard error
+    /// is the journal, else text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<Format>,
 }
 
 #[derive(Debug, Subcommand)]

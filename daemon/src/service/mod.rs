@@ -3,6 +3,7 @@
 //!
 //! Without one nothing here does anything. It decides about no task.
 
+mod journal;
 mod line;
 mod listener;
 mod notifier;
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub use self::{
+    journal::{Journal, is_standard_error},
     listener::{ListenError, Listener},
     notifier::{Notifier, Patience},
     pulse::report,

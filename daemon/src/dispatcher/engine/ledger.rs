@@ -105,7 +105,7 @@ impl Engine {
                 turn.batch.set_account(&name, Some(&account))?;
                 tracing::warn!(
                     account = name,
-                    attempt = %attempt.id,
+                    task = %attempt.id.task, attempt = attempt.id.number,
                     reason = %account.reason,
                     strikes = account.strikes,
                     seconds = account.left(turn.moment) / 1000,
