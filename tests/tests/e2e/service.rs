@@ -125,7 +125,8 @@ fn a_line_for_people_follows_what_happens() {
     let second = daemon.sh("true");
     let mut way = gate.reached();
     up_to(&notices, "STATUS=1 running, 1 queued");
-    daemon.ctl(&["reload"]).ok();
+    let same = daemon.ctl(&["reload"]).ok();
+    assert!(same.stderr.contains("nothing changed"), "{same:?}");
     let reload = up_to(&notices, "READY=1");
     let at = |what: &str| reload.iter().position(|line| line.starts_with(what));
     assert!(at("RELOADING=1") < at("MONOTONIC_USEC="), "{reload:?}");
