@@ -6,6 +6,7 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     lifecycle::{self, Options},
     process::Marker,
     runner,
+    service::Manager,
     telemetry::{self, Format},
 };
 
@@ -44,9 +46,10 @@ struct Daemon {
     /// agentd.sock in $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR/agentd]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// How log lines look
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    log_format: Format,
+    /// How log lines look [default: journal if systemd says that standard error
+    /// is the journal, else text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<Format>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -112,12 +115,15 @@ fn daemon(arguments: Daemon) -> anyhow::Result<()> {
             Marker::VARIABLE
         );
     }
+    // First: it goes by the numbers of descriptors.
+    let manager = Manager::take().context("cannot take what the service manager passed")?;
     telemetry::start(arguments.log_format)?;
-    lifecycle::run(Options {
+    let options = Options {
         config: arguments.config,
         state_dir: arguments.state_dir,
         socket: arguments.socket,
-    })
+    };
+    lifecycle::run(options, manager)
 }
 
 fn check_config(explicit: Option<&Path>) -> anyhow::Result<()> {

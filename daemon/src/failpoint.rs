@@ -9,7 +9,7 @@
 //! it on to its runners. In that directory
 //!
 //! - `plan` has a line `POINT ACTION HIT` for each thing that is to happen;
-//!   ACTION is `kill` or an error of the system (`ENOSPC`, `EIO`, `EAGAIN`,
+//!   ACTION is `kill`, `hang` (the thread goes no further) or an error of the system (`ENOSPC`, `EIO`, `EAGAIN`,
 //!   `EMFILE`). It is read at every point, so it may change at any time.
 //! - a file of the name of each point that was met has a byte for each hit. So
 //!   hits are counted over all processes and all their lives, and what was
@@ -120,6 +120,9 @@ mod set {
         match action {
             "kill" => loop {
                 kill_process(getpid(), Signal::KILL)?;
+            },
+            "hang" => loop {
+                std::thread::park();
             },
             "ENOSPC" => Ok(Some(Errno::NOSPC)),
             "EIO" => Ok(Some(Errno::IO)),

@@ -20,7 +20,7 @@
 //!   call it, [`transcript`] keeps what it says, [`forge`] knows its issue.
 //! - [`cron`] submits what is scheduled; [`request`] says what a new task needs.
 //! - [`backup`] copies the store, [`reload`] reads the configuration anew,
-//!   [`host`] says how the machine is.
+//!   [`host`] says how the machine is, [`service`] speaks to the service manager.
 //! - [`rpc`] converts: nothing behind it knows the wire.
 
 // First: its macros are seen by what comes after.
@@ -48,6 +48,7 @@ pub mod request;
 pub mod retention;
 pub mod rpc;
 pub mod runner;
+pub mod service;
 pub mod spool;
 pub mod store;
 pub mod supervisor;

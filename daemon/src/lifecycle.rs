@@ -1,28 +1,24 @@
 //! One life of the daemon, from its lock to its last commit.
 
 use std::{
-    fs::{File, OpenOptions, Permissions, TryLockError},
+    fs::{File, OpenOptions, TryLockError},
     io,
-    os::unix::{
-        fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _},
-        net::UnixStream,
-    },
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use agentd_proto::endpoint::{Environment, MAX_SOCKET_PATH, SOCKET_NAME};
+use agentd_proto::endpoint::{Environment, SOCKET_NAME};
 use anyhow::{Context as _, bail};
 use rustix::{
     event::{Timespec, poll},
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
-use sd_notify::NotifyState;
 use tokio::{
-    net::UnixListener,
     signal::unix::{SignalKind, signal},
     sync::Notify,
+    task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +32,8 @@ use crate::{
     reload::Reloader,
     retention::{self, Collector},
     rpc::{self, Shared},
-    spool::{StateDir, make_private},
+    service::{self, Listener, Manager, Notifier, Patience},
+    spool::StateDir,
     store::{OpenError, Store, StoreError},
     supervisor::Place,
 };
@@ -44,8 +41,8 @@ use crate::{
 /// How long the daemon lets what is under way end before it exits.
 const STOP: Duration = Duration::from_secs(3);
 
-/// How often, and at what distance, somebody must answer on the socket to be
-/// believed to listen there.
+/// How often, and at what distance, the store must be in use to be believed
+/// another's.
 const LOOKS: u32 = 20;
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// How often the lock must be held to be believed another daemon's; on a busy
@@ -63,21 +60,17 @@ pub struct Options {
     pub socket: Option<PathBuf>,
 }
 
-/// Runs the daemon until it is told to stop.
+/// Runs the daemon until it is told to stop, for `manager` if it has one.
 ///
 /// # Errors
 /// Whatever keeps it from starting, with its cause; or a store that failed.
-pub fn run(options: Options) -> anyhow::Result<()> {
+pub fn run(options: Options, manager: Manager) -> anyhow::Result<()> {
     let config = Config::load(options.config.as_deref())?;
-    let environment = Environment::of_process();
     let (state, _lock) = take_state(&state_path(options.state_dir)?)?;
-    let socket = options
-        .socket
-        .or_else(|| environment.socket.as_ref().map(PathBuf::from))
-        .or_else(|| environment.runtime_dir().map(|dir| dir.join(SOCKET_NAME)))
-        .context("no runtime directory: set XDG_RUNTIME_DIR, or name a socket with --socket")?;
     // Runners and agents work elsewhere.
-    let socket = std::path::absolute(socket).context("cannot find the current directory")?;
+    let named = options.socket.map(std::path::absolute).transpose();
+    let named = named.context("cannot find the current directory")?;
+    let patience = manager.notifier.patience("opening the task store");
     backup::tidy(&state).context("cannot remove unfinished copies of the store")?;
     let store = open_store(&state, config.cache_bytes)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -85,10 +78,35 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         .thread_name("agentd")
         .build()
         .context("cannot start the runtime")?;
-    let done = runtime.block_on(live((config, options.config), state, socket, store));
+    let done = runtime.block_on(async {
+        let mut manager = manager;
+        let listener = listen(&mut manager, named).await?;
+        live(
+            (config, options.config),
+            state,
+            listener,
+            store,
+            (manager, patience),
+        )
+        .await
+    });
     // Reading threads end with the process; nothing of theirs is unfinished.
     runtime.shutdown_timeout(Duration::from_millis(100));
     done
+}
+
+/// The socket that the manager keeps, else one of our own.
+async fn listen(manager: &mut Manager, named: Option<PathBuf>) -> anyhow::Result<Listener> {
+    if let Some(listener) = manager.listener(named.as_deref())? {
+        return Ok(listener);
+    }
+    let environment = Environment::of_process();
+    let path = named
+        .or_else(|| environment.socket.as_ref().map(PathBuf::from))
+        .or_else(|| environment.runtime_dir().map(|dir| dir.join(SOCKET_NAME)))
+        .context("no runtime directory: set XDG_RUNTIME_DIR, or name a socket with --socket")?;
+    let path = std::path::absolute(path).context("cannot find the current directory")?;
+    Ok(Listener::bind(path).await?)
 }
 
 /// Where the state directory is, or is to be.
@@ -110,13 +128,13 @@ pub(crate) fn take_state(path: &Path) -> anyhow::Result<(StateDir, File)> {
 async fn live(
     (config, named_config): (Config, Option<PathBuf>),
     state: StateDir,
-    socket: PathBuf,
+    Listener { socket, path }: Listener,
     store: Store,
+    (manager, patience): (Manager, Patience),
 ) -> anyhow::Result<()> {
     let boot_id = process::boot_id().context("cannot read the boot id")?;
-    let listener = bind(&socket).await?;
     state
-        .point_to_socket(&socket)
+        .point_to_socket(&path)
         .context("cannot tell runners where the socket is")?;
     let store = Arc::new(store);
     let groups = groups(&config, &state);
@@ -128,7 +146,7 @@ async fn live(
         place: Place {
             state: state.clone(),
             boot_id,
-            socket: socket.clone(),
+            socket: path.clone(),
             groups,
             open_files: raise_open_files(),
         },
@@ -138,7 +156,7 @@ async fn live(
     let stop = CancellationToken::new();
     tracing::info!(
         incarnation = %dispatcher.incarnation(), version = env!("CARGO_PKG_VERSION"),
-        socket = %socket.display(), state = %state.path().display(), "agentd is up"
+        socket = %path.display(), state = %state.path().display(), "agentd is up"
     );
     let backups = Arc::new(Backups::new(
         Arc::clone(&store),
@@ -146,7 +164,11 @@ async fn live(
         dispatcher.clone(),
         stop.clone(),
     ));
-    let reloader = Arc::new(Reloader::new(dispatcher.clone(), named_config));
+    let reloader = Arc::new(Reloader::new(
+        dispatcher.clone(),
+        named_config,
+        manager.notifier.clone(),
+    ));
     let collector = Collector::new(
         dispatcher.clone(),
         Arc::clone(&store),
@@ -161,16 +183,29 @@ async fn live(
         reloader: Arc::clone(&reloader),
         dispatcher: dispatcher.clone(),
         store,
-        state,
-        socket: socket.clone(),
+        state: state.clone(),
+        socket: path,
         started_at: clock::now(),
         stop: stop.clone(),
     });
-    let serving = rpc::serve(shared, listener);
+    let serving = rpc::serve(shared, socket);
     let loop_ended = tokio::task::spawn_blocking(move || thread.join());
-    tell_service_manager(&[NotifyState::Ready]);
+    drop(patience);
+    manager.notifier.ready();
+    let mut telling = JoinSet::new();
+    telling.spawn(service::report(
+        manager.notifier.clone(),
+        manager.watchdog,
+        dispatcher.clone(),
+    ));
     let beside = (retention::run(collector), backups.daily());
-    supervise(serving, beside, loop_ended, dispatcher, stop, reloader).await
+    let end = End {
+        telling,
+        notifier: manager.notifier,
+        state,
+        stop,
+    };
+    supervise(serving, beside, loop_ended, dispatcher, end, reloader).await
 }
 
 /// Where the trees of agents are held; without such a place it goes on, too.
@@ -195,31 +230,58 @@ fn groups(config: &Config, state: &StateDir) -> Option<Groups> {
     }
 }
 
+/// What is to be done when the loop has ended.
+struct End {
+    /// Who tells the service manager how things stand.
+    telling: JoinSet<()>,
+    notifier: Notifier,
+    state: StateDir,
+    stop: CancellationToken,
+}
+
+impl End {
+    /// Nobody is served any more; of agents that go on, as many as are known.
+    /// Runners wait for the next daemon if this one was `told` to end.
+    async fn begin(mut self, told: bool, left: u64) {
+        self.telling.shutdown().await;
+        if told && let Err(error) = self.state.point_to_nobody() {
+            tracing::warn!(%error, "runners will go on looking for a daemon");
+        }
+        match left {
+            0 => self.notifier.stopping("stopped"),
+            1 => self.notifier.stopping("stopped, 1 agent goes on"),
+            left => self
+                .notifier
+                .stopping(&format!("stopped, {left} agents go on")),
+        }
+        self.stop.cancel();
+    }
+}
+
 /// Waits for a signal, or for the end of a part; then ends the others.
 async fn supervise(
     serving: impl Future<Output = anyhow::Result<()>>,
     (collecting, copying): (impl Future<Output = ()>, impl Future<Output = ()>),
     loop_ended: tokio::task::JoinHandle<std::thread::Result<Result<(), StoreError>>>,
     dispatcher: Handle,
-    stop: CancellationToken,
+    end: End,
     reloader: Arc<Reloader>,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    let mut watched = dispatcher.clone();
     let mut clock = ClockWatch::new()
         .inspect_err(|error| tracing::warn!(%error, "cannot see when the clock is set"))
         .ok();
-    tell_how_it_is(&watched);
+    let mut left = 0;
     let schedules_look = Arc::new(Notify::new());
     let scheduling = cron::run(dispatcher.clone(), Arc::clone(&schedules_look));
     let (mut scheduling_ended, mut collecting_ended, mut copying_ended) = (false, false, false);
     tokio::pin!(serving, collecting, copying, loop_ended, scheduling);
     let ended = loop {
         tokio::select! {
-            _ = terminate.recv() => { dispatcher.shut_down(ShutDown::Leave).await.ok(); }
-            _ = interrupt.recv() => { dispatcher.shut_down(ShutDown::Leave).await.ok(); }
+            _ = terminate.recv() => left = left.max(leave(&dispatcher).await),
+            _ = interrupt.recv() => left = left.max(leave(&dispatcher).await),
             _ = hang_up.recv() => { reloader.reload().await.ok(); }
             () = jumped(&mut clock) => {
                 schedules_look.notify_one();
@@ -228,7 +290,6 @@ async fn supervise(
             () = &mut scheduling, if !scheduling_ended => scheduling_ended = true,
             () = &mut copying, if !copying_ended => copying_ended = true,
             () = &mut collecting, if !collecting_ended => collecting_ended = true,
-            Ok(()) = watched.changed() => tell_how_it_is(&watched),
             joined = &mut loop_ended => {
                 break joined;
             }
@@ -238,19 +299,24 @@ async fn supervise(
             }
         }
     };
-    tell_service_manager(&[NotifyState::Stopping]);
-    stop.cancel();
+    end.begin(matches!(ended, Ok(Ok(Ok(())))), left).await;
     if tokio::time::timeout(STOP, serving).await.is_err() {
         tracing::warn!("clients did not let go in time");
     }
     match ended {
         Ok(Ok(Ok(()))) => {
-            tracing::info!("agentd is down; agents go on");
+            tracing::info!(agents = left, "agentd is down; agents go on");
             Ok(())
         }
         Ok(Ok(Err(error))) => Err(error).context("the store failed"),
         Ok(Err(_)) | Err(_) => bail!("the dispatcher panicked"),
     }
+}
+
+/// Ends the loop, and no agent. Returns how many go on.
+async fn leave(dispatcher: &Handle) -> u64 {
+    // A second signal comes to a loop that has ended.
+    dispatcher.shut_down(ShutDown::Leave).await.unwrap_or(0)
 }
 
 /// Waits until the wall clock was set, or the machine has slept.
@@ -282,15 +348,6 @@ fn raise_open_files() -> Option<u64> {
             None
         }
     }
-}
-
-/// A line for `systemctl status`.
-fn tell_how_it_is(dispatcher: &Handle) {
-    let status = match dispatcher.trouble() {
-        Some(trouble) => trouble.to_string(),
-        None => dispatcher.phase().as_str().to_owned(),
-    };
-    tell_service_manager(&[NotifyState::Status(&status)]);
 }
 
 /// Opens the store. The state directory is ours: whoever else has the file open
@@ -359,53 +416,4 @@ fn lock(state: &StateDir) -> anyhow::Result<File> {
         "another agentd uses {}: stop it first (agentctl shutdown), or name another --state-dir",
         state.path().display()
     )
-}
-
-/// Makes the socket. The instance lock is held: a socket of an earlier life
-/// that nobody answers on is ours to replace.
-async fn bind(path: &Path) -> anyhow::Result<UnixListener> {
-    let length = path.as_os_str().len();
-    if length > MAX_SOCKET_PATH {
-        bail!(
-            "the socket's path {} has {length} bytes; {MAX_SOCKET_PATH} are the limit: name a shorter one with --socket",
-            path.display()
-        );
-    }
-    if let Some(dir) = path.parent() {
-        make_private(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    }
-    match std::fs::symlink_metadata(path) {
-        Ok(meta) if !meta.file_type().is_socket() => {
-            bail!("{} is there and is no socket", path.display())
-        }
-        Ok(_) => {
-            // A runner that an earlier life was about to start when it was
-            // killed may hold its socket open until its own program begins.
-            let mut looks = 0;
-            while UnixStream::connect(path).is_ok() {
-                looks += 1;
-                if looks > LOOKS {
-                    bail!("another program answers on {}", path.display());
-                }
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-            std::fs::remove_file(path)
-                .with_context(|| format!("cannot replace {}", path.display()))?;
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => {
-            return Err(error).with_context(|| format!("cannot look at {}", path.display()));
-        }
-    }
-    let listener =
-        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    Ok(listener)
-}
-
-/// Without a service manager this does nothing.
-fn tell_service_manager(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "cannot tell the service manager");
-    }
 }

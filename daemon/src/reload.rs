@@ -5,13 +5,12 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use sd_notify::NotifyState;
 use tokio::sync::Mutex;
 
 use crate::{
-    clock,
     config::{Change, Config, ConfigError},
     dispatcher::{Handle, Unavailable},
+    service::Notifier,
 };
 
 /// What a reload has changed.
@@ -43,6 +42,7 @@ pub struct Reloader {
     dispatcher: Handle,
     /// The file of `--config`.
     named: Option<PathBuf>,
+    notifier: Notifier,
     /// What counts from the next start on is compared with this.
     started_with: Arc<Config>,
     /// One at a time: what each has changed is told of the one before.
@@ -52,11 +52,12 @@ pub struct Reloader {
 impl Reloader {
     /// One for a daemon that was just started.
     #[must_use]
-    pub fn new(dispatcher: Handle, named: Option<PathBuf>) -> Self {
+    pub fn new(dispatcher: Handle, named: Option<PathBuf>, notifier: Notifier) -> Self {
         Self {
             started_with: dispatcher.config(),
             dispatcher,
             named,
+            notifier,
             turn: Mutex::default(),
         }
     }
@@ -69,10 +70,9 @@ impl Reloader {
     /// nothing has changed then.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let _turn = self.turn.lock().await;
-        let usec = clock::monotonic_micros();
-        tell(&[NotifyState::Reloading, NotifyState::MonotonicUsec(usec)]);
+        self.notifier.reloading();
         let done = self.read_and_apply().await;
-        tell(&[NotifyState::Ready]);
+        self.notifier.ready();
         match &done {
             Ok(reloaded) => {
                 for change in &reloaded.changes {
@@ -122,12 +122,5 @@ impl Reloader {
                 .chain(later)
                 .collect(),
         })
-    }
-}
-
-/// Without a service manager this does nothing.
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "cannot tell the service manager");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
+    os::unix::net::UnixListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -40,6 +41,8 @@ pub struct TestDaemon {
     /// What runs the daemon's command line instead of running it at once.
     pub(crate) through: Vec<String>,
     program: &'static str,
+    /// What a service manager would hand over; see [`TestDaemon::use_listener`].
+    pub(crate) listener: Option<UnixListener>,
     process: Option<Child>,
 }
 
@@ -75,6 +78,7 @@ impl TestDaemon {
             socket: "run/s",
             through: Vec::new(),
             program: "agentd",
+            listener: None,
             process: None,
         };
         fs::create_dir(daemon.home()).expect("a directory can be made");
@@ -95,6 +99,14 @@ impl TestDaemon {
     /// # Panics
     /// If it runs already or ends instead.
     pub fn launch(&mut self) {
+        drop(self.launch_heard());
+    }
+
+    /// The same; what it says of itself from then on.
+    ///
+    /// # Panics
+    /// If it runs already or ends instead.
+    pub fn launch_heard(&mut self) -> Notices {
         assert!(self.process.is_none(), "it runs already");
         // That its socket can be connected to proves nothing: a child that the
         // daemon before was about to start may still hold the old one open.
@@ -107,6 +119,7 @@ impl TestDaemon {
             assert!(ended.is_none(), "agentd ended: {ended:?}\n{}", self.log());
             ready.has("READY=1")
         });
+        ready
     }
 
     /// Starts a daemon that is to refuse to start; exit code and message.
@@ -115,13 +128,13 @@ impl TestDaemon {
     /// If it cannot be started, or goes on.
     #[must_use]
     pub fn refuse(&self) -> (Option<i32>, String) {
-        refused(self.command())
+        refused(self.command(), self.handed_over())
     }
 
     /// As [`TestDaemon::refuse`], with another socket.
     #[must_use]
     pub fn refuse_at(&self, socket: &Path) -> (Option<i32>, String) {
-        refused(self.command_at(socket))
+        refused(self.command_at(socket), self.handed_over())
     }
 
     /// Has the configuration checked; exit code and message.
@@ -135,7 +148,7 @@ impl TestDaemon {
             .arg("check-config")
             .arg("--config")
             .arg(self.path("config.toml"));
-        refused(check)
+        refused(check, Stdio::null())
     }
 
     /// Has the store checked; exit code and message.
@@ -150,7 +163,7 @@ impl TestDaemon {
             .args(more)
             .arg("--state-dir")
             .arg(self.state());
-        refused(check)
+        refused(check, Stdio::null())
     }
 
     fn command(&self) -> Command {
@@ -187,7 +200,7 @@ impl TestDaemon {
         command
             .env("AGENTD_LOG", "info,agentd=debug")
             .env("NOTIFY_SOCKET", &notices.path)
-            .stdin(Stdio::null())
+            .stdin(self.handed_over())
             .stdout(Stdio::null())
             .stderr(log);
         command.spawn().expect("agentd can be started")
@@ -405,9 +418,9 @@ impl Drop for TestDaemon {
 }
 
 /// Runs what is to end by itself; exit code and messages.
-fn refused(mut command: Command) -> (Option<i32>, String) {
+fn refused(mut command: Command, input: Stdio) -> (Option<i32>, String) {
     command
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     let mut child = command.spawn().expect("agentd can be started");

@@ -26,6 +26,7 @@ pub use self::{
     cli::{Ctl, Output},
     daemon::{TestDaemon, write_private},
     gate::Gate,
+    notices::Notices,
     process::{Marked, exists, group_of, kill_pid, peak_memory},
     program::{command, fake_agent, like, program},
     repo::Repo,

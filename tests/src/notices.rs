@@ -8,7 +8,7 @@ use std::{
 
 /// What a daemon tells its service manager: here, the test.
 #[derive(Debug)]
-pub(crate) struct Notices {
+pub struct Notices {
     socket: UnixDatagram,
     pub(crate) path: PathBuf,
 }
@@ -27,15 +27,25 @@ impl Notices {
         }
     }
 
-    /// A notice has come with this line; the ones before it are forgotten.
-    pub(crate) fn has(&self, line: &str) -> bool {
+    /// The next notice that has come.
+    fn next(&self) -> Option<String> {
         let mut notice = [0; 4096];
-        while let Ok(length) = self.socket.recv(&mut notice) {
-            let text = String::from_utf8_lossy(&notice[..length]);
-            if text.lines().any(|l| l == line) {
-                return true;
-            }
-        }
-        false
+        let length = self.socket.recv(&mut notice).ok()?;
+        Some(String::from_utf8_lossy(&notice[..length]).into_owned())
+    }
+
+    /// The lines of all notices that have come since the last look.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let notices = std::iter::from_fn(|| self.next());
+        let lines = notices.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
+        lines.collect()
+    }
+
+    /// A notice has come with this line; those up to it are forgotten.
+    #[must_use]
+    pub fn has(&self, line: &str) -> bool {
+        let mut notices = std::iter::from_fn(|| self.next());
+        notices.any(|text| text.lines().any(|one| one == line))
     }
 }

@@ -3,7 +3,9 @@
 
 use std::{
     fs,
+    os::{fd::OwnedFd, unix::net::UnixListener},
     path::{Path, PathBuf},
+    process::Stdio,
 };
 
 use crate::daemon::TestDaemon;
@@ -18,6 +20,51 @@ impl TestDaemon {
     /// Has the next daemon started after these lines of a shell.
     pub fn start_after(&mut self, script: &str) {
         self.start_through(&["sh", "-c", &format!("{script}\nexec \"$@\""), "sh"]);
+    }
+
+    /// Has the next daemons find this in their environment as well.
+    pub fn use_variable(&mut self, name: &str, value: &str) {
+        let before = ["env".to_owned(), format!("{name}={value}")];
+        self.through.splice(..0, before);
+    }
+
+    /// Listens in the place of the next daemons, as a service manager does, and
+    /// hands that socket over to each.
+    ///
+    /// # Panics
+    /// If it cannot be bound.
+    pub fn use_listener(&mut self) {
+        let path = self.socket();
+        let dir = path.parent().expect("it is in a directory");
+        fs::create_dir_all(dir).expect("a directory can be made");
+        self.listener = Some(UnixListener::bind(path).expect("a socket can be bound"));
+        // The shell's process becomes the daemon's.
+        self.start_through(&[
+            "sh",
+            "-c",
+            "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=control exec \"$@\" 3<&0 </dev/null",
+            "sh",
+        ]);
+    }
+
+    /// That socket.
+    ///
+    /// # Panics
+    /// Without [`TestDaemon::use_listener`].
+    #[must_use]
+    pub fn listener(&self) -> &UnixListener {
+        self.listener.as_ref().expect("the test listens")
+    }
+
+    /// The standard input of the next daemon.
+    pub(crate) fn handed_over(&self) -> Stdio {
+        match &self.listener {
+            Some(listener) => {
+                let copy = listener.try_clone().expect("a descriptor can be copied");
+                Stdio::from(OwnedFd::from(copy))
+            }
+            None => Stdio::null(),
+        }
     }
 
     /// Has the next daemon keep its files on a disk of its own of this size.

@@ -68,12 +68,12 @@ impl Closing {
                 look(&ended, &end)
             });
             let changes = looking.await.unwrap_or_else(|error| {
-                tracing::error!(attempt = %attempt.id, %error, "looking at a workspace");
+                tracing::error!(task = %attempt.id.task, attempt = attempt.id.number, %error, "looking at a workspace");
                 None
             });
             let report = Report::Closed { attempt, changes };
             if reporter.hand_on(report).await.is_err() {
-                tracing::debug!(attempt = %attempt.id, "the next incarnation looks at its workspace again");
+                tracing::debug!(task = %attempt.id.task, attempt = attempt.id.number, "the next incarnation looks at its workspace again");
             }
         });
     }
@@ -86,7 +86,7 @@ fn look(ended: &Ended, end: &CancellationToken) -> Option<Changes> {
         Ok(changes) => changes,
         Err(error) => {
             let attempt = ended.attempt;
-            tracing::warn!(%attempt, %error, "what it left in its workspace is not recorded");
+            tracing::warn!(task = %attempt.task, attempt = attempt.number, %error, "what it left in its workspace is not recorded");
             None
         }
     }

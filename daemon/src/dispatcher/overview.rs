@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::recovery::RecoveryCounts;
-use crate::task::{id::Revision, state::StateKind};
+use crate::task::{
+    id::{Revision, Timestamp},
+    state::StateKind,
+};
 
 /// What the daemon is doing as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub struct Overview {
     pub states: BTreeMap<StateKind, u64>,
     /// By agent, those with active or paused tasks.
     pub agents: BTreeMap<String, AgentOverview>,
+    /// Accounts whose provider takes no more, and until when.
+    pub parked: BTreeMap<String, Timestamp>,
     /// Nothing is dispatched at all.
     pub paused: bool,
     /// What the start found.

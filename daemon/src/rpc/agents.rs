@@ -106,6 +106,7 @@ mod tests {
             states: BTreeMap::new(),
             agents: BTreeMap::new(),
             paused: false,
+            parked: BTreeMap::new(),
             recovery: RecoveryCounts::default(),
             revision: Revision(1),
         };

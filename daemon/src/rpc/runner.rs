@@ -49,7 +49,7 @@ impl v1::runner_server::Runner for RunnerService {
         } = from_proto::registration(register)?;
         if dir != self.state.attempt(attempt.id).path() {
             let refused = Failure::other_state_dir(&dir);
-            tracing::debug!(attempt = %attempt.id, "a runner of another daemon: {refused}");
+            tracing::debug!(task = %attempt.id.task, attempt = attempt.id.number, "a runner of another daemon: {refused}");
             return Err(refused.into());
         }
         peer.ok_or_else(peer::nobody)?.must_be(&runner).await?;
@@ -84,7 +84,7 @@ impl v1::runner_server::Runner for RunnerService {
             self.tracker.spawn(async move {
                 let listening = listen(&dispatcher, attempt, &mut incoming);
                 if let Some(Err(status)) = stop.run_until_cancelled(listening).await {
-                    tracing::debug!(attempt = %attempt.id, %status, "runner disconnected");
+                    tracing::debug!(task = %attempt.id.task, attempt = attempt.id.number, %status, "runner disconnected");
                 }
             });
         }

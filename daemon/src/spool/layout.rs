@@ -30,6 +30,8 @@ const SHARD: u64 = 1000;
 
 /// The name of the link to the daemon's socket.
 pub(super) const SOCKET: &str = "socket";
+/// Where nobody ever listens: connecting to it is refused at once.
+const NOBODY: &str = "/dev/null";
 
 /// The daemon's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +113,15 @@ impl StateDir {
         }
         symlink(socket, &beside)?;
         fs::rename(beside, self.0.join(SOCKET))
+    }
+
+    /// Has runners wait for the next daemon instead of connecting: a service
+    /// manager that keeps the socket would start one for them.
+    ///
+    /// # Errors
+    /// If the link cannot be made.
+    pub fn point_to_nobody(&self) -> io::Result<()> {
+        self.point_to_socket(Path::new(NOBODY))
     }
 
     /// The directory of an attempt that is under way.

@@ -148,7 +148,7 @@ impl Supervisor {
                 Ok(None) => told = false,
                 Err(error) => {
                     if !std::mem::replace(&mut told, true) {
-                        tracing::warn!(attempt = %attempt.id, error = %chain(&error), "cannot find out about the attempt; looking again");
+                        tracing::warn!(task = %attempt.id.task, attempt = attempt.id.number, error = %chain(&error), "cannot find out about the attempt; looking again");
                     }
                     pause.wait().await;
                     continue;
@@ -210,7 +210,7 @@ impl Supervisor {
             ended = died => {
                 // Its lock may be held by what it was about to start.
                 if let Err(error) = ended {
-                    tracing::debug!(attempt = %attempt.id, %error, "cannot watch the runner");
+                    tracing::debug!(task = %attempt.id.task, attempt = attempt.id.number, %error, "cannot watch the runner");
                 }
                 pause.wait().await;
             }
@@ -287,7 +287,7 @@ impl Supervisor {
                 Ok(false) => {}
                 Err(error) => {
                     if !std::mem::replace(&mut told, true) {
-                        tracing::warn!(attempt = %attempt.id, %error, "cannot put the attempt's files away; trying again");
+                        tracing::warn!(task = %attempt.id.task, attempt = attempt.id.number, %error, "cannot put the attempt's files away; trying again");
                     }
                 }
             }
@@ -307,7 +307,7 @@ impl Supervisor {
                 None => this.identity_on_disk(attempt).await,
             };
             let Some(runner) = runner else {
-                tracing::warn!(attempt = %attempt.id, "nobody knows the attempt's runner");
+                tracing::warn!(task = %attempt.id.task, attempt = attempt.id.number, "nobody knows the attempt's runner");
                 return;
             };
             let killed = this.blocking(move || {
@@ -315,11 +315,11 @@ impl Supervisor {
                 let Some(held) = Pinned::open(&runner)? else {
                     return Ok(());
                 };
-                tracing::warn!(attempt = %attempt.id, pid = runner.pid, "killing a runner that does not answer");
+                tracing::warn!(task = %attempt.id.task, attempt = attempt.id.number, pid = runner.pid, "killing a runner that does not answer");
                 held.signal(Signal::KILL)
             });
             if let Err(error) = killed.await {
-                tracing::error!(attempt = %attempt.id, %error, "cannot kill the runner");
+                tracing::error!(task = %attempt.id.task, attempt = attempt.id.number, %error, "cannot kill the runner");
             }
         });
     }
@@ -329,7 +329,7 @@ impl Supervisor {
     pub fn fence(&self, attempt: AttemptId) {
         let this = self.clone();
         self.track(async move {
-            tracing::warn!(%attempt, "the store does not know this attempt; its files stay");
+            tracing::warn!(task = %attempt.task, attempt = attempt.number, "the store does not know this attempt; its files stay");
             let mut pause = Pause(FIRST);
             loop {
                 let dir = this.shared.state.attempt(attempt);
@@ -338,7 +338,7 @@ impl Supervisor {
                     Ok(LockState::Free) => break,
                     // It is told so when it registers.
                     Ok(LockState::Held) => {}
-                    Err(error) => tracing::warn!(%attempt, %error, "cannot look at its runner"),
+                    Err(error) => tracing::warn!(task = %attempt.task, attempt = attempt.number, %error, "cannot look at its runner"),
                 }
                 pause.wait().await;
             }

@@ -30,7 +30,7 @@ pub(super) fn end_tree(
             Ok(false) => left = 1,
             // The sweep does not need it.
             Err(error) => {
-                tracing::warn!(attempt = %attempt.id, %error, "cannot end the attempt's control group");
+                tracing::warn!(task = %attempt.id.task, attempt = attempt.id.number, %error, "cannot end the attempt's control group");
             }
         }
     }

@@ -39,11 +39,11 @@ impl Supervisor {
             let seen = match looked {
                 Ok(Ok(seen)) => Some(seen),
                 Ok(Err(error)) => {
-                    tracing::warn!(attempt = %attempt.id, %error, "cannot find out about the attempt");
+                    tracing::warn!(task = %attempt.id.task, attempt = attempt.id.number, %error, "cannot find out about the attempt");
                     None
                 }
                 Err(_) => {
-                    tracing::warn!(attempt = %attempt.id, "finding out about the attempt takes too long");
+                    tracing::warn!(task = %attempt.id.task, attempt = attempt.id.number, "finding out about the attempt takes too long");
                     None
                 }
             };
@@ -83,7 +83,7 @@ impl Supervisor {
             .spawn_blocking(move || dir.read_result(attempt.nonce));
         match read.await.map_err(|error| FormatError::Io(error.into()))? {
             Err(error @ (FormatError::Malformed(_) | FormatError::Nonce)) => {
-                tracing::warn!(attempt = %attempt.id, %error, "the result cannot be used");
+                tracing::warn!(task = %attempt.id.task, attempt = attempt.id.number, %error, "the result cannot be used");
                 Ok(None)
             }
             read => read,
@@ -110,12 +110,12 @@ impl Supervisor {
             {
                 Ok(swept) if swept.left == 0 => break,
                 Ok(swept) => tracing::error!(
-                    attempt = %attempt.id,
+                    task = %attempt.id.task, attempt = attempt.id.number,
                     left = swept.left,
                     "processes of a dead attempt cannot be ended; trying again"
                 ),
                 Err(error) => {
-                    tracing::error!(attempt = %attempt.id, %error, "cannot sweep; trying again");
+                    tracing::error!(task = %attempt.id.task, attempt = attempt.id.number, %error, "cannot sweep; trying again");
                 }
             }
             tokio::time::sleep(SWEEP).await;

@@ -42,13 +42,13 @@ pub(super) fn keep(checkout: &Checkout<'_>, next: &Next<'_>, workspace: &mut Wor
     match record(checkout, next, &[]) {
         Ok((snapshot, found)) => {
             for left in &snapshot.left_out {
-                tracing::info!(attempt = %next.attempt, left = left.what, "not in the snapshot");
+                tracing::info!(task = %next.attempt.task, attempt = next.attempt.number, left = left.what, "not in the snapshot");
             }
             workspace.head = snapshot.head;
             workspace.found = found;
         }
         Err(err) => {
-            tracing::warn!(attempt = %next.attempt, %err, "what was in the workspace is not recorded");
+            tracing::warn!(task = %next.attempt.task, attempt = next.attempt.number, %err, "what was in the workspace is not recorded");
             let git = Git::at(checkout.path).holding(checkout.lock);
             workspace.head = commit_of(&git, "HEAD").ok().flatten();
         }

@@ -36,6 +36,7 @@ mod restart;
 mod run;
 mod runner;
 mod schedule;
+mod service;
 mod session;
 mod setup;
 mod submit;

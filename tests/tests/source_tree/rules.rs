@@ -49,7 +49,8 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
         &["task", "config", "clock", "dispatcher", "request"],
     ),
     ("backup", &["task", "store", "spool", "clock", "dispatcher"]),
-    ("reload", &["config", "clock", "dispatcher"]),
+    ("reload", &["config", "dispatcher", "service"]),
+    ("service", &["task", "spool", "clock", "dispatcher"]),
     ("host", &[]),
     (
         "retention",
@@ -165,7 +166,14 @@ pub(crate) const PARTS: &[(&str, &str, &[&str])] = &[
 ];
 
 /// Where the messages of the interface may be named.
-pub(crate) const PROTO: &[&str] = &["rpc/", "runner/wire.rs", "runner/link.rs", "lifecycle.rs"];
+pub(crate) const PROTO: &[&str] = &[
+    "rpc/",
+    "runner/wire.rs",
+    "runner/link.rs",
+    "lifecycle.rs",
+    // Where sockets may be.
+    "service/listener.rs",
+];
 
 /// Longest file, lines; and those that may be longer, with the reason.
 pub(crate) const LINES: usize = 450;

@@ -14,6 +14,7 @@ use crate::{
     store::{Reader, StoreError},
     task::{
         attempt::Attempt,
+        id::Timestamp,
         moment::Moment,
         quota::{self, Account, Booking},
         state::Task,
@@ -35,6 +36,13 @@ impl Accounts {
             known: reader.accounts()?,
             opens: BTreeMap::new(),
         })
+    }
+
+    /// Those that wait, and until when.
+    pub(super) fn parked(&self) -> BTreeMap<String, Timestamp> {
+        let waiting = self.opens.keys();
+        let known = waiting.filter_map(|name| Some((name.clone(), self.known.get(name)?.until)));
+        known.collect()
     }
 
     /// When the next one opens.
@@ -97,7 +105,7 @@ impl Engine {
                 turn.batch.set_account(&name, Some(&account))?;
                 tracing::warn!(
                     account = name,
-                    attempt = %attempt.id,
+                    task = %attempt.id.task, attempt = attempt.id.number,
                     reason = %account.reason,
                     strikes = account.strikes,
                     seconds = account.left(turn.moment) / 1000,

@@ -28,6 +28,7 @@ impl Engine {
             phase: self.phase,
             states,
             agents,
+            parked: self.accounts.parked(),
             paused: self.schedule.is_paused(),
             recovery: self.recovery.counts,
             revision,
