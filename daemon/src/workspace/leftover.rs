@@ -10,14 +10,19 @@
 //! `gc.pid` needs no mending: git itself looks whether that process lives.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    thread,
     time::{Duration, Instant},
 };
 
 use nix::unistd::geteuid;
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::Timespec,
+    io::Errno,
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 
 use super::WorkspaceError;
 
@@ -30,9 +35,6 @@ const SHARED: [&str; 4] = [
     "packed-refs.lock",
     "shallow.lock",
 ];
-
-/// Between two looks at who is at work.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// A lock that is there.
 struct Lock<'a> {
@@ -113,40 +115,64 @@ fn find_user(locks: &[Lock<'_>], dirs: &[&Path]) -> Option<String> {
         command.starts_with("git") && works_in(process, dirs)
             || has_open(process, |file| locks.iter().any(|lock| *lock.path == file))
     })
+    .map(|user| user.to_string())
 }
 
-/// A process that works in a directory or has a file of it open, for a person. One
-/// that is gone within `time` does not count: git tidies up behind itself.
-pub(super) fn at_work_for(dir: &Path, time: Duration) -> Option<String> {
-    let since = Instant::now();
+/// A process that works in a directory or has a file of it open, for a person.
+/// Those that end within `time` do not count: git tidies up behind itself.
+pub(super) fn at_work(dir: &Path, time: Duration) -> Option<String> {
+    let until = Instant::now() + time;
     loop {
-        let user = at_work(dir)?;
-        if since.elapsed() >= time {
-            return Some(user);
+        let user = find_process(|_, process| {
+            works_in(process, &[dir]) || has_open(process, |file| file.starts_with(dir))
+        })?;
+        if !ends_by(user.pid, until) {
+            return Some(user.to_string());
         }
-        thread::sleep(LOOK);
     }
 }
 
-fn at_work(dir: &Path) -> Option<String> {
-    find_process(|_, process| {
-        works_in(process, &[dir]) || has_open(process, |file| file.starts_with(dir))
-    })
+/// Waits for the end of a process. False if it is there still, or if it cannot
+/// be waited for.
+fn ends_by(pid: i32, until: Instant) -> bool {
+    let left = until.saturating_duration_since(Instant::now());
+    let limit = Timespec::try_from(left).unwrap_or_default();
+    let Some(pid) = Pid::from_raw(pid) else {
+        return false;
+    };
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(held) => poll(&mut [PollFd::new(&held, PollFlags::IN)], Some(&limit)) == Ok(1),
+        Err(Errno::SRCH) => true,
+        Err(_) => false,
+    }
+}
+
+/// A process, as it is told of.
+struct User {
+    pid: i32,
+    command: String,
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} ({})", self.pid, self.command)
+    }
 }
 
 /// The first process of this kind, with its name. It is given that and the
 /// directory that tells of it.
-fn find_process(is_it: impl Fn(&str, &Path) -> bool) -> Option<String> {
+fn find_process(is_it: impl Fn(&str, &Path) -> bool) -> Option<User> {
     let processes = fs::read_dir("/proc").ok()?;
     for process in processes.flatten() {
         let pid = process.file_name();
-        let Some(pid) = pid.to_str().filter(|pid| pid.parse::<u32>().is_ok()) else {
+        let Some(pid) = pid.to_str().and_then(|pid| pid.parse().ok()) else {
             continue;
         };
         let process = process.path();
         let command = fs::read_to_string(process.join("comm")).unwrap_or_default();
         if is_it(&command, &process) {
-            return Some(format!("process {pid} ({})", command.trim()));
+            let command = command.trim().to_owned();
+            return Some(User { pid, command });
         }
     }
     None

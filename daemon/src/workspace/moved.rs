@@ -54,7 +54,7 @@ impl Place<'_> {
         // Nobody is given it meanwhile.
         let _lock = lock::take(beside, Duration::ZERO)
             .map_err(|err| stays(&format!("{}/.lock: {err}; try again", beside.display())))?;
-        if let Some(user) = leftover::at_work_for(&old, PASSING) {
+        if let Some(user) = leftover::at_work(&old, PASSING) {
             return Err(stays(&format!(
                 "{user} works there; try again when that has ended"
             )));
