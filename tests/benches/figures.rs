@@ -27,6 +27,9 @@ const RUNS: usize = 100;
 const TASKS: usize = 1_000;
 /// Submits of the durability figures.
 const SUBMITS: usize = 500;
+/// Tasks that there are when they are listed, and runs of that.
+const MANY: usize = 100_000;
+const LISTS: usize = 20;
 /// Attempts at the same time.
 const SLOTS: u32 = 16;
 /// Submitters at the same time.
@@ -40,6 +43,7 @@ fn main() {
     first_instruction(&daemon);
     runtime.block_on(whole_lives(&daemon));
     runtime.block_on(durable_submits(&daemon));
+    runtime.block_on(lists(&daemon));
 }
 
 fn say(line: &str) {
@@ -208,6 +212,53 @@ async fn durable_submits(daemon: &TestDaemon) {
         &beside,
         many / synced,
     );
+}
+
+/// `agentctl` from its start to its end, with many tasks in the store, beside the
+/// start and end of a program that does nothing.
+async fn lists(daemon: &TestDaemon) {
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let mut client = daemon.client().await;
+        clients.spawn(async move {
+            for _ in 0..MANY / CLIENTS {
+                let request = SubmitRequest {
+                    command: vec!["true".to_owned()],
+                    ..SubmitRequest::default()
+                };
+                // Those before count as well; at the limit there are enough.
+                if client.submit(request).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    clients.join_all().await;
+    let bare = times(|| {
+        #[expect(clippy::disallowed_methods, reason = "what is compared with")]
+        let done = Command::new("true").status();
+        assert!(done.expect("a program that does nothing").success());
+    });
+    for args in [&["ls"][..], &["ls", "--failed"], &[]] {
+        let ours = times(|| assert_eq!(daemon.ctl(args).code, 0));
+        row(
+            &format!("agentctl {}, 100,000 tasks", args.join(" ")),
+            &millis(ours),
+            &format!("true: {}", millis(bare)),
+            ours.as_secs_f64() / bare.as_secs_f64(),
+        );
+    }
+}
+
+fn times(mut act: impl FnMut()) -> Duration {
+    let mut times: Vec<Duration> = (0..LISTS)
+        .map(|_| {
+            let start = Instant::now();
+            act();
+            start.elapsed()
+        })
+        .collect();
+    median(&mut times).0
 }
 
 fn syncs(path: &Path) -> f64 {

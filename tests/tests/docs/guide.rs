@@ -298,6 +298,7 @@ pages! {
     scripting "scripting.md",
     service "service.md",
     troubleshooting "troubleshooting.md",
+    upkeep "upkeep.md",
     workspaces "workspaces.md",
 }
 

@@ -97,7 +97,8 @@ fn a_daemon_leaves_the_runners_of_another_alone() {
     let mut daemon = TestDaemon::start();
     let task = endless(&daemon);
     let agent = daemon.agents()[0].pid;
-    daemon.terminate();
+    // One that ends in order would have told the runner to wait for its like.
+    daemon.kill();
     // Another one on the same socket: it knows no such task.
     daemon.use_state("other");
     daemon.launch();
