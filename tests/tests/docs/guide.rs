@@ -243,6 +243,8 @@ static FLEETING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b\d+(\.\d+)? ([KMGT]i)?B\b", "SIZE"),
         (r"-[0-9a-f]{8}\b", "-HASH"),
         (r"\bpid:? +\d+", "PID"),
+        (r"\brevision \d+\b", "REVISION"),
+        (r"\b\d+ rows\b", "ROWS"),
         // One a core.
         (r"\b\d+ slots\b", "SLOTS"),
         (r" +", " "),
