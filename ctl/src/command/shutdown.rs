@@ -1,5 +1,7 @@
 //! `agentctl shutdown` and `agentctl drain`.
 
+use std::{fs, time::Duration};
+
 use agentd_proto::v1;
 use clap::Args;
 
@@ -7,6 +9,7 @@ use crate::{
     cli::Context,
     client::Client,
     error::{EXIT_OK, Error, is_lost},
+    reconnect::Backoff,
     socket::Refusal,
     when::Span,
 };
@@ -58,8 +61,12 @@ impl Drain {
     }
 }
 
+/// How long a daemon may take from its answer to the end of its process.
+const END: Duration = Duration::from_secs(15);
+
 async fn end(cx: &mut Context, request: v1::ShutdownRequest) -> Result<u8, Error> {
     let client = cx.client().await?;
+    let pid = client.status().await.map_or(0, |status| status.pid);
     let said = match client.shutdown(request).await {
         Ok(answer) => match answer.running {
             0 => "agentd ends".to_owned(),
@@ -73,7 +80,24 @@ async fn end(cx: &mut Context, request: v1::ShutdownRequest) -> Result<u8, Error
         Err(status) => return Err(status.into()),
     };
     cx.out.message(&said);
+    // Whoever puts another store in its place next must not meet it there.
+    let mut looks = Backoff::new(END);
+    while is_there(pid) {
+        if !looks.pause().await {
+            let process = format!("its process {pid} takes its time to end");
+            cx.out.note(&process);
+            break;
+        }
+    }
     Ok(EXIT_OK)
+}
+
+/// Whether the daemon's process is there, as far as can be seen from here.
+fn is_there(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // `PID (NAME) STATE …`; a zombie has let go of everything.
+    stat.split_once(" (agentd) ")
+        .is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
 }
 
 async fn has_gone(cx: &Context) -> bool {

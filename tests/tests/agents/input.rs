@@ -27,7 +27,8 @@ fn a_model_that_does_not_exist() {
         assert_eq!(shown["failure_reason"], reason, "{shown:#}");
         assert_eq!(shown["attempt_count"], 1);
         match (agent, shop.endpoint.turns().as_slice()) {
-            (Kind::Claude | Kind::Codex, [turn]) => {
+            // Claude Code may ask the same once more.
+            (Kind::Claude | Kind::Codex, [turn, ..]) => {
                 assert_eq!(turn.body["model"], "no-such-model");
             }
             (Kind::Gemini, [turn]) => {
@@ -35,7 +36,7 @@ fn a_model_that_does_not_exist() {
             }
             // It knows the models of its providers.
             (Kind::Opencode, []) => {}
-            (_, turns) => panic!("{agent}: {turns:?}"),
+            (_, turns) => panic!("{agent}: {} turns", turns.len()),
         }
     }
 }
