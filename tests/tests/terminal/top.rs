@@ -40,7 +40,7 @@ fn a_person_filters_reads_cancels_and_runs_again() {
     let daemon = TestDaemon::start();
     let gate = daemon.gate("gate");
     let script = format!(
-        "printf '\\033[31mfirst words\\033[0m\\n'; while read line <{}; do echo \"$line\"; done",
+        "printf '\\033[31mfirst words\\033[0m\\n'; read line <{}; echo \"$line\"; exec sleep 1000",
         gate.path()
     );
     let running = daemon.submit(&["--title", "mend the parser", "--", "sh", "-c", &script]);
