@@ -328,6 +328,9 @@ impl Supervisor {
     /// after an older store was put back. Its files stay.
     pub fn fence(&self, attempt: AttemptId) {
         let this = self.clone();
+        // Now, not once its lock is free: the number may be given again by then,
+        // and that one's processes are not to be ended.
+        let launch = self.shared.state.attempt(attempt).read_launch().ok();
         self.track(async move {
             tracing::warn!(task = %attempt.task, attempt = attempt.number, "the store does not know this attempt; its files stay");
             let mut pause = Pause(FIRST);
@@ -342,12 +345,7 @@ impl Supervisor {
                 }
                 pause.wait().await;
             }
-            let dir = this.shared.state.attempt(attempt);
-            let launch = this
-                .shared
-                .tracker
-                .spawn_blocking(move || dir.read_launch());
-            if let Ok(Ok(launch)) = launch.await {
+            if let Some(launch) = launch {
                 let nonce = launch.nonce;
                 this.sweep(AttemptRef { id: attempt, nonce }).await;
             }
