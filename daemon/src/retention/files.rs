@@ -3,6 +3,8 @@
 //! What is on disk decides what is looked at, so that whatever a crash has left
 //! is found again. A file goes only if the store says so: the attempt's row has
 //! it, or the task is forgotten, which only a number below the next one can be.
+//! A task may also be unknown because an older copy of the store was put back: its
+//! files go no sooner than they would have gone with it.
 
 use std::{fs, io};
 
@@ -64,7 +66,7 @@ impl Pass<'_> {
 
     fn fate(&self, reader: &Reader, id: AttemptId) -> Result<Fate, StoreError> {
         let Some(task) = reader.task(id.task)? else {
-            let forgotten = id.task < reader.next_task()?;
+            let forgotten = id.task < reader.next_task()? && self.is_long_untouched(id);
             return Ok(if forgotten { Fate::Left } else { Fate::Stays });
         };
         let Some(attempt) = reader.attempt(id)? else {
@@ -76,6 +78,15 @@ impl Pass<'_> {
         let age = self.wish.transcripts.filter(|_| !self.is_newest(id.task));
         let is_old = age.is_some_and(|age| Aged::of(&task).is_older(age, self.now));
         Ok(if is_old { Fate::Due } else { Fate::Stays })
+    }
+
+    /// Nothing was written for as long as tasks and transcripts are kept.
+    fn is_long_untouched(&self, id: AttemptId) -> bool {
+        let age = self.wish.tasks.max(self.wish.transcripts);
+        let written = self.collector.state.kept_since(id).ok();
+        age.zip(written).is_some_and(|(age, written)| {
+            written <= self.now && self.now.millis_since(written) >= age
+        })
     }
 
     fn discard(&mut self, id: AttemptId) -> Result<(), PruneError> {

@@ -51,7 +51,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 pub struct Wish {
     /// Lineages all of which are so old.
     pub tasks: Option<u64>,
-    /// Transcripts of tasks so old. Leftovers go in any case.
+    /// Transcripts of tasks so old, and what forgotten tasks have left.
     pub transcripts: Option<u64>,
     /// Worktrees, not worked in for so long, of which nothing is lost.
     pub worktrees: Option<u64>,

@@ -23,7 +23,7 @@ use std::{
 };
 
 use super::AttemptDir;
-use crate::task::id::{AttemptId, TaskId};
+use crate::task::id::{AttemptId, TaskId, Timestamp};
 
 /// Tasks whose transcripts share a directory.
 const SHARD: u64 = 1000;
@@ -269,6 +269,15 @@ impl StateDir {
             }
         }
         Ok(size)
+    }
+
+    /// When an attempt's files were put away.
+    ///
+    /// # Errors
+    /// If they are not there.
+    pub fn kept_since(&self, attempt: AttemptId) -> io::Result<Timestamp> {
+        let seconds = fs::metadata(self.place_of(attempt).path())?.mtime();
+        Ok(Timestamp(seconds.saturating_mul(1000)))
     }
 
     /// Removes what is kept of an attempt. Doing it again is no error.

@@ -100,6 +100,26 @@ fn runners_of_which_a_copy_knows_nothing_are_fenced() {
 }
 
 #[test]
+fn transcripts_that_a_copy_does_not_know_are_not_collected_for_it() {
+    let mut daemon = TestDaemon::start();
+    let known = daemon.sh("true");
+    daemon.wait(known);
+    let copy = daemon.arg("copy");
+    let _made = daemon.ctl(&["backup", &copy]).ok();
+    let later = daemon.sh("echo worth keeping");
+    daemon.wait(later);
+    let kept = daemon.state().join(format!("transcripts/0/{later}.1"));
+    wait_until("its files are put away", || kept.is_dir());
+    daemon.kill();
+    restore(&daemon, Path::new(&copy));
+    daemon.launch();
+    let _pass = daemon.ctl(&["prune", "--older-than", "30d"]).ok();
+    assert!(kept.is_dir());
+    let _pass = daemon.ctl(&["prune", "--older-than", "0s"]).ok();
+    assert!(!kept.exists());
+}
+
+#[test]
 fn a_file_that_is_there_stays_and_what_fails_leaves_none() {
     let daemon = TestDaemon::start();
     let dir = daemon.path("dir");
