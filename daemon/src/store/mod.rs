@@ -28,6 +28,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt as _,
+    panic,
     path::{Path, PathBuf},
     sync::{
         Arc, PoisonError, RwLock,
@@ -145,6 +146,14 @@ impl Store {
     /// If it is newer, damaged, foreign, locked by another process or cannot be
     /// read or written. It is then as it was.
     pub fn open(path: &Path, backups: &Path, cache: u64) -> Result<Self, OpenError> {
+        // Of some damage redb gives an error, of some it panics.
+        panic::catch_unwind(|| Self::open_sound(path, backups, cache)).unwrap_or_else(|_| {
+            let source = redb::StorageError::Corrupted("redb cannot read it".to_owned());
+            Err(damaged(path, source))
+        })
+    }
+
+    fn open_sound(path: &Path, backups: &Path, cache: u64) -> Result<Self, OpenError> {
         match fs::metadata(path) {
             // Making a store ends with a rename: an empty file is not one that
             // was never written but one that was lost.
