@@ -6,6 +6,7 @@ mod activation;
 mod adoption;
 mod boot;
 mod journal;
+mod others;
 mod reboot;
 mod service;
 mod shutdown;
