@@ -10,6 +10,8 @@ mod others;
 mod reboot;
 mod service;
 mod shutdown;
+#[cfg(feature = "failpoints")]
+mod watchdog;
 
 use std::{
     fs,
