@@ -21,7 +21,9 @@ fn a_failpoint_that_hangs_the_loop_ends_the_signs_of_life() {
     wait_until("it gives signs of life", || signs(&notices) > 0);
 
     // Whichever commit comes next.
-    let hits = fs::metadata(plan.join("store.commit.before")).unwrap().len();
+    let hits = fs::metadata(plan.join("store.commit.before"))
+        .unwrap()
+        .len();
     let hang = |hit| format!("store.commit.before hang {hit}\n");
     let plans: String = (hits + 1..hits + 50).map(hang).collect();
     fs::write(plan.join("plan"), plans).unwrap();

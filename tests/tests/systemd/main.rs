@@ -22,8 +22,8 @@ use std::{
 use agentd_tests::command;
 use tempfile::TempDir;
 
-/// The units of `kind`, as they would be installed; the program that they start
-/// is one that is there.
+/// The units of `kind`, as they would be installed; the programs that they start
+/// are ones that are there.
 fn units(kind: &str) -> (TempDir, Vec<PathBuf>) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/systemd");
     let dir = tempfile::tempdir().unwrap();
@@ -34,6 +34,10 @@ fn units(kind: &str) -> (TempDir, Vec<PathBuf>) {
         let installed = text.lines().map(|line| match line.split_once('=') {
             Some(("ExecStart", program)) if program.ends_with("bin/agentd") => {
                 "ExecStart=/bin/true"
+            }
+            Some(("ExecReload", call)) => {
+                assert!(call.ends_with("bin/agentctl reload"), "{line}");
+                "ExecReload=/bin/true"
             }
             Some(_) | None => line,
         });
