@@ -6,6 +6,8 @@ mod activation;
 mod adoption;
 mod boot;
 mod journal;
+#[cfg(feature = "vm")]
+mod limits;
 mod others;
 mod reboot;
 mod service;
