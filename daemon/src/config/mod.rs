@@ -13,6 +13,7 @@
 //! Invariant: a [`Config`] is valid. Counts are at least one, names fit into
 //! labels, branch names and paths, commands have a program, paths are absolute.
 
+mod access;
 mod agent;
 mod changes;
 mod document;
@@ -38,6 +39,7 @@ use std::{
 
 use self::read::Files;
 pub use self::{
+    access::{Access, Role},
     agent::{Agent, Sessions},
     changes::Change,
     driven::{Permissions, find_program},
@@ -109,6 +111,8 @@ pub struct Config {
     pub agents_may_control: bool,
     /// Trees of agents are held in control groups where that can be.
     pub cgroups: bool,
+    /// Who else may talk to the daemon.
+    pub access: Access,
     /// For tasks and agents that set none.
     pub limits: Limits,
     /// For tasks and agents that set none.
@@ -288,6 +292,7 @@ impl Default for Config {
             suspect_after: SUSPECT_AFTER,
             agents_may_control: false,
             cgroups: true,
+            access: Access::default(),
             limits: Limits::default(),
             retry: Policy::default(),
             retention: Retention::default(),

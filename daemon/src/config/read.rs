@@ -1,5 +1,6 @@
 //! From TOML to [`Config`]: the schema, and every problem of a file.
 
+mod access;
 mod agent;
 mod limits;
 mod schedules;
@@ -14,8 +15,8 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    Agent, Config, ConfigError, Environment, MIN_BEATS, Permissions, Repo, SETUP_TIMEOUT, SHELL,
-    Sessions,
+    Access, Agent, Config, ConfigError, Environment, MIN_BEATS, Permissions, Repo, Role,
+    SETUP_TIMEOUT, SHELL, Sessions,
     document::{Problems, Section},
     env_file, output, value,
 };
@@ -43,6 +44,8 @@ pub(super) const DAEMON: &[&str] = &[
     "suspect_after",
     "agents_may_control",
     "cgroups",
+    "allow_users",
+    "allow_groups",
 ];
 /// Durations, or `off`.
 pub(super) const RETENTION: &[&str] = &["tasks", "transcripts", "worktrees", "every"];
@@ -173,7 +176,7 @@ impl Reader {
         };
         self.problems.unknown_keys(&top, TOP);
         if let Some(section) = self.problems.section(&top, "daemon") {
-            self.daemon(&section, config);
+            self.daemon(&section, config, files);
         }
         if let Some(section) = self.problems.section(&top, "defaults") {
             self.problems
@@ -229,7 +232,7 @@ impl Reader {
         }
     }
 
-    fn daemon(&mut self, section: &Section<'_>, config: &mut Config) {
+    fn daemon(&mut self, section: &Section<'_>, config: &mut Config, files: Files) {
         self.problems.unknown_keys(section, DAEMON);
         if let Some(count) = self.problems.count(section, "max_running", 1..=MAX_RUNNING) {
             config.max_running = count;
@@ -278,6 +281,7 @@ impl Reader {
         if let Some(on) = self.problems.switch(section, "cgroups") {
             config.cgroups = on;
         }
+        config.access = self.access(section, files);
     }
 
     fn retention(&mut self, section: &Section<'_>, set: &mut Retention) {

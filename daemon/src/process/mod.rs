@@ -21,6 +21,7 @@ pub(crate) mod fuzz;
 mod identity;
 mod marker;
 mod origin;
+mod peer;
 mod stat;
 mod tree;
 
@@ -32,6 +33,7 @@ pub use self::{
     identity::{Pinned, boot_id, identity, identity_of_child, is_alive},
     marker::{Marked, Marker, SweepOutcome, all_marked, sweep_marked, with_marker},
     origin::{Origin, origin, start_ticks},
+    peer::peer_groups,
     tree::{Figures, descendants, figures, signal_tree, sweep},
 };
 

@@ -33,6 +33,7 @@ mod rerun;
 mod rerun_many;
 mod resources;
 mod restart;
+mod roles;
 mod run;
 mod runner;
 mod schedule;
