@@ -263,6 +263,11 @@ impl Config {
         self.agents.get(name)
     }
 
+    /// The files that hold secrets of agents.
+    pub fn secrets(&self) -> impl Iterator<Item = &Path> {
+        self.agents.values().filter_map(|a| a.env_file.as_deref())
+    }
+
     /// The account of an agent; one that is not configured any more has its own.
     #[must_use]
     pub fn account_of<'a>(&'a self, agent: &'a str) -> &'a str {

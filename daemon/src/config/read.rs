@@ -82,6 +82,8 @@ pub(super) const AGENT: &[&str] = &[
     "env_pass",
     "env_file",
     "path",
+    "sandbox",
+    "writable",
     "abort_code",
     "polite_signal",
     "output",
@@ -134,6 +136,7 @@ pub(super) fn read(
         home: env.home.as_ref().map(PathBuf::from),
         problems: Problems::default(),
         env_files: Vec::new(),
+        writable: Vec::new(),
         repos: Vec::new(),
     };
     let mut config = Config {
@@ -164,6 +167,7 @@ struct Reader {
     problems: Problems,
     /// Where `env_file`s and repositories are named, for a look at them.
     env_files: Vec<(usize, String, PathBuf)>,
+    writable: Vec<(usize, String, PathBuf)>,
     repos: Vec<(usize, String)>,
 }
 
@@ -215,6 +219,12 @@ impl Reader {
             if let Err(err) = env_file::check(&file) {
                 self.problems
                     .problem(at, format!("{path}: {}: {err}", file.display()));
+            }
+        }
+        for (at, path, place) in std::mem::take(&mut self.writable) {
+            if let Err(err) = fs::metadata(&place) {
+                let place = place.display();
+                self.problems.problem(at, format!("{path}: {place}: {err}"));
             }
         }
         let mut seen: BTreeMap<PathBuf, String> = BTreeMap::new();

@@ -41,6 +41,7 @@ mod list;
 mod lock;
 mod moved;
 mod name;
+mod places;
 mod raw;
 mod refs;
 mod repo;
@@ -64,6 +65,7 @@ use self::git::Git;
 pub use self::{
     changes::{Ended, conclude},
     git::GitError,
+    places::git_places,
     repo::{RepoError, locate_repo},
     restore::{Restored, diff, restore},
     setup::{Teardown, setup_record},

@@ -36,6 +36,7 @@ mod restart;
 mod roles;
 mod run;
 mod runner;
+mod sandbox;
 mod schedule;
 mod service;
 mod session;
