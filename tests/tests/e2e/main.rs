@@ -38,6 +38,7 @@ mod run;
 mod runner;
 mod sandbox;
 mod schedule;
+mod secrets;
 mod service;
 mod session;
 mod setup;
