@@ -34,6 +34,12 @@ impl Machine {
                 self.copy_in(&file, &format!("{to}/{name}"));
             }
         }
+        // Where the kernel's settings are protected, the kernel's own is seen.
+        self.write(
+            "/etc/systemd/system/agentd.service.d/boot_id.conf",
+            "[Service]\nBindReadOnlyPaths=/run/boot_id:/proc/sys/kernel/random/boot_id\n",
+            0o644,
+        );
         let script = "systemd-sysusers && systemd-tmpfiles --create agentd.conf &&
                       systemctl daemon-reload";
         drop(self.run("root", script).ok());

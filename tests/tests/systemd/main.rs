@@ -2,7 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod activation;
+mod adoption;
 mod boot;
+mod journal;
+mod others;
+mod reboot;
+mod service;
+mod shutdown;
+#[cfg(feature = "failpoints")]
+mod watchdog;
 
 use std::{
     fs,
@@ -13,8 +22,8 @@ use std::{
 use agentd_tests::command;
 use tempfile::TempDir;
 
-/// The units of `kind`, as they would be installed; the program that they start
-/// is one that is there.
+/// The units of `kind`, as they would be installed; the programs that they start
+/// are ones that are there.
 fn units(kind: &str) -> (TempDir, Vec<PathBuf>) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/systemd");
     let dir = tempfile::tempdir().unwrap();
@@ -23,9 +32,12 @@ fn units(kind: &str) -> (TempDir, Vec<PathBuf>) {
         let unit = unit.unwrap();
         let text = fs::read_to_string(unit.path()).unwrap();
         let installed = text.lines().map(|line| match line.split_once('=') {
-            Some(("ExecStart", program)) => {
-                assert!(program.ends_with("bin/agentd"), "{line}");
+            Some(("ExecStart", program)) if program.ends_with("bin/agentd") => {
                 "ExecStart=/bin/true"
+            }
+            Some(("ExecReload", call)) => {
+                assert!(call.ends_with("bin/agentctl reload"), "{line}");
+                "ExecReload=/bin/true"
             }
             Some(_) | None => line,
         });
@@ -33,7 +45,7 @@ fn units(kind: &str) -> (TempDir, Vec<PathBuf>) {
         fs::write(&path, installed.collect::<Vec<_>>().join("\n")).unwrap();
         paths.push(path);
     }
-    assert_eq!(paths.len(), 3, "{paths:?}");
+    assert_eq!(paths.len(), 4, "{paths:?}");
     (dir, paths)
 }
 
