@@ -62,7 +62,7 @@ pub fn sandbox(
     env: &BTreeMap<String, String>,
     workspace: &Workspace,
     git: Vec<PathBuf>,
-    hidden: &[&Path],
+    hidden: Vec<PathBuf>,
 ) -> Result<Option<Sandbox>, SandboxError> {
     if !agent.sandbox {
         return Ok(None);
@@ -81,8 +81,10 @@ pub fn sandbox(
     writable.extend(settings(agent.agent_type, env));
     writable.extend(env.get("TMPDIR").map(PathBuf::from));
     writable.extend(agent.writable.iter().cloned());
-    // What is not there cannot be read.
-    let hidden = hidden.iter().filter_map(|path| fs::canonicalize(path).ok());
+    // What is not there yet is hidden from the time on at which it is.
+    let hidden = hidden
+        .into_iter()
+        .map(|path| fs::canonicalize(&path).unwrap_or(path));
     let sandbox = Sandbox {
         writable,
         hidden: hidden.collect(),

@@ -304,11 +304,9 @@ fn sandbox(
         Some(repo) => workspace::git_places(repo, workspace)?,
         None => Vec::new(),
     };
-    let hidden: Vec<&Path> = [supervisor.state_dir()]
-        .into_iter()
-        .chain(config.secrets())
-        .collect();
-    agents::sandbox(agent, env, workspace, git, &hidden).map_err(|error| Failed {
+    let mut hidden = supervisor.not_for_agents();
+    hidden.extend(config.secrets().map(Path::to_owned));
+    agents::sandbox(agent, env, workspace, git, hidden).map_err(|error| Failed {
         reason: error.reason(),
         message: error.to_string(),
     })

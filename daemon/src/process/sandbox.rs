@@ -115,8 +115,8 @@ impl CageError {
 pub struct Cage(OwnedFd);
 
 impl Cage {
-    /// Rules by which `writable` may be written and `hidden` not be read. All of
-    /// `hidden` is canonical. What is not there, or may not be opened by us, is left
+    /// Rules by which `writable` may be written and `hidden` not be read; `hidden` is
+    /// canonical as far as it is there. What is not there, or may not be opened by us, is left
     /// out: nobody may do more with it.
     ///
     /// # Errors

@@ -11,6 +11,6 @@ pub struct Sandbox {
     /// Where it may write, besides what every program needs. What is not there is
     /// left out.
     pub writable: Vec<PathBuf>,
-    /// What it may not read, unless it may write there. Canonical.
+    /// What it may not read, unless it may write there. Canonical, if it is there.
     pub hidden: Vec<PathBuf>,
 }

@@ -84,6 +84,7 @@ fn it_writes_where_it_works_and_nowhere_else() {
         fs::create_dir_all(&other).unwrap();
     };
     prepare();
+    fs::write(place.daemon.state().join(".config"), "").unwrap();
     let needed = [
         (
             "work",
@@ -102,6 +103,11 @@ fn it_writes_where_it_works_and_nowhere_else() {
         ),
         ("read", format!("grep precious {outside}")),
         ("children", "sleep 1000 & kill $!".to_owned()),
+        // The directory may be a home, too.
+        (
+            "config",
+            format!("cat {}/.config", place.daemon.state().display()),
+        ),
         ("secret", "test $KEY = hush".to_owned()),
         (
             "report",
