@@ -10,6 +10,7 @@ mod others;
 mod reboot;
 mod service;
 mod shutdown;
+mod users;
 #[cfg(feature = "failpoints")]
 mod watchdog;
 
