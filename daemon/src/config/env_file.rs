@@ -182,10 +182,10 @@ mod tests {
     fn a_file_for_others_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("env");
-        std::fs::write(&path, "KEY=secret\n").unwrap();
+        fs::write(&path, "KEY=secret\n").unwrap();
         let mode = |mode| {
-            let permissions = std::fs::Permissions::from_mode(mode);
-            std::fs::set_permissions(&path, permissions).unwrap();
+            let permissions = fs::Permissions::from_mode(mode);
+            fs::set_permissions(&path, permissions).unwrap();
         };
         mode(0o640);
         assert!(matches!(

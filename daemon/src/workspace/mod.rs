@@ -312,6 +312,7 @@ fn lock_of(state_dir: &Path, repo: &Path) -> Result<(PathBuf, File), WorkspaceEr
     // Git lists its worktrees by their canonical paths.
     let dir = fs::canonicalize(&dir).map_err(|err| WorkspaceError::io(&dir, &err))?;
     let lock = lock_of_dir(&dir)?;
+    places::note_repo(&dir, repo);
     Ok((dir, lock))
 }
 

@@ -288,6 +288,35 @@ fn a_workspace_that_was_led_elsewhere_is_not_handed_out() {
     assert!(config.contains("[core]"), "{config}");
 }
 
+/// It could name programs there that git runs for whoever asks, outside.
+#[test]
+fn git_is_not_asked_where_a_workspace_was_led_to() {
+    let place = Place::new("");
+    let repo = place.repo();
+    let outside = place.at("home/escaped");
+    let run = ["--agent", "boxed", "--repo", repo.arg(), "--issue", "8"];
+    let line = [&run[..], &["--", "sh", "-c"]].concat();
+    // A repository of its own in its workspace, with a monitor and a filter.
+    let evil = format!(
+        "git init -q evil && printf '#!/bin/sh\\ntouch {outside}\\ncat\\n' >monitor && \
+         chmod +x monitor && cd evil && git config core.fsmonitor $PWD/../monitor && \
+         git config filter.evil.clean $PWD/../monitor && cd .. && \
+         echo '* filter=evil' >.gitattributes && echo \"gitdir: $PWD/evil/.git\" >.git"
+    );
+    let task = place.daemon.submit(&[&line[..], &[&evil]].concat());
+    assert_eq!(place.daemon.wait(task)["state"], "succeeded");
+    let listed = place.daemon.ctl(&["workspace", "ls"]);
+    assert!(listed.text().contains("is not of"), "{listed:?}");
+    let _pruned = place.daemon.ctl(&["prune", "--older-than", "0s", "--yes"]);
+    let _differs = place.daemon.ctl(&["workspace", "diff", &task.to_string()]);
+    let again = place.daemon.submit(&[&run[..], &["--", "true"]].concat());
+    assert_eq!(place.daemon.wait(again)["state"], "failed");
+    assert!(
+        !Path::new(&outside).exists(),
+        "it ran outside of its sandbox"
+    );
+}
+
 #[test]
 fn places_that_cannot_be_given_are_refused_with_the_file() {
     let place = Place::prepared("");
