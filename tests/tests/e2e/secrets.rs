@@ -147,10 +147,10 @@ fn secrets_are_in_no_log_no_answer_no_store_and_no_copy() {
         assert!(!said.contains(secret), "{secret}: {said}");
         assert_eq!(
             holders(&daemon.state(), secret),
-            [PathBuf::new(); 0],
+            Vec::<PathBuf>::new(),
             "{secret}"
         );
-        assert_eq!(holders(Path::new(&copy), secret), [PathBuf::new(); 0]);
+        assert_eq!(holders(Path::new(&copy), secret), Vec::<PathBuf>::new());
     }
     // The prompt is kept for reruns, and no log has it.
     assert!(!holders(&daemon.state(), PROMPT).is_empty());
