@@ -12,6 +12,7 @@ mod others;
 mod reboot;
 mod service;
 mod shutdown;
+mod users;
 #[cfg(feature = "failpoints")]
 mod watchdog;
 
