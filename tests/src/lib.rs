@@ -11,6 +11,8 @@ mod borrowed;
 mod cli;
 mod daemon;
 mod gate;
+#[cfg(feature = "systemd")]
+pub mod machine;
 pub mod model;
 mod notices;
 mod process;

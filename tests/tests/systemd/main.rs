@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod boot;
+
 use std::{
     fs,
     path::{Path, PathBuf},
