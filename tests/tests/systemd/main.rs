@@ -4,6 +4,8 @@
 
 mod boot;
 
+mod package;
+
 use std::{
     fs,
     path::{Path, PathBuf},
