@@ -14,7 +14,7 @@ use super::{Finding, Severity, Surroundings, shell_word};
 const AREA: &str = "agents";
 
 /// The programs that the daemon knows how to drive; each is its type, too.
-const KNOWN: [&str; 4] = ["claude", "codex", "gemini", "opencode"];
+pub(crate) const KNOWN: [&str; 4] = ["claude", "codex", "gemini", "opencode"];
 
 /// What follows in a `PATH` that is written into a configuration.
 const USUAL: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
