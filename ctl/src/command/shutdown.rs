@@ -1,6 +1,6 @@
 //! `agentctl shutdown` and `agentctl drain`.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use agentd_proto::v1;
 use clap::Args;
@@ -8,6 +8,7 @@ use clap::Args;
 use crate::{
     cli::Context,
     client::Client,
+    doctor::units::stop_command,
     error::{EXIT_OK, Error, is_lost},
     reconnect::Backoff,
     socket::Refusal,
@@ -16,7 +17,8 @@ use crate::{
 
 /// End the daemon.
 ///
-/// Running agents go on, and the next daemon takes them over.
+/// Running agents go on, and the next daemon takes them over. One that a service
+/// manager has started is started again by it.
 #[derive(Debug, Args)]
 pub(crate) struct Shutdown {
     /// Cancel every task that has not ended, and wait for that, first.
@@ -67,6 +69,7 @@ const END: Duration = Duration::from_secs(15);
 async fn end(cx: &mut Context, request: v1::ShutdownRequest) -> Result<u8, Error> {
     let client = cx.client().await?;
     let pid = client.status().await.map_or(0, |status| status.pid);
+    let stop = stop_command(Path::new("/"), pid);
     let said = match client.shutdown(request).await {
         Ok(answer) => match answer.running {
             0 => "agentd ends".to_owned(),
@@ -80,6 +83,10 @@ async fn end(cx: &mut Context, request: v1::ShutdownRequest) -> Result<u8, Error
         Err(status) => return Err(status.into()),
     };
     cx.out.message(&said);
+    if let Some(stop) = stop {
+        let again = format!("its service manager starts it again; what stops it: {stop}");
+        cx.out.note(&again);
+    }
     // Whoever puts another store in its place next must not meet it there.
     if !wait_for_end(pid).await {
         let process = format!("its process {pid} takes its time to end");

@@ -38,6 +38,19 @@ pub(crate) fn start_command(around: &Surroundings) -> Option<&'static str> {
     })
 }
 
+/// What ends a daemon, the process `pid`, that its unit would start again;
+/// `None` if it runs in none, or nobody can tell.
+pub(crate) fn stop_command(root: &Path, pid: u32) -> Option<&'static str> {
+    let groups = groups(root, pid)?;
+    let group = group_in_unit(&groups)?;
+    // A user's manager is a unit of the system's: user@1000.service.
+    let of_user = group.split('/').any(|part| part.starts_with("user@"));
+    Some(match of_user {
+        true => "systemctl --user stop agentd",
+        false => "sudo systemctl stop agentd",
+    })
+}
+
 /// One unit, and whether it is started by itself.
 #[derive(Debug, PartialEq, Eq)]
 struct Unit {
@@ -178,11 +191,18 @@ fn is_wanted(dir: &Path) -> bool {
 /// Whether a process is in the control group of the unit; one of which nobody
 /// can tell is not said to be elsewhere.
 fn in_unit(root: &Path, pid: u32) -> bool {
-    let groups = fs::read_to_string(root.join(format!("proc/{pid}/cgroup")));
-    groups.map_or(true, |text| {
-        let mut groups = text.lines().filter_map(|line| line.rsplit(':').next());
-        groups.any(|group| group.split('/').any(|part| part == SERVICE))
-    })
+    groups(root, pid).is_none_or(|groups| group_in_unit(&groups).is_some())
+}
+
+/// The control groups of a process, as the kernel lists them.
+fn groups(root: &Path, pid: u32) -> Option<String> {
+    fs::read_to_string(root.join(format!("proc/{pid}/cgroup"))).ok()
+}
+
+/// The one of them that is the unit's, or below it.
+fn group_in_unit(groups: &str) -> Option<&str> {
+    let mut groups = groups.lines().filter_map(|line| line.rsplit(':').next());
+    groups.find(|group| group.split('/').any(|part| part == SERVICE))
 }
 
 #[cfg(test)]
@@ -235,6 +255,11 @@ mod tests {
         let around = installed(dir.path());
         assert_eq!(fixes(&units(&around, Some(7))), [(Severity::Ok, "")]);
         let group = dir.path().join("proc/7/cgroup");
+        let stop = stop_command(dir.path(), 7);
+        assert_eq!(stop, Some("systemctl --user stop agentd"));
+        fs::write(&group, "0::/agentd.slice/agentd.service/daemon\n").unwrap();
+        let stop = stop_command(dir.path(), 7);
+        assert_eq!(stop, Some("sudo systemctl stop agentd"));
         fs::write(group, "0::/user.slice/session-1.scope\n").unwrap();
         assert_eq!(
             fixes(&units(&around, Some(7))),
@@ -243,7 +268,9 @@ mod tests {
                 "agentctl shutdown && systemctl --user start agentd"
             )]
         );
+        assert_eq!(stop_command(dir.path(), 7), None);
         // Nobody can tell of a process that is gone.
+        assert_eq!(stop_command(dir.path(), 8), None);
         assert_eq!(fixes(&units(&around, Some(8))), [(Severity::Ok, "")]);
         let wants = "home/ann/.config/systemd/user/default.target.wants";
         fs::remove_dir_all(dir.path().join(wants)).unwrap();

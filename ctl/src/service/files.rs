@@ -10,11 +10,11 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::{SERVICE, SLICE, SOCKET};
+use super::{AGENTS, SERVICE, SLICE, SOCKET};
 use crate::doctor::{Surroundings, units::user_unit_dirs};
 
 /// The units as the package has them.
-const UNITS: [(&str, &str); 3] = [
+const UNITS: [(&str, &str); 4] = [
     (
         SERVICE,
         include_str!("../../../packaging/systemd/user/agentd.service"),
@@ -24,6 +24,10 @@ const UNITS: [(&str, &str); 3] = [
         include_str!("../../../packaging/systemd/user/agentd.socket"),
     ),
     (
+        AGENTS,
+        include_str!("../../../packaging/systemd/user/agentd-agents.service"),
+    ),
+    (
         SLICE,
         include_str!("../../../packaging/systemd/user/agentd.slice"),
     ),
@@ -31,8 +35,9 @@ const UNITS: [(&str, &str); 3] = [
 
 /// The line of the service that names its program.
 const PROGRAM: &str = "ExecStart=";
-/// What the package says there.
-const PACKAGED: &str = "ExecStart=/usr/bin/agentd\n";
+/// Where the package has both programs, as its service names them.
+const AGENTD: &str = "=/usr/bin/agentd\n";
+const AGENTCTL: &str = "=/usr/bin/agentctl ";
 
 /// What is ours begins with this; the digest of what follows is in the next line.
 const MARK: &str = "\
@@ -146,9 +151,12 @@ impl Place {
     /// The program's name, if no unit can hold it.
     pub(crate) fn units(&self, program: &Path) -> Result<Vec<Wanted>, PathBuf> {
         let starts = exec_start(program).ok_or_else(|| program.to_owned())?;
-        let line = format!("{PROGRAM}{starts}\n");
+        // Both are installed together.
+        let ctl = exec_start(&program.with_file_name("agentctl"));
+        let ctl = ctl.ok_or_else(|| program.to_owned())?;
+        let (starts, ctl) = (format!("={starts}\n"), format!("={ctl} "));
         let units = UNITS.map(|(name, text)| {
-            let text = text.replacen(PACKAGED, &line, 1);
+            let text = text.replace(AGENTD, &starts).replace(AGENTCTL, &ctl);
             Wanted::new(self.dir.join(name), &text)
         });
         Ok(units.into())
@@ -254,16 +262,22 @@ mod tests {
     #[test]
     fn the_units_are_the_packages_with_another_program() {
         let (_, service) = UNITS[0];
-        assert_eq!(service.matches(PACKAGED).count(), 1);
+        assert_eq!(service.matches(AGENTD).count(), 1);
+        assert_eq!(service.matches(AGENTCTL).count(), 1);
         let starts = service.lines().filter(|line| line.starts_with(PROGRAM));
         assert_eq!(starts.count(), 1);
         let dir = tempfile::tempdir().unwrap();
         let program = Path::new("/home/ann/a b/100%/agentd");
         let place = Place::of(&place(dir.path()), program).unwrap();
         let units = place.units(program).unwrap();
-        assert_eq!(units.len(), 3);
-        let line = "\nExecStart=\"/home/ann/a b/100%%/agentd\"\nExecReload=";
-        assert!(units[0].text.contains(line), "{}", units[0].text);
+        assert_eq!(units.len(), UNITS.len());
+        for line in [
+            "\nExecStart=\"/home/ann/a b/100%%/agentd\"\n",
+            "\nExecReload=\"/home/ann/a b/100%%/agentctl\" reload\n",
+        ] {
+            assert!(units[0].text.contains(line), "{}", units[0].text);
+        }
+        assert!(!units[0].text.contains("/usr/bin/agent"));
         for (unit, (_, text)) in units.iter().zip(UNITS).skip(1) {
             assert!(unit.text.ends_with(text));
         }

@@ -17,5 +17,7 @@ pub(crate) mod manager;
 pub(crate) const SERVICE: &str = "agentd.service";
 /// The socket of it.
 pub(crate) const SOCKET: &str = "agentd.socket";
+/// What stands for the agents.
+pub(crate) const AGENTS: &str = "agentd-agents.service";
 /// The group of it and all its agents.
 pub(crate) const SLICE: &str = "agentd.slice";

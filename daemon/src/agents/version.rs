@@ -31,8 +31,10 @@ pub(super) struct TooOld {
 fn needs(agent_type: AgentType) -> Option<Needs> {
     match agent_type {
         AgentType::Command => None,
+        // Seen with both: `--resume` with 1.0.123 answers under a new
+        // `session_id`, with 1.0.124 under that of the conversation.
         AgentType::Claude => Some(Needs {
-            least: [2, 0, 0],
+            least: [1, 0, 124],
             before: "gives a conversation that is resumed another id",
             upgrade: "npm install -g @anthropic-ai/claude-code@latest",
         }),
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn only_what_is_known_not_to_work_is_refused() {
         for (agent_type, works, fails) in [
-            (AgentType::Claude, "2.0.0 (Claude Code)", "1.99.0"),
+            (AgentType::Claude, "1.0.124 (Claude Code)", "1.0.123"),
             (AgentType::Codex, "codex-cli 0.44.0", "codex-cli 0.43.9"),
             (AgentType::Gemini, "0.41.0", "0.40.12"),
             (AgentType::Opencode, "1.17.12", "1.17.11"),

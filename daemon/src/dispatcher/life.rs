@@ -9,6 +9,7 @@
 //! happens.
 
 use std::{
+    iter,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -205,7 +206,8 @@ struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Takes what is there. Returns false once nobody can ask any more.
+    /// Takes what is there, of both: neither waits until the other has nothing
+    /// more to say. Returns false once nobody can ask any more.
     async fn receive(self, reports: &mut Vec<Report>, requests: &mut Vec<Message>) -> bool {
         let timer = async {
             match self.until {
@@ -213,13 +215,22 @@ impl Wait<'_> {
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
+        let go_on = tokio::select! {
             biased;
             taken = self.reports.recv_many(reports, TURN) => taken > 0,
             taken = self.requests.recv_many(requests, TURN) => taken > 0,
             () = timer => true,
-        }
+        };
+        take_ready(self.reports, reports);
+        take_ready(self.requests, requests);
+        go_on
     }
+}
+
+fn take_ready<T>(from: &mut mpsc::Receiver<T>, to: &mut Vec<T>) {
+    let ready = iter::from_fn(|| from.try_recv().ok());
+    let room = TURN.saturating_sub(to.len());
+    to.extend(ready.take(room));
 }
 
 /// What lasts longer than one life.

@@ -25,6 +25,8 @@ use crate::task::id::{AttemptId, Nonce};
 /// Longest environment that is looked through, bytes; the kernel's own limit
 /// for an environment is lower unless the stack is unlimited.
 const MAX_ENVIRONMENT: u64 = 8 * 1024 * 1024;
+/// Room for the environment that most have, so that one read gets it, bytes.
+const USUAL_ENVIRONMENT: usize = 8 * 1024;
 /// Longest wait for killed processes before the next look.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Looks in a row that must find nothing.
@@ -212,7 +214,7 @@ pub(super) fn of_attempt(all: Vec<Stat>, own: u32, carries: impl Fn(&Stat) -> bo
 /// The environment that a process was started with; empty if it may not be
 /// read, as that of another's process.
 pub(super) fn environment(pid: u32) -> Vec<u8> {
-    let mut environment = Vec::new();
+    let mut environment = Vec::with_capacity(USUAL_ENVIRONMENT);
     let read = fs::File::open(format!("/proc/{pid}/environ"))
         .and_then(|file| file.take(MAX_ENVIRONMENT).read_to_end(&mut environment));
     if read.is_err() {

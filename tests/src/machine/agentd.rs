@@ -34,20 +34,14 @@ impl Machine {
                 self.copy_in(&file, &format!("{to}/{name}"));
             }
         }
+        // Where the kernel's settings are protected, the kernel's own is seen.
+        self.write(
+            "/etc/systemd/system/agentd.service.d/boot_id.conf",
+            "[Service]\nBindReadOnlyPaths=/run/boot_id:/proc/sys/kernel/random/boot_id\n",
+            0o644,
+        );
         let script = "systemd-sysusers && systemd-tmpfiles --create agentd.conf &&
                       systemctl daemon-reload";
         drop(self.run("root", script).ok());
-    }
-
-    /// A user for whom agentd is installed as the user's unit expects it.
-    ///
-    /// # Panics
-    /// If that cannot be done.
-    #[track_caller]
-    pub fn add_user_of_agentd(&self, name: &str) {
-        self.add_user(name);
-        let script =
-            "mkdir -p ~/.cargo/bin && ln -s /usr/bin/agentd /usr/bin/agentctl ~/.cargo/bin";
-        drop(self.run(name, script).ok());
     }
 }

@@ -32,8 +32,8 @@ for part in sys sysrq-trigger; do
     mount -o remount,bind,ro "$root/proc/$part"
 done
 # Each boot has another id, as after a start of the hardware.
-cat /proc/sys/kernel/random/uuid >"$work/boot_id"
-mount --bind "$work/boot_id" "$root/proc/sys/kernel/random/boot_id"
+cat /proc/sys/kernel/random/uuid >"$root/run/boot_id"
+mount --bind "$root/run/boot_id" "$root/proc/sys/kernel/random/boot_id"
 
 echo "$pid" >"$work/pid"
 # Groups are seen from here downwards.

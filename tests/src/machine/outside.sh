@@ -7,6 +7,7 @@ umask 022
 work=$1 group=$2 init=$3
 disk=$work/disk root=$work/root
 running=
+exec 2>>"$work/console"
 
 prepare() {
     # The mount namespace is this process's own: nothing has to be unmounted.
@@ -53,9 +54,14 @@ boot() {
 # Pulls the plug, unless it has gone off by itself.
 cut() {
     [ -d "$group" ] || return 0
+    # All at the same moment: none is to see the end of another.
+    echo 1 >"$group/cgroup.freeze"
+    for _ in {1..500}; do
+        grep -q 'frozen 1' "$group/cgroup.events" && break
+        sleep 0.02
+    done
     echo 1 >"$group/cgroup.kill"
-    # The shell would tell that it was killed.
-    if [ -n "$running" ]; then wait "$running" 2>/dev/null || :; fi
+    if [ -n "$running" ]; then wait "$running" || :; fi
     running=
     # Killed processes leave their group a moment later.
     for _ in {1..500}; do

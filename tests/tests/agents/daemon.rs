@@ -4,7 +4,7 @@ use std::path::Path;
 
 use agentd_tests::{
     model::{Call, Reply, Script},
-    wait_until,
+    wait_for, wait_until,
 };
 use serde_json::json;
 
@@ -91,11 +91,14 @@ fn a_background_shell_does_not_hold_a_result_back() {
 #[test]
 fn what_is_there_is_listed() {
     let shop = Shop::new(Script::default());
-    let agents = shop.daemon.ctl(&["agents", "-o", "json"]).json();
     for kind in AGENTS {
-        let mut all = agents["agents"].as_array().unwrap().iter();
-        let agent = all.find(|agent| agent["name"] == kind.name()).unwrap();
-        let version = agent["version"].as_str().unwrap();
+        // A program that is slow to start on a busy machine is asked again.
+        let (agent, version) = wait_for("its version is known", || {
+            let agents = shop.daemon.ctl(&["agents", "-o", "json"]).json();
+            let mut all = agents["agents"].as_array().unwrap().iter();
+            let agent = all.find(|agent| agent["name"] == kind.name()).unwrap();
+            Some((agent.clone(), agent["version"].as_str()?.to_owned()))
+        });
         assert!(version.contains(|c: char| c.is_ascii_digit()), "{version}");
         assert_eq!(agent["logged_in"], true);
         assert_eq!(agent["troubles"], json!([]));

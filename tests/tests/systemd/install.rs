@@ -96,6 +96,9 @@ fn a_service_is_installed_looked_at_and_uninstalled() {
         "{claude:#}"
     );
 
+    // Its other program, too, is the one that was built.
+    drop(machine.run("ann", "systemctl --user reload agentd").ok());
+
     // Once more: nothing is done, nobody is disturbed.
     let again = shell(&machine, "agentctl service install").ok();
     assert!(
@@ -136,6 +139,18 @@ fn a_service_is_installed_looked_at_and_uninstalled() {
         "systemctl --user is-active agentd.socket agentd.service",
     );
     assert_eq!(units.text(), "inactive\ninactive\n");
+    let units = machine.run(
+        "ann",
+        "systemctl --user list-units --all --no-legend --plain 'agentd*'",
+    );
+    let mut known = units
+        .text()
+        .lines()
+        .filter(|line| !line.contains(" inactive "));
+    // The slice is there for as long as agents are in it.
+    let slice = known.next().unwrap();
+    assert!(slice.starts_with("agentd.slice "), "{units:?}");
+    assert_eq!(known.next(), None, "{units:?}");
     drop(
         shell(
             &machine,

@@ -2,10 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod activation;
+mod adoption;
 mod boot;
 mod install;
-
+mod journal;
+mod others;
 mod package;
+mod reboot;
+mod service;
+mod shutdown;
+#[cfg(feature = "failpoints")]
+mod watchdog;
 
 use std::{
     fs,
@@ -16,8 +24,8 @@ use std::{
 use agentd_tests::command;
 use tempfile::TempDir;
 
-/// The units of `kind`, as they would be installed; the program that they start
-/// is one that is there.
+/// The units of `kind`, as they would be installed; the programs that they start
+/// are ones that are there.
 fn units(kind: &str) -> (TempDir, Vec<PathBuf>) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/systemd");
     let dir = tempfile::tempdir().unwrap();
@@ -26,9 +34,12 @@ fn units(kind: &str) -> (TempDir, Vec<PathBuf>) {
         let unit = unit.unwrap();
         let text = fs::read_to_string(unit.path()).unwrap();
         let installed = text.lines().map(|line| match line.split_once('=') {
-            Some(("ExecStart", program)) => {
-                assert!(program.ends_with("bin/agentd"), "{line}");
+            Some(("ExecStart", program)) if program.ends_with("bin/agentd") => {
                 "ExecStart=/bin/true"
+            }
+            Some(("ExecReload", call)) => {
+                assert!(call.ends_with("bin/agentctl reload"), "{line}");
+                "ExecReload=/bin/true"
             }
             Some(_) | None => line,
         });
@@ -36,7 +47,7 @@ fn units(kind: &str) -> (TempDir, Vec<PathBuf>) {
         fs::write(&path, installed.collect::<Vec<_>>().join("\n")).unwrap();
         paths.push(path);
     }
-    assert_eq!(paths.len(), 3, "{paths:?}");
+    assert_eq!(paths.len(), 4, "{paths:?}");
     (dir, paths)
 }
 

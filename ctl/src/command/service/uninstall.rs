@@ -10,7 +10,7 @@ use crate::{
     client::Client,
     error::{EXIT_OK, Error, Kind},
     service::{
-        SERVICE, SLICE, SOCKET,
+        AGENTS, SERVICE, SLICE, SOCKET,
         environment::Taken,
         files::{Found, Place, Wanted},
         manager::{Manager, Unit},
@@ -68,6 +68,11 @@ impl Uninstall {
             cx.out.message(&format!("removed {}", file.path.display()));
         }
         manager.call(&["daemon-reload"])?;
+        // Without its file it ends no agent, and would be remembered for ever.
+        let agents = manager.unit(AGENTS)?;
+        if agents.file.is_none() && agents.is_active() {
+            manager.call(&["stop", AGENTS])?;
+        }
         cx.out.message(match manager.unit(SERVICE)?.file {
             Some(_) if others => "the service is another's and goes on",
             Some(_) => "the service is stopped and switched off; its package stays",
