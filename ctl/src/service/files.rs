@@ -10,7 +10,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::{AGENTS, SERVICE, SLICE, SOCKET};
+use super::{AGENTS, DROP_IN, SERVICE, SLICE, SOCKET};
 use crate::doctor::{Surroundings, units::user_unit_dirs};
 
 /// The units as the package has them.
@@ -164,8 +164,7 @@ impl Place {
 
     /// What is taken over from the shell.
     pub(crate) fn drop_in(&self, text: &str) -> Wanted {
-        let name = format!("{SERVICE}.d/10-shell.conf");
-        Wanted::new(self.dir.join(name), text)
+        Wanted::new(self.dir.join(DROP_IN), text)
     }
 
     /// The unit file that this user has.

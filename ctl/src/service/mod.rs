@@ -17,6 +17,8 @@ pub(crate) mod manager;
 pub(crate) const SERVICE: &str = "agentd.service";
 /// The socket of it.
 pub(crate) const SOCKET: &str = "agentd.socket";
+/// What it has of a shell.
+pub(crate) const DROP_IN: &str = "agentd.service.d/10-shell.conf";
 /// What stands for the agents.
 pub(crate) const AGENTS: &str = "agentd-agents.service";
 /// The group of it and all its agents.
