@@ -10,6 +10,8 @@
 mod agentd;
 mod needs;
 mod places;
+#[cfg(feature = "vm")]
+mod vm;
 
 use std::{
     fs,
@@ -24,6 +26,8 @@ use std::{
 use tempfile::TempDir;
 
 use self::places::Place;
+#[cfg(feature = "vm")]
+pub use self::vm::Vm;
 use crate::{
     cli::Output,
     program::command,
@@ -32,6 +36,9 @@ use crate::{
 
 /// How much of the journal is shown when a test fails, lines.
 const SHOWN: &str = "80";
+
+/// What holds a machine.
+const OUTSIDE: &str = concat!(include_str!("disk.sh"), include_str!("outside.sh"));
 
 /// Machines that this process has made.
 static MADE: AtomicU32 = AtomicU32::new(0);
@@ -69,7 +76,7 @@ impl Machine {
         let work = work.expect("a directory can be made");
         let mut outside = command(Path::new("unshare"), Path::new("/"))
             .args(["--mount", "--propagation", "private"])
-            .args(["bash", "-c", include_str!("outside.sh"), &name])
+            .args(["bash", "-c", OUTSIDE, &name])
             .args([work.path(), &group])
             .arg(include_str!("init.sh"))
             .stdin(Stdio::piped())

@@ -1,4 +1,4 @@
-# Holds a machine's disk and boots it when told to, from outside of it. It ends,
+# (Behind `disk.sh`.) Holds a machine's disk and boots it when told to, from outside of it. It ends,
 # and takes all of it down, when its input does: that is also when the test that
 # has started it was killed. Arguments: a directory, a control group that is to
 # be made, the script that becomes the machine's first process.
@@ -15,29 +15,7 @@ prepare() {
     mount -t tmpfs -o mode=755,size=75% tmpfs "$disk"
     mkdir "$disk/upper" "$disk/work"
     mount -t overlay -o "lowerdir=/,upperdir=$disk/upper,workdir=$disk/work" overlay "$root"
-    # Another machine than this one: its own name and journal, and none of the
-    # services that were switched on here.
-    rm -f "$root/etc/machine-id" "$root/etc/hostname" "$root/etc/fstab"
-    tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
-    echo machine >"$root/etc/hostname"
-    : >"$root/etc/fstab"
-    rm -rf "$root"/var/log/journal "$root"/var/lib/systemd/linger "$root"/var/lib/systemd/timers
-    mkdir -p "$root/var/log/journal"
-    rm -rf "$root"/etc/systemd/system/*.wants "$root"/etc/systemd/system/*.requires
-    rm -rf "$root"/etc/systemd/user/*.wants "$root"/etc/rc?.d/S*
-    # What is of no use without hardware, or would change the kernel that the
-    # machine shares with this one.
-    for unit in getty.target systemd-udevd.service systemd-sysctl.service \
-        systemd-modules-load.service systemd-binfmt.service systemd-firstboot.service \
-        systemd-remount-fs.service systemd-pstore.service kmod-static-nodes.service \
-        proc-sys-fs-binfmt_misc.automount dev-hugepages.mount dev-mqueue.mount \
-        sys-fs-fuse-connections.mount sys-kernel-config.mount sys-kernel-debug.mount \
-        sys-kernel-tracing.mount; do
-        ln -sfn /dev/null "$root/etc/systemd/system/$unit"
-    done
-    mkdir -p "$root/etc/systemd/journald.conf.d"
-    printf '[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\n' \
-        >"$root/etc/systemd/journald.conf.d/machine.conf"
+    other_machine "$root"
 }
 
 boot() {

@@ -68,6 +68,11 @@ fn the_end_of_the_slice_is_the_end_of_all() {
     for kind in KINDS {
         let service = Service::enabled(kind);
         let tasks = service.three_agents();
+        for verb in ["stop", "restart"] {
+            let refused = service.ask_manager(&format!("{verb} agentd-agents.service"));
+            assert_ne!(refused.code, 0, "{refused:?}");
+        }
+        assert_eq!(service.living(), 3);
         service.systemctl("stop agentd.socket agentd.slice");
         assert_eq!(service.living(), 0);
         let left = service.machine.run("root", "pgrep -a -u ann,agentd agentd");

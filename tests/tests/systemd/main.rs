@@ -7,11 +7,14 @@ mod adoption;
 mod boot;
 mod install;
 mod journal;
+#[cfg(feature = "vm")]
+mod limits;
 mod others;
 mod package;
 mod reboot;
 mod service;
 mod shutdown;
+mod users;
 #[cfg(feature = "failpoints")]
 mod watchdog;
 

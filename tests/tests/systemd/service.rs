@@ -95,6 +95,7 @@ impl Service {
     }
 
     /// Changes the service's unit.
+    #[cfg(feature = "failpoints")]
     #[track_caller]
     pub(crate) fn drop_in(&self, text: &str) {
         let place = match self.kind {
