@@ -175,6 +175,31 @@ fn what_was_installed_is_switched_on_by_its_users_and_not_before() {
     let home = machine.run("agentd", "stat -c '%U %a' ~").ok();
     assert_eq!(home.text(), "agentd 700\n");
 
+    // The package's units are enough; only the PATH is added, and goes again.
+    let own = "find ~/.config/systemd -type f";
+    let done = machine.run("ann", "agentctl service install").ok();
+    assert!(
+        done.text()
+            .contains("units:   those of /usr/lib/systemd/user/agentd.service\n"),
+        "{done:?}"
+    );
+    let drop_in = machine.run("ann", own).ok();
+    assert_eq!(
+        drop_in.text(),
+        "/home/ann/.config/systemd/user/agentd.service.d/10-shell.conf\n"
+    );
+    let view = machine
+        .run("ann", "agentctl service status -o json")
+        .ok()
+        .json();
+    assert_eq!(
+        (&view["installed"], &view["enabled"]),
+        (&"package".into(), &true.into())
+    );
+    let gone = machine.run("ann", "agentctl service uninstall").ok();
+    assert!(gone.stderr.contains("its package stays"), "{gone:?}");
+    assert_eq!(machine.run("ann", own).text(), "");
+
     let docs = "man -w agentctl-run agentd && ls /usr/share/doc/agentd/examples/config.toml \
         /usr/share/bash-completion/completions/agentctl /usr/share/zsh/vendor-completions/_agentctl \
         /usr/share/fish/vendor_completions.d/agentctl.fish && agentd check-config \
