@@ -26,6 +26,11 @@ fn outlive(kind: Kind) {
     service.another_daemon(&second);
     adopted(&service, 3);
     assert_eq!(service.property("NRestarts"), "1");
+    // Each task's story has it.
+    for task in tasks {
+        let story = service.journal(&format!("-o cat TASK={task} ATTEMPT=1"));
+        assert_eq!(story.matches("[recovery]").count(), 2, "{story}");
+    }
     service.finish(&tasks);
 }
 
