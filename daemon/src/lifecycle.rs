@@ -80,7 +80,8 @@ pub fn run(options: Options, manager: Manager) -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     let done = runtime.block_on(async {
         let mut manager = manager;
-        let listener = listen(&mut manager, named).await?;
+        let open = !config.access.is_closed();
+        let listener = listen(&mut manager, named, open).await?;
         live(
             (config, options.config),
             state,
@@ -96,17 +97,22 @@ pub fn run(options: Options, manager: Manager) -> anyhow::Result<()> {
 }
 
 /// The socket that the manager keeps, else one of our own.
-async fn listen(manager: &mut Manager, named: Option<PathBuf>) -> anyhow::Result<Listener> {
+async fn listen(
+    manager: &mut Manager,
+    named: Option<PathBuf>,
+    open: bool,
+) -> anyhow::Result<Listener> {
     if let Some(listener) = manager.listener(named.as_deref())? {
         return Ok(listener);
     }
     let environment = Environment::of_process();
+    let chosen = named.is_some() || environment.socket.is_some();
     let path = named
         .or_else(|| environment.socket.as_ref().map(PathBuf::from))
         .or_else(|| environment.runtime_dir().map(|dir| dir.join(SOCKET_NAME)))
         .context("no runtime directory: set XDG_RUNTIME_DIR, or name a socket with --socket")?;
     let path = std::path::absolute(path).context("cannot find the current directory")?;
-    Ok(Listener::bind(path).await?)
+    Ok(Listener::bind(path, chosen, open).await?)
 }
 
 /// Where the state directory is, or is to be.
@@ -128,7 +134,7 @@ pub(crate) fn take_state(path: &Path) -> anyhow::Result<(StateDir, File)> {
 async fn live(
     (config, named_config): (Config, Option<PathBuf>),
     state: StateDir,
-    Listener { socket, path }: Listener,
+    Listener { socket, path, door }: Listener,
     store: Store,
     (manager, patience): (Manager, Patience),
 ) -> anyhow::Result<()> {
@@ -168,6 +174,7 @@ async fn live(
         dispatcher.clone(),
         named_config,
         manager.notifier.clone(),
+        door,
     ));
     let collector = Collector::new(
         dispatcher.clone(),

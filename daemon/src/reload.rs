@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use crate::{
     config::{Change, Config, ConfigError},
     dispatcher::{Handle, Unavailable},
-    service::Notifier,
+    service::{Door, Notifier},
 };
 
 /// What a reload has changed.
@@ -43,6 +43,8 @@ pub struct Reloader {
     /// The file of `--config`.
     named: Option<PathBuf>,
     notifier: Notifier,
+    /// The socket, if it is one of our own.
+    door: Option<Door>,
     /// What counts from the next start on is compared with this.
     started_with: Arc<Config>,
     /// One at a time: what each has changed is told of the one before.
@@ -52,12 +54,18 @@ pub struct Reloader {
 impl Reloader {
     /// One for a daemon that was just started.
     #[must_use]
-    pub fn new(dispatcher: Handle, named: Option<PathBuf>, notifier: Notifier) -> Self {
+    pub fn new(
+        dispatcher: Handle,
+        named: Option<PathBuf>,
+        notifier: Notifier,
+        door: Option<Door>,
+    ) -> Self {
         Self {
             started_with: dispatcher.config(),
             dispatcher,
             named,
             notifier,
+            door,
             turn: Mutex::default(),
         }
     }
@@ -112,6 +120,11 @@ impl Reloader {
         let next = Arc::new(reading.await.map_err(|_| ReloadError::Died)??);
         let before = self.dispatcher.config();
         self.dispatcher.reload(Arc::clone(&next)).await?;
+        // Who is refused now is, however far the socket lets others come.
+        let open = !next.access.is_closed();
+        if let Some(Err(error)) = self.door.as_ref().map(|door| door.set(open)) {
+            tracing::warn!(%error, open, "cannot set the mode of the socket");
+        }
         let applied = before.changes(&next).into_iter();
         let later = self.started_with.changes(&next).into_iter();
         let later = later.filter(|change| change.needs_restart);

@@ -34,7 +34,8 @@ pub(crate) fn modes(places: &Places) -> Vec<Finding> {
         looks.extend(inner.map(|name| (state.join(name), PRIVATE)));
     }
     if let Some(socket) = &places.socket {
-        looks.push((socket.clone(), PRIVATE));
+        // The socket's own mode is the daemon's to look at: it knows whether
+        // somebody else may talk to it.
         if let Some(dir) = socket.parent() {
             looks.push((dir.to_owned(), NOT_WRITABLE));
         }

@@ -2,7 +2,8 @@
 //!
 //! A driver says of its program what is run for a task ([`invocation`]), how what
 //! it prints is read ([`stream`]), whether a session of it is still there
-//! ([`probe()`]), and whether it is logged in ([`survey()`]). What the end of a run
+//! ([`probe()`]), what it needs to write in its home ([`sandbox()`]), and whether
+//! it is logged in ([`survey()`]). What the end of a run
 //! means ([`classify`]) and the environment ([`fn@environment`]) are much the same
 //! for all.
 //!
@@ -22,6 +23,7 @@ mod note;
 mod opencode;
 mod probe;
 pub mod readable;
+mod sandbox;
 pub mod stream;
 mod survey;
 mod version;
@@ -34,6 +36,7 @@ pub use self::{
     exit::classify,
     note::{Told, note},
     probe::{probe, takes_id},
+    sandbox::{SandboxError, sandbox},
     survey::{Survey, Trouble, Versions, outdated, survey},
 };
 use crate::{

@@ -174,6 +174,14 @@ fn look(
         );
         return found;
     };
+    if agent.sandbox && !process::can_cage() {
+        trouble(
+            "this kernel can hold it in no sandbox".to_owned(),
+            format!(
+                "boot Linux 6.2 or newer with Landlock (lsm=landlock,...), or leave sandbox out of agents.{name}"
+            ),
+        );
+    }
     if agent.agent_type == AgentType::Command {
         // Nobody knows what such a program does with a flag.
         return found;

@@ -52,6 +52,10 @@ pub struct Agent {
     pub abort_code: i32,
     /// The number of the signal that asks it to end.
     pub polite_signal: i32,
+    /// It runs in a sandbox: it may only write where it has to.
+    pub sandbox: bool,
+    /// Where it may write besides that. Absolute.
+    pub writable: Vec<PathBuf>,
     /// What its output is read for.
     pub output: Rules,
     /// It has conversations that can be taken up again.
@@ -88,6 +92,8 @@ impl Agent {
             env_file: None,
             path: None,
             abort_code: ABORT_CODE,
+            sandbox: false,
+            writable: Vec::new(),
             output: Rules::default(),
             polite_signal: driven::polite_signal(agent_type),
             session: None,
@@ -129,6 +135,8 @@ impl fmt::Debug for Agent {
             .field("path", &self.path)
             .field("abort_code", &self.abort_code)
             .field("polite_signal", &self.polite_signal)
+            .field("sandbox", &self.sandbox)
+            .field("writable", &self.writable)
             .field("output", &self.output)
             .field("session", &self.session)
             .finish()

@@ -30,6 +30,7 @@ impl Config {
             suspect_after,
             agents_may_control,
             cgroups,
+            access,
             limits,
             retry,
             agents,
@@ -52,6 +53,8 @@ impl Config {
                 false,
             ),
             ("cgroups", *cgroups != next.cgroups, true),
+            ("allow_users", access.users != next.access.users, false),
+            ("allow_groups", access.groups != next.access.groups, false),
         ]
         .into_iter()
         .filter(|(_, changed, _)| *changed)
@@ -118,6 +121,7 @@ mod tests {
             "[daemon]\nmax_running = 2\nmax_queued = 5\ndefault_agent = \"shell\"\n\
              cache = \"8MiB\"\nmin_free_disk = \"1GiB\"\ndaily_backups = 0\nheartbeat = \"1s\"\n\
              suspect_after = \"40s\"\nagents_may_control = true\ncgroups = false\n\
+             allow_users = { 7 = \"viewer\" }\nallow_groups = { 8 = \"operator\" }\n\
              [defaults]\ntimeout = \"1h\"\n\
              [agents.a]\ntype = \"command\"\nmax_running = 3\n[agents.c]\ntype = \"command\"\n\
              [repos.r]\npath = \"/r\"\n\

@@ -73,6 +73,8 @@ fn usable(agent: &Agent) {
     for dir in agent.path.iter().flat_map(|path| path.split(':')) {
         assert!(Path::new(dir).is_absolute(), "{dir:?}");
     }
+    assert!(agent.writable.iter().all(|place| place.is_absolute()));
+    assert!(agent.sandbox || agent.writable.is_empty());
     assert!((1..=255).contains(&agent.abort_code));
     for text in agent.output.patterns.values() {
         super::pattern(text).unwrap_or_else(|wrong| panic!("{text:?}: {wrong}"));

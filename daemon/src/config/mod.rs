@@ -13,6 +13,7 @@
 //! Invariant: a [`Config`] is valid. Counts are at least one, names fit into
 //! labels, branch names and paths, commands have a program, paths are absolute.
 
+mod access;
 mod agent;
 mod changes;
 mod document;
@@ -38,6 +39,7 @@ use std::{
 
 use self::read::Files;
 pub use self::{
+    access::{Access, Role},
     agent::{Agent, Sessions},
     changes::Change,
     driven::{Permissions, find_program},
@@ -109,6 +111,8 @@ pub struct Config {
     pub agents_may_control: bool,
     /// Trees of agents are held in control groups where that can be.
     pub cgroups: bool,
+    /// Who else may talk to the daemon.
+    pub access: Access,
     /// For tasks and agents that set none.
     pub limits: Limits,
     /// For tasks and agents that set none.
@@ -259,6 +263,11 @@ impl Config {
         self.agents.get(name)
     }
 
+    /// The files that hold secrets of agents.
+    pub fn secrets(&self) -> impl Iterator<Item = &Path> {
+        self.agents.values().filter_map(|a| a.env_file.as_deref())
+    }
+
     /// The account of an agent; one that is not configured any more has its own.
     #[must_use]
     pub fn account_of<'a>(&'a self, agent: &'a str) -> &'a str {
@@ -288,6 +297,7 @@ impl Default for Config {
             suspect_after: SUSPECT_AFTER,
             agents_may_control: false,
             cgroups: true,
+            access: Access::default(),
             limits: Limits::default(),
             retry: Policy::default(),
             retention: Retention::default(),

@@ -1,5 +1,6 @@
 //! From TOML to [`Config`]: the schema, and every problem of a file.
 
+mod access;
 mod agent;
 mod limits;
 mod schedules;
@@ -14,8 +15,8 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    Agent, Config, ConfigError, Environment, MIN_BEATS, Permissions, Repo, SETUP_TIMEOUT, SHELL,
-    Sessions,
+    Access, Agent, Config, ConfigError, Environment, MIN_BEATS, Permissions, Repo, Role,
+    SETUP_TIMEOUT, SHELL, Sessions,
     document::{Problems, Section},
     env_file, output, value,
 };
@@ -43,6 +44,8 @@ pub(super) const DAEMON: &[&str] = &[
     "suspect_after",
     "agents_may_control",
     "cgroups",
+    "allow_users",
+    "allow_groups",
 ];
 /// Durations, or `off`.
 pub(super) const RETENTION: &[&str] = &["tasks", "transcripts", "worktrees", "every"];
@@ -79,6 +82,8 @@ pub(super) const AGENT: &[&str] = &[
     "env_pass",
     "env_file",
     "path",
+    "sandbox",
+    "writable",
     "abort_code",
     "polite_signal",
     "output",
@@ -131,6 +136,7 @@ pub(super) fn read(
         home: env.home.as_ref().map(PathBuf::from),
         problems: Problems::default(),
         env_files: Vec::new(),
+        writable: Vec::new(),
         repos: Vec::new(),
     };
     let mut config = Config {
@@ -161,6 +167,7 @@ struct Reader {
     problems: Problems,
     /// Where `env_file`s and repositories are named, for a look at them.
     env_files: Vec<(usize, String, PathBuf)>,
+    writable: Vec<(usize, String, PathBuf)>,
     repos: Vec<(usize, String)>,
 }
 
@@ -173,7 +180,7 @@ impl Reader {
         };
         self.problems.unknown_keys(&top, TOP);
         if let Some(section) = self.problems.section(&top, "daemon") {
-            self.daemon(&section, config);
+            self.daemon(&section, config, files);
         }
         if let Some(section) = self.problems.section(&top, "defaults") {
             self.problems
@@ -214,6 +221,12 @@ impl Reader {
                     .problem(at, format!("{path}: {}: {err}", file.display()));
             }
         }
+        for (at, path, place) in std::mem::take(&mut self.writable) {
+            if let Err(err) = fs::metadata(&place) {
+                let place = place.display();
+                self.problems.problem(at, format!("{path}: {place}: {err}"));
+            }
+        }
         let mut seen: BTreeMap<PathBuf, String> = BTreeMap::new();
         for (at, name) in std::mem::take(&mut self.repos) {
             let Some(repo) = config.repos.get_mut(&name) else {
@@ -229,7 +242,7 @@ impl Reader {
         }
     }
 
-    fn daemon(&mut self, section: &Section<'_>, config: &mut Config) {
+    fn daemon(&mut self, section: &Section<'_>, config: &mut Config, files: Files) {
         self.problems.unknown_keys(section, DAEMON);
         if let Some(count) = self.problems.count(section, "max_running", 1..=MAX_RUNNING) {
             config.max_running = count;
@@ -278,6 +291,7 @@ impl Reader {
         if let Some(on) = self.problems.switch(section, "cgroups") {
             config.cgroups = on;
         }
+        config.access = self.access(section, files);
     }
 
     fn retention(&mut self, section: &Section<'_>, set: &mut Retention) {

@@ -228,6 +228,22 @@ pub(super) fn path(text: &str, home: Option<&Path>) -> Result<PathBuf, String> {
     }
 }
 
+/// As [`path`], of what an agent in a sandbox may write to. What is the kernel's is
+/// nobody's to give.
+pub(super) fn writable(text: &str, home: Option<&Path>) -> Result<PathBuf, String> {
+    let path = path(text, home)?;
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Err(format!("{text:?} leads upwards"));
+    }
+    match path.to_str() {
+        Some("/") => Err("with / it may write everywhere: leave sandbox out then".to_owned()),
+        _ if ["/proc", "/sys"].iter().any(|top| path.starts_with(top)) => {
+            Err(format!("{text} is the kernel's"))
+        }
+        _ => Ok(path),
+    }
+}
+
 /// The path of a session's file: the id stands in it once, and nothing leads
 /// out of where it points.
 pub(super) fn session_file(text: &str, home: Option<&Path>) -> Result<String, String> {

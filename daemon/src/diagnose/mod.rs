@@ -7,10 +7,14 @@
 //! nobody uses ([`Aside`]), and even that is for the client to do. What the
 //! client can see without a daemon (modes, units, sockets) is looked at there.
 
+mod access;
 mod leftovers;
 mod system;
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     backup,
@@ -36,6 +40,8 @@ pub enum Area {
     Store,
     /// The control groups of attempts.
     Cgroups,
+    /// Who may talk to the daemon.
+    Access,
     /// What nobody uses any more.
     Leftovers,
     /// The machine.
@@ -50,6 +56,7 @@ impl Area {
             Self::Config => "config",
             Self::Store => "store",
             Self::Cgroups => "cgroups",
+            Self::Access => "access",
             Self::Leftovers => "leftovers",
             Self::System => "system",
         }
@@ -131,6 +138,8 @@ pub struct Subject<'a> {
     pub state: &'a StateDir,
     /// Its store.
     pub store: &'a Store,
+    /// Where it listens.
+    pub socket: &'a Path,
     /// The group in which those of attempts are made.
     pub groups: Option<PathBuf>,
     /// By the wall clock.
@@ -153,6 +162,7 @@ pub fn diagnose(subject: &Subject<'_>) -> Vec<Finding> {
     let mut found = configuration(subject);
     found.extend(store(subject));
     found.push(groups(subject));
+    found.extend(access::access(&subject.config.access, subject.socket));
     found.extend(leftovers::leftovers(subject));
     found.extend(system::system(subject));
     found

@@ -41,6 +41,7 @@ impl Place {
             trouble: None,
             state: &self.state,
             store: &self.store,
+            socket: Path::new("/dev/null"),
             groups: None,
             now: Timestamp(1_800_000_000_000),
         }
@@ -68,6 +69,7 @@ fn nothing_is_wrong_with_a_new_daemon() {
         Area::Config,
         Area::Store,
         Area::Cgroups,
+        Area::Access,
         Area::Leftovers,
         Area::System,
     ] {

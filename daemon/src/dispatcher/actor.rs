@@ -3,7 +3,12 @@
 //! Nothing here decides: what comes of an act is reported and decided about in
 //! a later turn.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::runtime;
 
@@ -15,9 +20,9 @@ use super::{
 };
 use crate::{
     agents::{self, Invocation, Trouble, Versions},
-    config::{Config, Repo},
+    config::{Agent, Config, Repo},
     forge::{self, IssueState},
-    spool::{Fallback, Launch, Setup},
+    spool::{Fallback, Launch, Sandbox, Setup},
     store::Store,
     supervisor::{Expected, Plan, Supervisor},
     task::{
@@ -27,7 +32,7 @@ use crate::{
         limits::{Limits, TRANSCRIPT},
         reason::FailureReason,
         session::Given,
-        spec::{Fetch, Trigger, WorkspaceMode, WorkspaceReuse},
+        spec::{Fetch, TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
         state::Task,
         transition::reference,
     },
@@ -282,6 +287,31 @@ fn setup(
     Ok(Some(setup).filter(|setup| !setup.is_done()))
 }
 
+/// What the agent may touch, if not whatever its user may: of the state directory
+/// its own workspace only, and of secrets what it is given.
+fn sandbox(
+    supervisor: &Supervisor,
+    config: &Config,
+    agent: &Agent,
+    spec: &TaskSpec,
+    workspace: &Workspace,
+    env: &BTreeMap<String, String>,
+) -> Result<Option<Sandbox>, Failed> {
+    if !agent.sandbox {
+        return Ok(None);
+    }
+    let git = match &spec.repo {
+        Some(repo) => workspace::git_places(repo, workspace)?,
+        None => Vec::new(),
+    };
+    let mut hidden = supervisor.not_for_agents();
+    hidden.extend(config.secrets().map(Path::to_owned));
+    agents::sandbox(agent, env, workspace, git, hidden).map_err(|error| Failed {
+        reason: error.reason(),
+        message: error.to_string(),
+    })
+}
+
 /// Everything between the claim and the runner. Blocks.
 fn prepare(
     supervisor: &Supervisor,
@@ -365,6 +395,10 @@ fn prepare(
         })
         .unzip();
     let invocation = invocation(given.clone())?;
+    let sandbox = sandbox(supervisor, config, agent, spec, &workspace, &invocation.env)?;
+    if sandbox.is_some() {
+        notes.push("it is in a sandbox, and cannot write where it does not work".to_owned());
+    }
     let launch = Launch {
         attempt: attempt.id,
         nonce: attempt.nonce,
@@ -384,6 +418,7 @@ fn prepare(
         reads: invocation.reads,
         fallback,
         setup,
+        sandbox,
         notes,
         open_files: supervisor.open_files(),
         cgroup: None,

@@ -8,7 +8,8 @@
 //! A zombie counts as dead: whoever should reap it may be late.
 //!
 //! A tree is held by a control group ([`Leaf`]) where there can be one, by its
-//! parent, and by a marker in its environment ([`Marker`]).
+//! parent, and by a marker in its environment ([`Marker`]). It can be put into a
+//! sandbox ([`Cage`]).
 //!
 //! This room decides nothing: it does not know why a process is to end. All of
 //! it blocks, for as long as reading `/proc` takes; only [`sweep_marked`],
@@ -21,6 +22,8 @@ pub(crate) mod fuzz;
 mod identity;
 mod marker;
 mod origin;
+mod peer;
+mod sandbox;
 mod stat;
 mod tree;
 
@@ -32,6 +35,8 @@ pub use self::{
     identity::{Pinned, boot_id, identity, identity_of_child, is_alive},
     marker::{Marked, Marker, SweepOutcome, all_marked, sweep_marked, with_marker},
     origin::{Origin, origin, start_ticks},
+    peer::peer_groups,
+    sandbox::{Cage, CageError, can_cage},
     tree::{Figures, descendants, figures, signal_tree, sweep},
 };
 

@@ -35,6 +35,7 @@ pub(super) async fn diagnose(shared: &Arc<Shared>) -> Result<v1::DiagnoseRespons
             trouble: shared.dispatcher.trouble(),
             state: &shared.state,
             store: &shared.store,
+            socket: &shared.socket,
             groups: shared.groups.clone(),
             now: clock::now(),
         }))

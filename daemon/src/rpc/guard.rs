@@ -1,5 +1,7 @@
-//! Keeps agents from what is not theirs: the processes of an attempt may look,
-//! and change nothing but what they report of themselves.
+//! Keeps everybody from what is not theirs. Users other than the daemon's own may
+//! do what their role allows, for as long as it does: it is asked for at every
+//! call, and for each message of an answer that goes on. The processes of an
+//! attempt may look, and change nothing but what they report of themselves.
 //!
 //! An agent runs with its user's rights, so this is no wall against one that
 //! breaks in; it is one against an agent that thinks it is helping. It stands
@@ -8,23 +10,31 @@
 
 use std::{
     convert::Infallible,
+    future::ready,
     pin::Pin,
     task::{Context, Poll},
 };
 
+use http_body::Frame;
+use http_body_util::Limited;
 use tonic::{
+    Status,
     body::Body,
-    codegen::{Service, http},
+    codegen::{Bytes, Service, http},
     server::NamedService,
 };
 
 use super::{
     error::Failure,
-    peer::{self, Connection},
+    peer::{self, Connection, Peer},
 };
-use crate::dispatcher::Handle;
+use crate::{config::Role, dispatcher::Handle};
 
-/// The calls that change nothing.
+/// Longest request of a guest who looks at something, bytes: there is nothing to
+/// say then but what it is, and of many at once each is held in memory.
+const LOOK: usize = 64 * 1024;
+
+/// The calls that change nothing. Viewers may make them and no others.
 const READS: [&str; 17] = [
     "Get",
     "Explain",
@@ -49,11 +59,11 @@ const READS: [&str; 17] = [
 /// token of an attempt.
 const OWN: [&str; 1] = ["Report"];
 
-/// A service that agents may only read from.
+/// A service that viewers and agents may only read from.
 #[derive(Debug, Clone)]
 pub(super) struct Guard<S> {
     inner: S,
-    /// Knows whether the operator lets them do more now.
+    /// Knows what the operator lets them do now.
     dispatcher: Handle,
 }
 
@@ -87,27 +97,85 @@ where
         let other = self.inner.clone();
         // The one that was asked whether it is ready has to answer.
         let mut inner = std::mem::replace(&mut self.inner, other);
-        let open = self.dispatcher.config().agents_may_control;
-        if open || is_free(request.uri().path()) {
-            return Box::pin(inner.call(request));
-        }
         let caller = request.extensions().get::<Connection>();
-        let caller = caller.and_then(|connection| connection.0);
+        let Some(peer) = caller.and_then(|connection| connection.0.clone()) else {
+            return Box::pin(ready(Ok(refusal(peer::nobody()))));
+        };
+        let config = self.dispatcher.config();
+        let least = least(request.uri().path());
+        if let Err(failure) = peer.must_be_allowed(least, &config.access) {
+            return Box::pin(ready(Ok(refusal(failure))));
+        }
+        let free = config.agents_may_control || is_free(request.uri().path());
+        let dispatcher = self.dispatcher.clone();
         Box::pin(async move {
-            let allowed = match caller {
-                Some(peer) => peer.may_control().await,
-                None => Err(peer::nobody()),
-            };
-            match allowed {
-                Ok(()) => inner.call(request).await,
-                Err(failure) => Ok(refusal(failure)),
+            if !free && let Err(failure) = peer.may_control().await {
+                return Ok(refusal(failure));
             }
+            if !peer.is_guest() {
+                return inner.call(request).await;
+            }
+            let request = match least {
+                Role::Viewer => request.map(|body| Body::new(Limited::new(body, LOOK))),
+                Role::Operator => request,
+            };
+            let answer = inner.call(request).await?;
+            Ok(answer.map(|body| {
+                Body::new(Lent {
+                    body,
+                    peer,
+                    least,
+                    dispatcher,
+                    ended: false,
+                })
+            }))
         })
     }
 }
 
+/// An answer to a guest, which ends when the guest may not have it any more.
+struct Lent {
+    body: Body,
+    peer: Peer,
+    least: Role,
+    dispatcher: Handle,
+    ended: bool,
+}
+
+impl http_body::Body for Lent {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let next = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        let config = self.dispatcher.config();
+        let Err(failure) = self.peer.must_be_allowed(self.least, &config.access) else {
+            return Poll::Ready(next);
+        };
+        self.ended = true;
+        let mut trailers = http::HeaderMap::new();
+        let told = Status::from(failure).add_header(&mut trailers);
+        Poll::Ready(Some(told.map(|()| Frame::trailers(trailers))))
+    }
+}
+
 fn refusal(failure: Failure) -> http::Response<Body> {
-    tonic::Status::from(failure).into_http()
+    Status::from(failure).into_http()
+}
+
+/// The role that this call takes.
+fn least(path: &str) -> Role {
+    let method = path.rsplit('/').next().unwrap_or_default();
+    match READS.contains(&method) {
+        true => Role::Viewer,
+        false => Role::Operator,
+    }
 }
 
 /// Agents may make this call, too.
@@ -160,8 +228,12 @@ mod tests {
         assert!(is_free("/agentd.v1.Control/Get"));
         assert!(is_free("/agentd.v1.Control/Report"));
         for change in changes {
-            assert!(!is_free(&format!("/agentd.v1.Control/{change}")));
+            let path = format!("/agentd.v1.Control/{change}");
+            assert!(!is_free(&path) && least(&path) == Role::Operator);
         }
+        // What an agent may say of itself is nothing that a viewer may.
+        assert_eq!(least("/agentd.v1.Control/Report"), Role::Operator);
+        assert_eq!(least("/agentd.v1.Control/Logs"), Role::Viewer);
         assert!(!is_free("") && !is_free("/agentd.v1.Control/ReportX"));
     }
 }

@@ -75,6 +75,10 @@ use crate::{
 
 /// Connections that may wait to be served.
 const WAITING: usize = 64;
+/// Calls that one connection may have under way; more wait in the client.
+const STREAMS: u32 = 128;
+/// Longest list of headers of a call, bytes.
+const HEADERS: u32 = 16 * 1024;
 
 /// What the services work with.
 #[derive(Debug)]
@@ -186,6 +190,8 @@ pub async fn serve(shared: Arc<Shared>, listener: UnixListener) -> anyhow::Resul
     let until = stop.clone();
     tracker.spawn(async move { until.run_until_cancelled(accepting).await });
     let dispatcher = shared.dispatcher.clone();
+    let knows = shared.dispatcher.clone();
+    let may_look = move |request| peer::may_look(request, &knows.config().access);
     let control = ControlService::new(shared, tracker.clone());
     let control = ControlServer::new(control)
         .max_decoding_message_size(MAX_MESSAGE)
@@ -199,10 +205,12 @@ pub async fn serve(shared: Arc<Shared>, listener: UnixListener) -> anyhow::Resul
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     Server::builder()
-        .add_service(InterceptedService::new(control, peer::check))
-        .add_service(InterceptedService::new(runner, peer::check))
-        .add_service(InterceptedService::new(health_service, peer::check))
-        .add_service(InterceptedService::new(reflection, peer::check))
+        .max_concurrent_streams(STREAMS)
+        .http2_max_header_list_size(HEADERS)
+        .add_service(control)
+        .add_service(InterceptedService::new(runner, peer::own))
+        .add_service(InterceptedService::new(health_service, may_look.clone()))
+        .add_service(InterceptedService::new(reflection, may_look))
         .serve_with_incoming_shutdown(ReceiverStream::new(connections), stop.cancelled())
         .await?;
     tracker.close();

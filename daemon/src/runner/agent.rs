@@ -26,8 +26,8 @@ use tokio::net::unix::pipe::Receiver;
 
 use super::log;
 use crate::{
-    process::{self, Leaf, LeafLimits, Marker},
-    spool::Launch,
+    process::{self, Cage, Leaf, LeafLimits, Marker},
+    spool::{Launch, Sandbox},
     task::attempt::{Exit, ProcessIdentity, Status},
 };
 
@@ -231,10 +231,12 @@ fn spawn_in(
         .stdin(stdin)
         .stdout(agents_stdout)
         .stderr(agents_stderr);
+    let cage = launch.sandbox.as_ref().map(cage).transpose()?;
     let before = Before {
         runner: rustix::process::getpid(),
         entrance: leaf.and_then(|leaf| leaf.entrance().ok()),
         oom_score: oom_score(),
+        cage,
     };
     #[expect(unsafe_code, reason = "session, signals and parent death of a child")]
     // SAFETY: `prepare` only makes system calls that may be made between fork
@@ -257,6 +259,12 @@ fn why_not(program: &str, cwd: &Path, error: &io::Error) -> SpawnError {
     if let Err(error) = enter(cwd) {
         return SpawnError::new(&format!("cannot work in {}", cwd.display()), &error);
     }
+    if Errno::from_io_error(error) == Some(NOT_CAGED) {
+        return SpawnError {
+            message: format!("cannot run {program}: the kernel does not take it into its sandbox"),
+            missing: true,
+        };
+    }
     let of_the_program = [Errno::NOENT, Errno::ACCESS, Errno::NOEXEC, Errno::NOTDIR];
     SpawnError {
         missing: Errno::from_io_error(error).is_some_and(|e| of_the_program.contains(&e)),
@@ -278,6 +286,21 @@ struct Before {
     /// Of its control group.
     entrance: Option<OwnedFd>,
     oom_score: ([u8; 4], usize),
+    /// What it may touch; `None`: whatever its user may.
+    cage: Option<Cage>,
+}
+
+/// What a child that cannot be put into its sandbox fails of; nothing else here
+/// does.
+const NOT_CAGED: Errno = Errno::NOTRECOVERABLE;
+
+/// The sandbox of what is about to be started. Without it nothing is.
+fn cage(sandbox: &Sandbox) -> Result<Cage, SpawnError> {
+    let cage = Cage::new(&sandbox.writable, &sandbox.hidden);
+    cage.map_err(|error| SpawnError {
+        message: format!("not run without its sandbox: {error}"),
+        missing: true,
+    })
 }
 
 /// The agent's score, as text: sooner than whatever ours is.
@@ -318,7 +341,11 @@ fn prepare(before: &Before) -> io::Result<()> {
         let (text, length) = &before.oom_score;
         rustix::io::write(file, &text[..*length]).ok();
     }
-    Ok(())
+    // Last: what is above may be forbidden in there.
+    match &before.cage {
+        Some(cage) => cage.enter().map_err(|_| NOT_CAGED.into()),
+        None => Ok(()),
+    }
 }
 
 /// Our end, which does not block, and the agent's, which does.

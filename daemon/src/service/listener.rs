@@ -1,6 +1,11 @@
 //! Where clients and runners find the daemon: a socket that the service manager
 //! has made and keeps, or one of the daemon's own.
 //!
+//! The mode of one of our own says how far others come: nobody as far as the
+//! socket, or, if somebody else is allowed to talk to the daemon, everybody, and
+//! then the kernel says at each connection who that is. The mode of one that was
+//! handed over is its manager's (`SocketMode=`).
+//!
 //! One that was handed over is never removed or replaced: the manager goes on
 //! listening on it while no daemon runs.
 
@@ -10,7 +15,7 @@ use std::{
     os::{
         fd::AsFd as _,
         unix::{
-            fs::{FileTypeExt as _, PermissionsExt as _},
+            fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
             net::{UnixListener as StdListener, UnixStream},
         },
     },
@@ -89,6 +94,44 @@ pub struct Listener {
     pub socket: UnixListener,
     /// Its name in the file system.
     pub path: PathBuf,
+    /// How far others come to it; `None`: that is its manager's to say.
+    pub door: Option<Door>,
+}
+
+/// Modes of a socket that others may come to, and of one that they may not.
+const OPEN: u32 = 0o666;
+const CLOSED: u32 = 0o600;
+/// The same of the directory that the daemon makes for it.
+const OPEN_DIR: u32 = 0o711;
+const CLOSED_DIR: u32 = 0o700;
+
+/// A socket of the daemon's own, for others or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Door {
+    socket: PathBuf,
+    /// Its directory, if that is there for nothing else.
+    dir: Option<PathBuf>,
+}
+
+impl Door {
+    /// Lets others come as far as the socket, or not. A directory that has
+    /// another mode than one that we give is somebody's who knows why.
+    ///
+    /// # Errors
+    /// If a mode cannot be set.
+    pub fn set(&self, open: bool) -> io::Result<()> {
+        let set = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode));
+        set(&self.socket, if open { OPEN } else { CLOSED })?;
+        let Some(dir) = &self.dir else {
+            return Ok(());
+        };
+        let meta = std::fs::metadata(dir)?;
+        let ours = meta.uid() == nix::unistd::geteuid().as_raw();
+        if ours && [OPEN_DIR, CLOSED_DIR].contains(&(meta.mode() & 0o7777)) {
+            set(dir, if open { OPEN_DIR } else { CLOSED_DIR })?;
+        }
+        Ok(())
+    }
 }
 
 impl Manager {
@@ -115,7 +158,11 @@ impl Manager {
         };
         socket.set_nonblocking(true).map_err(refused)?;
         let socket = UnixListener::from_std(socket).map_err(refused)?;
-        Ok(Some(Listener { socket, path }))
+        Ok(Some(Listener {
+            socket,
+            path,
+            door: None,
+        }))
     }
 }
 
@@ -182,11 +229,13 @@ fn check(given: Given) -> Result<(StdListener, PathBuf), ListenError> {
 
 impl Listener {
     /// Makes a socket of the daemon's own. The instance lock is held: a socket
-    /// of an earlier life that nobody answers on is ours to replace.
+    /// of an earlier life that nobody answers on is ours to replace. `named` says
+    /// that the operator has chosen the place: its directory may be there for more.
+    /// `open` lets others come as far as the socket.
     ///
     /// # Errors
     /// If something else is there, or the system refuses.
-    pub async fn bind(path: PathBuf) -> Result<Self, ListenError> {
+    pub async fn bind(path: PathBuf, named: bool, open: bool) -> Result<Self, ListenError> {
         if path.as_os_str().len() > MAX_SOCKET_PATH {
             return Err(ListenError::TooLong(path));
         }
@@ -221,9 +270,17 @@ impl Listener {
             Err(error) => return Err(refused("look at", error)),
         }
         let socket = UnixListener::bind(&path).map_err(|error| refused("listen on", error))?;
-        std::fs::set_permissions(&path, Permissions::from_mode(0o600))
+        let door = Door {
+            socket: path.clone(),
+            dir: path.parent().filter(|_| !named).map(Path::to_owned),
+        };
+        door.set(open)
             .map_err(|error| refused("set the mode of", error))?;
-        Ok(Self { socket, path })
+        Ok(Self {
+            socket,
+            path,
+            door: Some(door),
+        })
     }
 }
 
@@ -261,6 +318,27 @@ mod tests {
         assert!(at("one").exists());
         let two = vec![given(bound("two"), "other"), given(bound("three"), NAME)];
         assert_eq!(taken(two, Some(&at("three"))), Ok(Some(at("three"))));
+    }
+
+    #[tokio::test]
+    async fn others_come_to_it_only_while_somebody_else_is_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+        for (named, open_dir) in [(false, 0o711), (true, 0o700)] {
+            let place = dir.path().join(format!("run-{named}"));
+            let path = place.join("s");
+            let listener = Listener::bind(path.clone(), named, false).await.unwrap();
+            assert_eq!((mode(&path), mode(&place)), (0o600, 0o700));
+            let door = listener.door.unwrap();
+            door.set(true).unwrap();
+            assert_eq!((mode(&path), mode(&place)), (0o666, open_dir));
+            door.set(false).unwrap();
+            assert_eq!((mode(&path), mode(&place)), (0o600, 0o700));
+            // Somebody has set it so.
+            std::fs::set_permissions(&place, Permissions::from_mode(0o750)).unwrap();
+            door.set(true).unwrap();
+            assert_eq!((mode(&path), mode(&place)), (0o666, 0o750));
+        }
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use std::{
 
 pub use self::{
     journal::{Journal, is_standard_error},
-    listener::{ListenError, Listener},
+    listener::{Door, ListenError, Listener},
     notifier::{Notifier, Patience},
     pulse::report,
 };

@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::Setup;
+use super::{Sandbox, Setup};
 use crate::task::{
     attempt::{ProcessIdentity, RunResult},
     id::{AttemptId, Nonce},
@@ -166,6 +166,10 @@ pub struct Launch {
     /// What is to be run before the agent.
     #[serde(default)]
     pub setup: Option<Setup>,
+    /// What the agent, and what is run before it, may touch; none: whatever its
+    /// user may.
+    #[serde(default)]
+    pub sandbox: Option<Sandbox>,
     /// Lines for the head of the transcript.
     #[serde(default)]
     pub notes: Vec<String>,

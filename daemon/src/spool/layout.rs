@@ -33,6 +33,19 @@ pub(super) const SOCKET: &str = "socket";
 /// Where nobody ever listens: connecting to it is refused at once.
 const NOBODY: &str = "/dev/null";
 
+/// What is in the directory that no agent has to read, unless it works there. Not the
+/// directory itself: it may be the home of a user who has nothing else.
+const NOT_FOR_AGENTS: [&str; 8] = [
+    "agentd.log",
+    "agentd.redb",
+    "attempts",
+    "backups",
+    "lock",
+    "transcripts",
+    "workspaces",
+    "worktrees",
+];
+
 /// The daemon's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateDir(PathBuf);
@@ -66,6 +79,11 @@ impl StateDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// What no agent has to read, unless it works there; whether it is there or not.
+    pub fn not_for_agents(&self) -> impl Iterator<Item = PathBuf> {
+        NOT_FOR_AGENTS.iter().map(|name| self.0.join(name))
     }
 
     /// Whether a daemon has kept its store here; makes nothing.

@@ -25,6 +25,7 @@ mod format;
 pub(crate) mod fuzz;
 mod layout;
 mod lock;
+mod sandbox;
 mod setup;
 
 use std::{
@@ -41,6 +42,7 @@ pub use self::{
     format::{Fallback, FormatError, Launch, Reads, Stdin},
     layout::{StateDir, make_private},
     lock::{LockState, RunnerLock},
+    sandbox::Sandbox,
     setup::Setup,
 };
 use crate::task::{

@@ -33,6 +33,7 @@ fn launch() -> Launch {
         reads: Reads::Nothing,
         fallback: None,
         setup: None,
+        sandbox: None,
         notes: vec!["n".to_owned()],
         open_files: Some(1024),
         cgroup: None,

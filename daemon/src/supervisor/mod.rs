@@ -194,6 +194,12 @@ impl Supervisor {
         self.shared.state.path()
     }
 
+    /// What of it no agent has to read.
+    #[must_use]
+    pub fn not_for_agents(&self) -> Vec<PathBuf> {
+        self.shared.state.not_for_agents().collect()
+    }
+
     /// How many files an agent may have open unless it asks for more.
     #[must_use]
     pub fn open_files(&self) -> Option<u64> {

@@ -6,7 +6,7 @@ use std::{ffi::OsStr, path::PathBuf};
 use super::{
     WorkspaceError,
     git::{Git, GitError},
-    lock_of,
+    lock_of, places,
     refs::{self, Moment},
     repository_at,
     snapshot::{Checkout, Snapshot, names, text, tree_of},
@@ -60,6 +60,7 @@ pub fn conclude(
             "{path} is not a checkout any more"
         )));
     }
+    places::of_repo(&ended.repo, path)?;
     let checkout = Checkout { path, lock: &lock };
     let message = format!(
         "agentd: what attempt {} left uncommitted\n\nWorktree: {}\n",

@@ -41,6 +41,7 @@ mod list;
 mod lock;
 mod moved;
 mod name;
+mod places;
 mod raw;
 mod refs;
 mod repo;
@@ -64,6 +65,7 @@ use self::git::Git;
 pub use self::{
     changes::{Ended, conclude},
     git::GitError,
+    places::git_places,
     repo::{RepoError, locate_repo},
     restore::{Restored, diff, restore},
     setup::{Teardown, setup_record},
@@ -310,6 +312,7 @@ fn lock_of(state_dir: &Path, repo: &Path) -> Result<(PathBuf, File), WorkspaceEr
     // Git lists its worktrees by their canonical paths.
     let dir = fs::canonicalize(&dir).map_err(|err| WorkspaceError::io(&dir, &err))?;
     let lock = lock_of_dir(&dir)?;
+    places::note_repo(&dir, repo);
     Ok((dir, lock))
 }
 

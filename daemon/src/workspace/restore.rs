@@ -9,7 +9,7 @@ use std::{
 use super::{
     WorkspaceError,
     git::{Git, GitError},
-    lock_of, not_made,
+    lock_of, not_made, places,
     raw::Raw,
     refs::{self, Kept, Moment},
     repository_at,
@@ -55,6 +55,7 @@ pub fn diff(
         }
         None => {
             let (_, lock) = lock_of(state_dir, repo)?;
+            places::of_repo(repo, &workspace.path)?;
             let checkout = Checkout {
                 path: &workspace.path,
                 lock: &lock,

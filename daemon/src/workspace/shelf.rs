@@ -11,7 +11,7 @@ use super::{
     WorkspaceError,
     git::{Git, GitError},
     list::lists,
-    lock_of_dir,
+    lock_of_dir, places,
     refs::{self, Moment},
     setup::{Teardown, forget_setup},
     snapshot::{Checkout, commit_of, names, text},
@@ -169,6 +169,7 @@ fn look(path: &Path) -> Result<Found, WorkspaceError> {
         let path = path.display();
         return Err(WorkspaceError::failed(format!("{path} is not a worktree")));
     }
+    places::of_noted_repo(&canonical)?;
     let own = rev_parse(&git, "--absolute-git-dir")?;
     let branch = match git.call(&[&"symbolic-ref", &"--quiet", &"--short", &"HEAD"]) {
         Ok(name) => Some(text(name)),
@@ -335,6 +336,7 @@ pub fn remove(
         path: &path,
         lock: &lock,
     };
+    places::of_noted_repo(&path)?;
     let git = Git::at(&path).holding(&lock);
     let common = rev_parse(&git, "--git-common-dir")?;
     let from = Git::at(&common).holding(&lock);

@@ -229,6 +229,7 @@ impl Case {
             reads: Reads::Nothing,
             fallback: None,
             setup: None,
+            sandbox: None,
             notes: Vec::new(),
             open_files: None,
             cgroup: None,

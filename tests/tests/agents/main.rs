@@ -10,6 +10,7 @@ mod daemon;
 mod input;
 mod kind;
 mod provider;
+mod sandbox;
 mod sessions;
 mod shop;
 mod spend;

@@ -1,6 +1,6 @@
 //! A daemon with the agents, and the model that they speak to.
 
-use std::{fs, thread};
+use std::{fs, path::Path, thread};
 
 use agentd_tests::{
     Gate, Repo, TestDaemon, kill_pid,
@@ -22,18 +22,42 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) fn new(script: Script) -> Self {
-        let endpoint = ModelEndpoint::start(script);
+        let daemon = TestDaemon::prepared("");
+        Self::of(script, daemon, "", "")
+    }
+
+    /// One whose agents are in sandboxes, with their home and the daemon's state in
+    /// `dir`, which is to be where they may not write.
+    pub(crate) fn sandboxed(script: Script, dir: &Path) -> Self {
         let mut daemon = TestDaemon::prepared("");
+        let state = dir.join("home/.local/state/agentd");
+        fs::create_dir_all(&state).unwrap();
+        daemon.use_state(String::leak(state.to_str().unwrap().to_owned()));
+        let home = dir.join("home");
+        AGENTS.iter().for_each(|kind| kind.furnish(&home));
+        let git = daemon.home().join(".gitconfig");
+        let env = format!(
+            ", HOME = '{}', GIT_CONFIG_GLOBAL = '{}'",
+            home.display(),
+            git.display()
+        );
+        Self::of(script, daemon, "sandbox = true\n", &env)
+    }
+
+    fn of(script: Script, mut daemon: TestDaemon, each: &str, env: &str) -> Self {
+        let endpoint = ModelEndpoint::start(script);
         fs::create_dir(daemon.path("tmp")).unwrap();
         let proxy = endpoint.proxy();
         let proxy = proxy.map(|(name, value)| format!("{name} = '{value}'"));
-        let shared = format!("{}, TMPDIR = '{}'", proxy.join(", "), daemon.arg("tmp"));
+        let tmp = daemon.arg("tmp");
+        let shared = format!("{}, TMPDIR = '{tmp}'{env}", proxy.join(", "));
         let mut config = "[daemon]\nmax_running = 4\nheartbeat = '500ms'\n\
              [defaults]\ninitial_interval = '100ms'\nmax_attempts = 9\n"
             .to_owned();
         for kind in AGENTS {
             kind.furnish(&daemon.home());
             config += &kind.config(endpoint.url(), &shared);
+            config += each;
         }
         daemon.configure(&config);
         daemon.launch();

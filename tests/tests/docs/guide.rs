@@ -306,6 +306,7 @@ pages! {
     recovery "recovery.md",
     rerun "rerun.md",
     scripting "scripting.md",
+    security "security.md",
     service "service.md",
     troubleshooting "troubleshooting.md",
     upkeep "upkeep.md",

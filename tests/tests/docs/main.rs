@@ -4,3 +4,4 @@
 
 mod guide;
 mod man;
+mod security;

@@ -1,11 +1,12 @@
 //! The socket itself: health, reflection, and who may use it.
 
 use std::{
-    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    io::{ErrorKind, Read as _},
+    os::unix::{fs::PermissionsExt as _, net::UnixStream, process::CommandExt as _},
     process::Stdio,
 };
 
-use agentd_tests::{Output, TestDaemon};
+use agentd_tests::{Output, TestDaemon, v1, wait_until};
 use nix::unistd::{User, geteuid};
 use tonic::{Code, Request};
 use tonic_health::pb::{
@@ -124,4 +125,54 @@ fn another_user_is_refused() {
     open("run/s", 0o666);
     as_nobody().refused(7, &["uid", "may not talk to this daemon", "hint: "]);
     let _said = daemon.ctl(&["ls"]).ok();
+}
+
+/// A connection that was hung up on, as soon as that shows.
+fn is_closed(stream: &UnixStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    match (&*stream).read(&mut [0; 1]) {
+        Ok(0) => true,
+        Ok(_) => false,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    }
+}
+
+#[test]
+fn connections_without_end_leave_room_for_work() {
+    let mut daemon = TestDaemon::prepared("");
+    daemon.start_after("ulimit -n 256");
+    daemon.launch();
+    let task = daemon.sh("exec sleep 1000");
+    daemon.wait_state(task, "running");
+    // All of what one user may have, and more.
+    let many: Vec<_> = (0..200)
+        .map(|_| UnixStream::connect(daemon.socket()).unwrap())
+        .collect();
+    let closed = || many.iter().filter(|stream| is_closed(stream)).count();
+    wait_until("what is too much is hung up on", || closed() >= 200 - 128);
+    assert!(closed() < 100, "it hangs up on others, too");
+    let log = daemon.log();
+    assert!(log.contains("too many connections"), "{log}");
+    drop(many);
+    wait_until("it answers again", || daemon.ctl(&["status"]).code == 0);
+    assert_eq!(daemon.state_of(task), "running");
+    let next = daemon.sh("true");
+    assert_eq!(daemon.wait(next)["state"], "succeeded");
+}
+
+#[tokio::test]
+async fn what_a_call_says_of_itself_has_a_limit() {
+    let daemon = TestDaemon::start();
+    let mut client = daemon.client().await;
+    let ask = |length: usize| {
+        let mut request = Request::new(v1::StatusRequest::default());
+        let value = "x".repeat(length).parse().unwrap();
+        request.metadata_mut().insert("x-much", value);
+        request
+    };
+    assert!(client.status(ask(8 * 1024)).await.is_ok());
+    let refused = client.status(ask(64 * 1024)).await;
+    assert!(refused.is_err(), "{refused:?}");
+    // The daemon, and whoever asks in measure, go on.
+    assert!(daemon.client().await.status(ask(10)).await.is_ok());
 }

@@ -130,7 +130,11 @@ pub(crate) const PARTS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("rpc", "spool", &["StateDir"]),
-    ("rpc", "process", &["Origin", "origin", "start_ticks"]),
+    (
+        "rpc",
+        "process",
+        &["Origin", "origin", "peer_groups", "start_ticks"],
+    ),
     (
         "rpc",
         "workspace",

@@ -5,13 +5,16 @@
 mod activation;
 mod adoption;
 mod boot;
+mod install;
 mod journal;
 #[cfg(feature = "vm")]
 mod limits;
 mod others;
+mod package;
 mod reboot;
 mod service;
 mod shutdown;
+mod users;
 #[cfg(feature = "failpoints")]
 mod watchdog;
 

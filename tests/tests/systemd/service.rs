@@ -34,7 +34,7 @@ impl Service {
         let config = "[daemon]\nmax_running = 4\n";
         match kind {
             Kind::User => {
-                machine.add_user_of_agentd("ann");
+                machine.add_user("ann");
                 let place = "/home/ann/.config/agentd/config.toml";
                 drop(machine.run("ann", "mkdir -p ~/.config/agentd").ok());
                 machine.write(place, config, 0o644);

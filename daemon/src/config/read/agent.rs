@@ -1,6 +1,6 @@
 //! Agents: programs, what they are given, and what is known of them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     AGENT, Agent, DRIVEN, LIMITS, MAX_RUNNING, Permissions, RETRY, Reader, SESSIONS, SHELL,
@@ -36,6 +36,10 @@ impl Reader {
         if let (Some(file), Some(field)) = (&agent.env_file, section.field("env_file")) {
             self.env_files.push((field.at, field.path, file.clone()));
         }
+        if let Some(on) = self.problems.switch(section, "sandbox") {
+            agent.sandbox = on;
+        }
+        agent.writable = self.writable(section, agent.sandbox);
         if let Some(code) = self.problems.count(section, "abort_code", 1..=255) {
             agent.abort_code = code.cast_signed();
         }
@@ -89,6 +93,31 @@ impl Reader {
         }
         let grace = self.problems.word(section, "result_grace", value::duration);
         agent.result_grace = grace.unwrap_or(agent.result_grace);
+    }
+
+    /// Where an agent in a sandbox may write besides what it needs.
+    fn writable(&mut self, section: &Section<'_>, sandbox: bool) -> Vec<PathBuf> {
+        let Some(words) = self.problems.words(section, "writable") else {
+            return Vec::new();
+        };
+        if !sandbox {
+            let wrong = "it may write wherever its user may, without sandbox = true";
+            self.problems.reject(section, "writable", wrong);
+        }
+        let field = section.field("writable");
+        let at = field.map_or(section.at, |field| field.at);
+        let mut places = Vec::new();
+        for word in words {
+            match value::writable(&word, self.home.as_deref()) {
+                Ok(place) => {
+                    let path = section.path_of("writable");
+                    self.writable.push((at, path, place.clone()));
+                    places.push(place);
+                }
+                Err(wrong) => self.problems.reject(section, "writable", &wrong),
+            }
+        }
+        places
     }
 
     fn variables(&mut self, section: &Section<'_>) -> BTreeMap<String, String> {
