@@ -22,7 +22,7 @@ const SHARED: [&str; 3] = ["objects", "refs", "logs"];
 /// Where git has to write for commits in this workspace of `repo`.
 ///
 /// # Errors
-/// As of [`of_repo`].
+/// If it is not a workspace of `repo` any more, or git does not say.
 pub fn git_places(repo: &Path, workspace: &Workspace) -> Result<Vec<PathBuf>, WorkspaceError> {
     let Own { own, common } = of_repo(repo, &workspace.path)?;
     let shared = SHARED.map(|name| common.join(name));
