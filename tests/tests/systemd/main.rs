@@ -10,6 +10,9 @@ mod journal;
 mod limits;
 mod others;
 mod reboot;
+#[cfg(feature = "failpoints")]
+mod scope_points;
+mod scopes;
 mod service;
 mod shutdown;
 mod users;
