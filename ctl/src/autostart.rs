@@ -1,7 +1,7 @@
 //! Starts the per-user daemon for a submit that finds none.
 //!
-//! Not where the user named a socket, where a service manager is to start it,
-//! or where `AGENTCTL_NO_AUTOSTART` says so. The daemon gets a process group
+//! Not where the user named a socket, where a service manager is to start it (this
+//! user has a unit of it, or a package has and systemd runs), or where `AGENTCTL_NO_AUTOSTART` says so. The daemon gets a process group
 //! of its own, so that a Ctrl-C meant for agentctl does not reach it.
 
 use std::{
@@ -44,15 +44,22 @@ const LOG_TAIL: u64 = 4096;
 /// Whether it is for agentctl to start the daemon: the user named none, did not
 /// forbid it, and has no unit of it.
 pub(crate) fn is_on(sockets: &Sockets, env: &Environment) -> bool {
-    !sockets.named && !is_forbidden() && !has_unit(env)
+    !sockets.named && !is_forbidden() && unit(env).is_none()
 }
 
 fn is_forbidden() -> bool {
     switched_off(env::var_os("AGENTCTL_NO_AUTOSTART").as_deref())
 }
 
-fn has_unit(env: &Environment) -> bool {
-    unit_installed(&unit_dirs(env, env::var_os("XDG_CONFIG_HOME").as_deref()))
+/// What starts the daemon if a service manager is to do it.
+fn unit(env: &Environment) -> Option<&'static str> {
+    let config_home = env::var_os("XDG_CONFIG_HOME");
+    if unit_installed(own_units(env, config_home.as_deref())) {
+        return Some("systemctl --user start agentd");
+    }
+    // A package may be where systemd does not run, as in a container.
+    let runs = Path::new("/run/systemd/system").is_dir();
+    (runs && unit_installed(PACKAGED)).then_some("agentctl service install switches it on for you")
 }
 
 /// Connects to the daemon, starting it if none answers and none was named.
@@ -73,8 +80,8 @@ pub(crate) async fn reach_or_start(
     if !start || is_forbidden() {
         return Err(unreachable(refusals));
     }
-    if has_unit(env) {
-        return Err(unreachable(refusals).hint("systemctl --user start agentd"));
+    if let Some(start) = unit(env) {
+        return Err(unreachable(refusals).hint(start));
     }
     let beside = env::current_exe().ok();
     let program = find_program(beside.as_deref(), env::var_os("PATH").as_deref())
@@ -94,25 +101,26 @@ fn switched_off(value: Option<&OsStr>) -> bool {
     value.is_some_and(|value| !value.is_empty() && value != "0")
 }
 
-/// Where a unit of the user's service manager may be installed.
-fn unit_dirs(env: &Environment, config_home: Option<&OsStr>) -> Vec<PathBuf> {
+/// Where packages and the administrator install units for users' managers.
+const PACKAGED: [&str; 4] = [
+    "/etc/systemd/user",
+    "/usr/local/lib/systemd/user",
+    "/usr/lib/systemd/user",
+    "/lib/systemd/user",
+];
+
+/// Where this user's own units are.
+fn own_units(env: &Environment, config_home: Option<&OsStr>) -> Option<PathBuf> {
     let config = config_home
         .filter(|dir| !dir.is_empty())
         .map(PathBuf::from)
-        .or_else(|| {
-            env.home
-                .as_ref()
-                .map(|home| Path::new(home).join(".config"))
-        });
-    config
-        .map(|config| config.join("systemd/user"))
-        .into_iter()
-        .chain(["/etc/systemd/user".into(), "/usr/lib/systemd/user".into()])
-        .collect()
+        .or_else(|| Some(Path::new(env.home.as_ref()?).join(".config")));
+    config.map(|config| config.join("systemd/user"))
 }
 
-fn unit_installed(dirs: &[PathBuf]) -> bool {
-    dirs.iter().any(|dir| dir.join("agentd.service").exists())
+fn unit_installed(dirs: impl IntoIterator<Item = impl AsRef<Path>>) -> bool {
+    let mut dirs = dirs.into_iter();
+    dirs.any(|dir| dir.as_ref().join("agentd.service").exists())
 }
 
 /// `agentd` beside this program, else on PATH.
@@ -269,19 +277,16 @@ mod tests {
             home: Some("/home/ann".into()),
             ..Environment::default()
         };
-        assert_eq!(
-            unit_dirs(&env, None)[0],
-            Path::new("/home/ann/.config/systemd/user")
-        );
-        assert_eq!(
-            unit_dirs(&env, Some("/conf".as_ref()))[0],
-            Path::new("/conf/systemd/user")
-        );
+        let own = |config_home: Option<&str>| own_units(&env, config_home.map(OsStr::new));
+        let default = Some(PathBuf::from("/home/ann/.config/systemd/user"));
+        assert_eq!(own(None), default);
+        assert_eq!(own(Some("")), default);
+        assert_eq!(own(Some("/conf")), Some("/conf/systemd/user".into()));
+        assert_eq!(own_units(&Environment::default(), None), None);
         let dir = tempfile::tempdir().unwrap();
-        let dirs = [dir.path().to_path_buf()];
-        assert!(!unit_installed(&dirs));
+        assert!(!unit_installed([dir.path()]));
         fs::write(dir.path().join("agentd.service"), "").unwrap();
-        assert!(unit_installed(&dirs));
+        assert!(unit_installed([dir.path()]));
     }
 
     #[test]

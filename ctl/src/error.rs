@@ -221,6 +221,11 @@ impl Error {
         self.task
     }
 
+    /// What the person can do about it.
+    pub(crate) fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// What a script tells it by.
     pub(crate) fn kind(&self) -> Kind {
         self.kind

@@ -7,6 +7,7 @@
 //! - `view` is what JSON output looks like, `output` writes it and everything
 //!   else; nothing is printed past it. What is listed is `output::list::Listed`.
 //! - `doctor` looks for what is wrong, also where no daemon runs.
+//! - `service` makes the daemon a service of its user.
 //! - `story` puts into words what the daemon tells of a task.
 //! - `complete` answers shells that complete what is typed.
 //! - `top` is the live view on the whole screen.
@@ -14,7 +15,8 @@
 //!
 //! It keeps no state, reads no file of the daemon and links none of its code:
 //! all it knows comes through the interface in `agentd-proto`. Only `doctor` looks
-//! at modes and names of files, and asks agentd itself about what is in them.
+//! at modes and names of files, and asks agentd itself about what is in them; only
+//! `service` writes files, which are units.
 
 mod autostart;
 mod cli;
@@ -30,6 +32,7 @@ pub mod fuzz;
 mod id;
 mod output;
 mod reconnect;
+mod service;
 mod socket;
 mod story;
 mod top;

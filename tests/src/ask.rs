@@ -39,7 +39,8 @@ impl TestDaemon {
     }
 
     /// The task as it is in the store, without what its lineage has spent by
-    /// now: that grows while an agent runs, and with each rerun.
+    /// now: that grows while an agent runs, and with each rerun. And without signs
+    /// of life, which are not stored.
     ///
     /// # Panics
     /// If there is no such task.
@@ -49,6 +50,14 @@ impl TestDaemon {
         let mut shown = self.show(task);
         let fields = shown.as_object_mut().expect("a task is an object");
         fields.remove("lineage_spent");
+        let attempts = fields.get_mut("attempts").and_then(Value::as_array_mut);
+        let mut attempts: Vec<_> = attempts.into_iter().flatten().map(Value::take).collect();
+        attempts.extend(fields.get_mut("attempt").map(Value::take));
+        for attempt in attempts.iter_mut().filter_map(Value::as_object_mut) {
+            attempt.remove("figures");
+            attempt.remove("last_heartbeat_at");
+        }
+        fields.insert("attempts".to_owned(), Value::Array(attempts));
         shown
     }
 

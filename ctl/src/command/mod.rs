@@ -25,6 +25,7 @@ pub(crate) mod resources;
 pub(crate) mod retry;
 pub(crate) mod run;
 pub(crate) mod schedules;
+pub(crate) mod service;
 pub(crate) mod sessions;
 pub(crate) mod show;
 pub(crate) mod shutdown;

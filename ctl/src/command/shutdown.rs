@@ -88,15 +88,22 @@ async fn end(cx: &mut Context, request: v1::ShutdownRequest) -> Result<u8, Error
         cx.out.note(&again);
     }
     // Whoever puts another store in its place next must not meet it there.
+    if !wait_for_end(pid).await {
+        let process = format!("its process {pid} takes its time to end");
+        cx.out.note(&process);
+    }
+    Ok(EXIT_OK)
+}
+
+/// Whether the process of a daemon that was told to end has done so.
+pub(crate) async fn wait_for_end(pid: u32) -> bool {
     let mut looks = Backoff::new(END);
     while is_there(pid) {
         if !looks.pause().await {
-            let process = format!("its process {pid} takes its time to end");
-            cx.out.note(&process);
-            break;
+            return false;
         }
     }
-    Ok(EXIT_OK)
+    true
 }
 
 /// Whether the daemon's process is there, as far as can be seen from here.

@@ -10,11 +10,12 @@ use std::{
 use agentd_proto::v1;
 
 use super::{Finding, Severity, Surroundings, shell_word};
+use crate::service::DROP_IN;
 
 const AREA: &str = "agents";
 
 /// The programs that the daemon knows how to drive; each is its type, too.
-const KNOWN: [&str; 4] = ["claude", "codex", "gemini", "opencode"];
+pub(crate) const KNOWN: [&str; 4] = ["claude", "codex", "gemini", "opencode"];
 
 /// What follows in a `PATH` that is written into a configuration.
 const USUAL: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
@@ -55,10 +56,12 @@ fn of_agent(agent: &v1::Agent, around: &Surroundings, config: Option<&Path>) -> 
                 .because(format!(
                     "it is {file}; a service has a shorter PATH than a shell"
                 ))
-                .fix(format!(
-                    "set path = \"{path}\" in [agents.{name}] of {}, then agentctl reload",
-                    config_file(config)
-                )),
+                .fix(recorded_anew(around).unwrap_or_else(|| {
+                    let config = config_file(config);
+                    format!(
+                        "set path = \"{path}\" in [agents.{name}] of {config}, then agentctl reload"
+                    )
+                })),
         ];
     }
     if agent.troubles.is_empty() {
@@ -101,13 +104,22 @@ fn unknown(program: &str, file: &Path, around: &Surroundings, config: Option<&Pa
         "it is {}; a service has a shorter PATH than a shell",
         file.display()
     ))
-    .fix(format!(
-        "{}printf {} >> {} && agentctl reload",
-        make.unwrap_or_default(),
-        // printf takes % for its own.
-        shell_word(&table.replace('%', "%%")),
-        shell_word(&config_file(config))
-    ))
+    .fix(recorded_anew(around).unwrap_or_else(|| {
+        format!(
+            "{}printf {} >> {} && agentctl reload",
+            make.unwrap_or_default(),
+            // printf takes % for its own.
+            shell_word(&table.replace('%', "%%")),
+            shell_word(&config_file(config))
+        )
+    }))
+}
+
+/// Where the service has the PATH of a shell: that of this one.
+fn recorded_anew(around: &Surroundings) -> Option<String> {
+    let units = around.config_home.as_ref()?.join("systemd/user");
+    let recorded = units.join(DROP_IN).exists();
+    recorded.then(|| "agentctl service install, from this shell".to_owned())
 }
 
 fn config_file(config: Option<&Path>) -> String {
@@ -150,8 +162,8 @@ mod tests {
     use super::*;
 
     fn install(dir: &Path, name: &str, text: &str) -> PathBuf {
-        fs::create_dir_all(dir).unwrap();
         let file = dir.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, text).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
         file
@@ -206,6 +218,16 @@ mod tests {
             shown(config.parent().unwrap())
         );
         assert_eq!(found[1].fix, fix);
+
+        // The service of this user records what the shell has.
+        let units = dir.path().join("home/systemd/user");
+        install(&units, DROP_IN, "");
+        let service = Surroundings {
+            config_home: Some(dir.path().join("home")),
+            ..around.clone()
+        };
+        let found = agents(&[shell], &service, Some(&config));
+        assert_eq!(found[1].fix, "agentctl service install, from this shell");
 
         // One that is configured and looks elsewhere.
         let found = agents(&[agent("claude", "claude")], &around, Some(&config));

@@ -115,11 +115,7 @@ fn of_user(around: &Surroundings) -> Vec<Finding> {
                 .fix("export XDG_RUNTIME_DIR=/run/user/$(id -u)"),
         );
     }
-    let Some(user) = &around.user else {
-        return found;
-    };
-    let lingers = around.root.join("var/lib/systemd/linger").join(user);
-    if !lingers.exists() {
+    if let (Some(user), Some(false)) = (&around.user, lingers(around)) {
         found.push(
             finding(
                 Severity::Note,
@@ -130,6 +126,14 @@ fn of_user(around: &Surroundings) -> Vec<Finding> {
         );
     }
     found
+}
+
+/// Whether the user's manager goes on without a session; `None`: nobody knows
+/// whose it is.
+pub(crate) fn lingers(around: &Surroundings) -> Option<bool> {
+    let user = around.user.as_ref()?;
+    let file = around.root.join("var/lib/systemd/linger").join(user);
+    Some(file.exists())
 }
 
 fn finding(severity: Severity, what: &str) -> Finding {
@@ -150,14 +154,15 @@ fn installed_unit(around: &Surroundings) -> Option<(Unit, Manager)> {
 }
 
 fn of_users(around: &Surroundings) -> Option<Unit> {
-    find(&user_dirs(around))
+    find(&user_unit_dirs(around))
 }
 
 fn of_system(around: &Surroundings) -> Option<Unit> {
     find(&SYSTEM_UNITS.map(|dir| around.root.join(dir)))
 }
 
-fn user_dirs(around: &Surroundings) -> Vec<PathBuf> {
+/// Where units of this user may be, those that count first in front.
+pub(crate) fn user_unit_dirs(around: &Surroundings) -> Vec<PathBuf> {
     let own = around.config_home.iter();
     let own = own.map(|home| home.join("systemd/user"));
     own.chain(USER_UNITS.map(|dir| around.root.join(dir)))

@@ -76,6 +76,8 @@ pub(crate) const PRUNED_ITEM: &str = "agentctl.pruned_item/v1";
 pub(crate) const PRUNED: &str = "agentctl.pruned/v1";
 /// What is wrong.
 pub(crate) const DOCTOR: &str = "agentctl.doctor/v1";
+/// The daemon as a service of its user.
+pub(crate) const SERVICE: &str = "agentctl.service/v1";
 /// The versions.
 pub(crate) const VERSION: &str = "agentctl.version/v1";
 

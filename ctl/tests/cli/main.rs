@@ -12,6 +12,7 @@ mod doctor;
 mod follow;
 mod output;
 mod refusal;
+mod service;
 
 use std::{
     collections::BTreeMap,

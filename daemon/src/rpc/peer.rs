@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -33,7 +33,7 @@ use crate::{
 const ORIGIN: Duration = Duration::from_secs(2);
 
 /// The process at the other end, as the kernel named it when it connected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Peer {
     pub(super) uid: u32,
     /// Its own group first. Those that it had when it connected: what files could
@@ -44,6 +44,9 @@ pub(super) struct Peer {
     pid: Option<u32>,
     /// Together with the pid its name; unknown if it was gone by then.
     start_ticks: Option<u64>,
+    /// Set once it was found to come from outside, which it does for as long as
+    /// it lives. That was a walk over all its ancestors.
+    outside: Arc<OnceLock<()>>,
 }
 
 /// Whether it is the uid of the daemon.
@@ -61,6 +64,7 @@ impl Peer {
             groups: peer_groups(stream, credentials.gid()).into(),
             pid,
             start_ticks: pid.and_then(|pid| start_ticks(pid).ok().flatten()),
+            outside: Arc::default(),
         })
     }
 
@@ -80,8 +84,16 @@ impl Peer {
             (Some(_), None) => return Origin::Unknown,
             (Some(pid), Some(start_ticks)) => (pid, start_ticks),
         };
+        if self.outside.get().is_some() {
+            let lives = self::start_ticks(pid).ok().flatten() == Some(start_ticks);
+            return if lives { Origin::Outside } else { Origin::Unknown };
+        }
         let looking = tokio::task::spawn_blocking(move || origin(pid, start_ticks));
         match timeout(ORIGIN, looking).await {
+            Ok(Ok(Ok(Origin::Outside))) => {
+                self.outside.get_or_init(|| ());
+                Origin::Outside
+            }
             Ok(Ok(Ok(origin))) => origin,
             Ok(Ok(Err(error))) => {
                 tracing::warn!(pid, %error, "cannot find out where a caller comes from");

@@ -57,16 +57,4 @@ impl Machine {
         );
         drop(self.run("root", INSTALLED).ok());
     }
-
-    /// A user for whom agentd is installed as the user's unit expects it.
-    ///
-    /// # Panics
-    /// If that cannot be done.
-    #[track_caller]
-    pub fn add_user_of_agentd(&self, name: &str) {
-        self.add_user(name);
-        let script =
-            "mkdir -p ~/.cargo/bin && ln -s /usr/bin/agentd /usr/bin/agentctl ~/.cargo/bin";
-        drop(self.run(name, script).ok());
-    }
 }

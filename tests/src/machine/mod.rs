@@ -3,7 +3,7 @@
 //! disk that is thrown away. It has no network but its own loopback, and shares
 //! the kernel: limits that need controllers of control groups are not enforced.
 //!
-//! Root is needed, and the packages that [`needs`] names. What is done from
+//! Root is needed, and the packages that `needs.rs` names. What is done from
 //! outside of a machine is done by scripts (`*.sh`), since mount(8), unshare(1)
 //! and nsenter(1) say best what they do.
 

@@ -5,10 +5,12 @@
 mod activation;
 mod adoption;
 mod boot;
+mod install;
 mod journal;
 #[cfg(feature = "vm")]
 mod limits;
 mod others;
+mod package;
 mod reboot;
 #[cfg(feature = "failpoints")]
 mod scope_points;

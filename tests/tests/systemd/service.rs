@@ -34,7 +34,7 @@ impl Service {
         let config = "[daemon]\nmax_running = 4\n";
         match kind {
             Kind::User => {
-                machine.add_user_of_agentd("ann");
+                machine.add_user("ann");
                 let place = "/home/ann/.config/agentd/config.toml";
                 drop(machine.run("ann", "mkdir -p ~/.config/agentd").ok());
                 machine.write(place, config, 0o644);
@@ -180,7 +180,10 @@ impl Service {
             let said = self.sh(&format!("agentctl logs {task}"));
             assert_eq!(said, "done");
         }
-        wait_until("nothing of the agents is left", || self.living() == 0);
+        wait_until("nothing of the agents is left", || {
+            let groups = "find /sys/fs/cgroup -type d -path '*/agentd.service/agentd-*'";
+            self.living() == 0 && self.sh(groups).is_empty()
+        });
     }
 
     /// Waits until a daemon other than `old` says of itself that it is there.

@@ -114,6 +114,10 @@ fn single_things() {
     snapshot("explain", &[&["explain", "42"]]);
     snapshot("status", &[&["status"]]);
     snapshot("doctor", &[&["doctor"], &["doctor", "-o", "yaml"]]);
+    snapshot(
+        "service-status",
+        &[&["service", "status"], &["service", "status", "-o", "yaml"]],
+    );
     snapshot("prune", &[&["prune"], &["prune", "--dry-run"]]);
     snapshot("version", &[&["version"], &["version", "-o", "yaml"]]);
 }

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::{Seen, Stage};
 use crate::{
     command::{
-        agents, bulk::report, doctor, explain, prune, quota, schedules, status, usage, version,
-        workspace::list,
+        agents, bulk::report, doctor, explain, prune, quota, schedules, service, status, usage,
+        version, workspace::list,
     },
     output::{json::*, sessions},
     view::{AttemptView, EventView, TaskDetail, TaskView},
@@ -46,6 +46,7 @@ fn documents() -> BTreeMap<&'static str, Value> {
         (WORKSPACE, of::<list::WorkspaceView>(WORKSPACE)),
         (WORKSPACES, of::<list::View>(WORKSPACES)),
         (DOCTOR, of::<doctor::View>(DOCTOR)),
+        (SERVICE, of::<service::View>(SERVICE)),
         (VERSION, of::<version::View>(VERSION)),
         (PRUNED, of::<prune::View>(PRUNED)),
         (PRUNED_ITEM, of::<prune::ItemView>(PRUNED_ITEM)),
@@ -125,6 +126,7 @@ fn what_is_printed_keeps_to_its_schema() {
         &["agents"],
         &["status"],
         &["doctor"],
+        &["service", "status"],
         &["version"],
         &["prune"],
         &["watch", "42"],
@@ -133,7 +135,10 @@ fn what_is_printed_keeps_to_its_schema() {
         for format in ["json", "jsonl"] {
             let one = matches!(
                 args,
-                ["show" | "explain" | "status" | "version" | "doctor", ..]
+                [
+                    "show" | "explain" | "status" | "version" | "doctor" | "service",
+                    ..
+                ]
             ) || args.starts_with(&["sessions", "show"]);
             if one && format == "jsonl" {
                 continue;

@@ -235,9 +235,9 @@ impl Engine {
                 Step::Over(unknown) => {
                     for attempt in unknown {
                         tracing::warn!(
+                            task = %attempt.task, attempt = attempt.number,
                             "[recovery] task {} attempt {}: unknown: its runner seems alive but has not registered; left as it is",
-                            attempt.task,
-                            attempt.number
+                            attempt.task, attempt.number
                         );
                     }
                     self.set_left_out(turn);
@@ -289,11 +289,12 @@ fn left(attempt: &Attempt) -> String {
     clip(&parts.join(", "), MAX_MESSAGE)
 }
 
-/// A line of the recovery.
+/// A line of the recovery; its fields make it a part of the task's story.
 pub(super) fn log(attempt: &Attempt, what: &str, now: Moment) {
     let since = attempt.started_at.unwrap_or(attempt.claimed_at);
     let minutes = now.millis_since(since) / 60_000;
     tracing::info!(
+        task = %attempt.id.task, attempt = attempt.id.number,
         "[recovery] task {} attempt {}: {what} ({} for {minutes} min)",
         attempt.id.task,
         attempt.id.number,
