@@ -21,7 +21,7 @@ fn machine() -> Machine {
 
 /// Has a user's manager start what is installed.
 pub(super) fn begin(machine: &Machine) {
-    machine.add_user_of_agentd("ann");
+    machine.add_user("ann");
     let begin = "mkdir -p ~/.config/agentd && cd ~/.config/agentd &&
                  echo '[daemon]\nmax_running = 8\n[defaults]\nkill_grace = \"2s\"' >config.toml &&
                  systemctl --user daemon-reload &&
