@@ -316,6 +316,11 @@ fn ended(told: &v1::ExplainResponse, event: &v1::Event) -> String {
         "host_rebooted" => {
             "the attempt failed: host_rebooted: the machine was restarted under it".to_owned()
         }
+        "scope_stopped" => {
+            "the attempt failed: scope_stopped: the service manager ended it, with its scope, \
+             its slice or its user's session"
+                .to_owned()
+        }
         _ if sequel(told, event.attempt).is_some_and(|s| s.follows == "uncounted") => {
             format!("recovery: {}", event.why)
         }

@@ -28,7 +28,7 @@ use crate::{
     config::Config,
     cron,
     dispatcher::{self, Handle, Parts, ShutDown},
-    process::{self, Groups},
+    process::{self, Containment},
     reload::Reloader,
     retention::{self, Collector},
     rpc::{self, Shared},
@@ -143,8 +143,7 @@ async fn live(
         .point_to_socket(&path)
         .context("cannot tell runners where the socket is")?;
     let store = Arc::new(store);
-    let groups = groups(&config, &state);
-    let groups_base = groups.as_ref().map(|groups| groups.base().to_owned());
+    let containment = Arc::new(containment(&config, &state).await);
     let versions = Arc::default();
     let (dispatcher, thread) = dispatcher::start(Parts {
         store: Arc::clone(&store),
@@ -153,7 +152,7 @@ async fn live(
             state: state.clone(),
             boot_id,
             socket: path.clone(),
-            groups,
+            containment: Arc::clone(&containment),
             open_files: raise_open_files(),
         },
         versions: Arc::clone(&versions),
@@ -185,7 +184,7 @@ async fn live(
     let shared = Arc::new(Shared {
         collector: collector.clone(),
         versions,
-        groups: groups_base,
+        containment,
         backups: Arc::clone(&backups),
         reloader: Arc::clone(&reloader),
         dispatcher: dispatcher.clone(),
@@ -215,26 +214,26 @@ async fn live(
     supervise(serving, beside, loop_ended, dispatcher, end, reloader).await
 }
 
-/// Where the trees of agents are held; without such a place it goes on, too.
-fn groups(config: &Config, state: &StateDir) -> Option<Groups> {
+/// What the trees of agents are held by; without any of it, it goes on, too.
+async fn containment(config: &Config, state: &StateDir) -> Containment {
     if !config.cgroups {
-        return None;
+        return Containment::none();
     }
-    match Groups::find(state.path()) {
+    let runtime_dir = Environment::of_process().xdg_runtime_dir.map(PathBuf::from);
+    let found = Containment::find(state.path(), runtime_dir.as_deref()).await;
+    match &found.scopes {
+        Ok(scopes) => tracing::info!(slice = scopes.slice(), "attempts have scopes"),
+        Err(why) => tracing::info!(%why, "attempts have no scopes"),
+    }
+    match &found.groups {
         Ok(Some(groups)) => {
             let controllers = groups.controllers().join(" ");
             tracing::info!(below = %groups.base().display(), controllers, "attempts have control groups");
-            Some(groups)
         }
-        Ok(None) => {
-            tracing::info!("attempts have no control groups: none may be made");
-            None
-        }
-        Err(error) => {
-            tracing::warn!(%error, "attempts have no control groups");
-            None
-        }
+        Ok(None) => tracing::info!("attempts have no control groups: none may be made"),
+        Err(error) => tracing::warn!(%error, "attempts have no control groups"),
     }
+    found
 }
 
 /// What is to be done when the loop has ended.

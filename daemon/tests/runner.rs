@@ -11,7 +11,7 @@ use std::{
 use agentd::{
     process::{Signal, identity, is_alive},
     runner::{EXIT_DONE, EXIT_FENCED, EXIT_NO_GO, EXIT_UNUSABLE},
-    spool::{Fallback, LockState, Reads, Stdin},
+    spool::{Fallback, LockState, Reads, Scope, Stdin},
     task::{
         attempt::{Run, Status},
         signs::{Rules, Sign},
@@ -419,10 +419,8 @@ fn the_agent_dies_with_its_runner() {
     let agent = connection.started().agent.unwrap();
     let agent = identity(agent.pid).unwrap().expect("it lives");
     // What ends the daemon does not end the runner.
-    let pid = i32::try_from(runner.pid()).unwrap();
     for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::PIPE] {
-        let runner = rustix::process::Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process(runner, signal).unwrap();
+        runner.signal(signal);
     }
     connection.heartbeat();
     runner.kill();
@@ -766,4 +764,70 @@ fn if_no_agent_can_follow_the_first_ones_end_is_told() {
     assert!(case.text(Stream::Note).contains("not started anew"));
     connection.ack();
     exits_with(&mut runner, EXIT_DONE);
+}
+
+/// What a service manager sends to the processes of a scope that is to end.
+const EVICTED: Signal = Signal::WINCH;
+
+#[test]
+fn what_the_service_manager_ends_is_no_success_of_the_agents() {
+    let case = Case::new("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.02; done");
+    let daemon = case.daemon();
+    let mut runner = case.runner();
+    let connection = daemon.connection();
+    connection.go();
+    wait_until("the agent is up", || {
+        (case.text(Stream::Output) == "up\n").then_some(())
+    });
+    runner.signal(EVICTED);
+    exits_with(&mut runner, EXIT_DONE);
+    assert_eq!(case.text(Stream::Output), "up\nbye\n");
+    assert_eq!(case.result(), None);
+    assert!(case.dir.was_stopped());
+    let records = case.records();
+    let notes = records.iter().filter(|r| r.stream == Stream::Note);
+    let notes: Vec<_> = notes.map(|r| String::from_utf8_lossy(&r.data)).collect();
+    assert!(
+        notes.contains(&"stopped by the service manager".into()),
+        "{notes:?}"
+    );
+    case.assert_tree_is_empty();
+}
+
+#[test]
+fn a_result_that_nobody_acknowledges_does_not_keep_the_service_manager_waiting() {
+    let case = Case::new("exit 3");
+    let daemon = case.daemon();
+    let mut runner = case.runner();
+    let connection = daemon.connection();
+    connection.go();
+    assert_eq!(connection.exited().exit.unwrap().code, Some(3));
+    runner.signal(EVICTED);
+    exits_with(&mut runner, EXIT_DONE);
+    assert_eq!(status(&case), Status::Code(3));
+    assert!(!case.dir.was_stopped());
+}
+
+#[test]
+fn a_runner_without_a_bus_goes_on_without_a_scope() {
+    let mut case = Case::new("echo up");
+    case.launch.scope = Some(Scope {
+        bus: case.path("no-bus"),
+        unit: "agentd-tests.scope".to_owned(),
+        slice: "agentd-tests.slice".to_owned(),
+        before: "agentd-tests.service".to_owned(),
+        description: "a test".to_owned(),
+        group: case.path("group"),
+        leaf: case.path("group/leaf"),
+    });
+    let daemon = case.daemon();
+    let _runner = case.runner();
+    let connection = daemon.connection();
+    connection.go();
+    assert_eq!(connection.exited().exit.unwrap().code, Some(0));
+    let records = case.records();
+    let first = String::from_utf8_lossy(&records[0].data);
+    let said = "no scope for the attempt: the service manager: ";
+    assert!(first.starts_with(said), "{first}");
+    assert!(first.contains("no-bus"), "{first}");
 }

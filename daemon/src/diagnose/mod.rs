@@ -20,6 +20,7 @@ use crate::{
     backup,
     config::{Change, Config, ConfigError},
     dispatcher::Trouble,
+    process::Containment,
     spool::StateDir,
     store::{Store, StoreError},
     task::id::Timestamp,
@@ -140,8 +141,8 @@ pub struct Subject<'a> {
     pub store: &'a Store,
     /// Where it listens.
     pub socket: &'a Path,
-    /// The group in which those of attempts are made.
-    pub groups: Option<PathBuf>,
+    /// What the trees of attempts are held by.
+    pub containment: &'a Containment,
     /// By the wall clock.
     pub now: Timestamp,
 }
@@ -275,17 +276,29 @@ fn groups(subject: &Subject<'_>) -> Finding {
             "switched off by the configuration (daemon.cgroups)",
         );
     }
-    match &subject.groups {
-        Some(base) => finding(
-            Severity::Good,
-            &format!("attempts have groups below {}", base.display()),
-        ),
-        None => finding(Severity::Note, "attempts have no control groups")
-            .because(
-                "agentd may make none in its own: limits of memory, processes and CPU do not hold",
-            )
-            .fix("run agentd as a systemd unit with Delegate=yes"),
+    let why = match &subject.containment.scopes {
+        Ok(scopes) => {
+            let slice = scopes.slice();
+            return finding(Severity::Good, &format!("attempts have scopes in {slice}"));
+        }
+        Err(why) => why.to_string(),
+    };
+    let Some(groups) = subject.containment.groups() else {
+        return finding(Severity::Note, "attempts have no control groups")
+            .because("limits of memory, processes and CPU do not hold: agentd may make none")
+            .fix("run agentd as a systemd unit with Delegate=yes (packaging/systemd)");
+    };
+    let missing = groups.missing();
+    let what = format!("attempts have groups below {}", groups.base().display());
+    if missing.is_empty() {
+        return finding(Severity::Good, &what);
     }
+    finding(Severity::Note, &what)
+        .because(format!(
+            "limits of {} do not hold there, and there are no scopes: {why}",
+            missing.join(", ")
+        ))
+        .fix("run agentd as a service of the user (systemctl --user), or with systemd 254 or later")
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ struct Place {
     state: StateDir,
     store: Store,
     config: Config,
+    containment: Containment,
 }
 
 impl Place {
@@ -31,6 +32,7 @@ impl Place {
             state,
             store,
             config,
+            containment: Containment::none(),
         }
     }
 
@@ -42,7 +44,7 @@ impl Place {
             state: &self.state,
             store: &self.store,
             socket: Path::new("/dev/null"),
-            groups: None,
+            containment: &self.containment,
             now: Timestamp(1_800_000_000_000),
         }
     }

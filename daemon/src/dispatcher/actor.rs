@@ -422,6 +422,7 @@ fn prepare(
         notes,
         open_files: supervisor.open_files(),
         cgroup: None,
+        scope: None,
         memory: spec.limits.memory,
         pids: spec.limits.pids,
         cpu: spec.limits.cpu,
@@ -430,6 +431,7 @@ fn prepare(
         launch,
         prompt: invocation.prompt,
         fresh_prompt,
+        agent: spec.agent.as_str().to_owned(),
     };
     Ok(Prepared {
         workspace,

@@ -18,6 +18,7 @@
 //! before it is made: whoever comes later finds it.
 
 mod leaf;
+mod scope;
 
 use std::{
     ffi::OsStr,
@@ -31,7 +32,10 @@ use std::{
 use rustix::fs::{Access, access, getxattr};
 use sha2::{Digest as _, Sha256};
 
-pub use self::leaf::{Leaf, LeafLimits};
+pub use self::{
+    leaf::{Leaf, LeafLimits},
+    scope::{NoScopes, Scopes, is_scope_of, settle},
+};
 use super::stat::is_gone;
 use crate::task::id::AttemptId;
 
@@ -106,6 +110,13 @@ impl Groups {
         &self.base
     }
 
+    /// Those of memory, pids and cpu that leaves do not have.
+    #[must_use]
+    pub fn missing(&self) -> Vec<&'static str> {
+        let missing = |name: &&str| !self.controllers.contains(name);
+        CONTROLLERS.into_iter().filter(missing).collect()
+    }
+
     /// Those of memory, pids and cpu that leaves have.
     #[must_use]
     pub fn controllers(&self) -> &[&'static str] {
@@ -116,7 +127,11 @@ impl Groups {
 /// Whether this is a name that the leaf of this attempt has.
 #[must_use]
 pub fn is_leaf_of(path: &Path, state_dir: &Path, attempt: AttemptId) -> bool {
-    let name = format!("{}{attempt}", prefix(state_dir));
+    is_own(path, &format!("{}{attempt}", prefix(state_dir)))
+}
+
+/// Whether this is the path of a group of this name.
+fn is_own(path: &Path, name: &str) -> bool {
     path.is_absolute()
         && !path.components().any(|part| part == Component::ParentDir)
         && path.file_name().is_some_and(|found| *found == *name)
@@ -206,11 +221,13 @@ fn is_usable(base: &Path) -> bool {
 
 /// The directory of the group in which this process is.
 fn own_group() -> io::Result<Option<PathBuf>> {
-    let Some(group) = group_of("self")? else {
-        return Ok(None);
-    };
+    group_of("self")?.map_or(Ok(None), |group| mounted(&group))
+}
+
+/// The directory of a group, if it is to be seen.
+fn mounted(group: &str) -> io::Result<Option<PathBuf>> {
     let mounts = read(Path::new("/proc/self/mountinfo"))?;
-    Ok(mounts.lines().find_map(|line| place(line, &group)))
+    Ok(mounts.lines().find_map(|line| place(line, group)))
 }
 
 /// The version 2 group of a process as `/proc/PID/cgroup` has it; `None` if

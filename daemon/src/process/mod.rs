@@ -7,16 +7,19 @@
 //!
 //! A zombie counts as dead: whoever should reap it may be late.
 //!
-//! A tree is held by a control group ([`Leaf`]) where there can be one, by its
-//! parent, and by a marker in its environment ([`Marker`]). It can be put into a
-//! sandbox ([`Cage`]).
+//! A tree is held by a control group ([`Leaf`]) where there can be one, in a unit
+//! of the service manager ([`Scopes`]) where that makes them; by its parent, and by
+//! a marker in its environment ([`Marker`]). It can be put into a sandbox
+//! ([`Cage`]).
 //!
 //! This room decides nothing: it does not know why a process is to end. All of
 //! it blocks, for as long as reading `/proc` takes; only [`sweep_marked`],
-//! [`Leaf::wait_empty`] and [`run`] wait.
+//! [`Leaf::wait_empty`] and [`run`] wait, and what is async, for the service
+//! manager.
 
 mod cgroup;
 mod command;
+mod containment;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod identity;
@@ -26,18 +29,21 @@ mod peer;
 mod sandbox;
 mod stat;
 mod tree;
+mod units;
 
 pub use rustix::process::Signal;
 
 pub use self::{
-    cgroup::{Groups, Leaf, LeafLimits, is_leaf_of},
+    cgroup::{Groups, Leaf, LeafLimits, NoScopes, Scopes, is_leaf_of, is_scope_of, settle},
     command::{Ended, run},
+    containment::Containment,
     identity::{Pinned, boot_id, identity, identity_of_child, is_alive},
     marker::{Marked, Marker, SweepOutcome, all_marked, sweep_marked, with_marker},
     origin::{Origin, origin, start_ticks},
     peer::peer_groups,
     sandbox::{Cage, CageError, can_cage},
     tree::{Figures, descendants, figures, signal_tree, sweep},
+    units::{AskError, NewScope, enter_scope},
 };
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub(super) async fn diagnose(shared: &Arc<Shared>) -> Result<v1::DiagnoseRespons
             state: &shared.state,
             store: &shared.store,
             socket: &shared.socket,
-            groups: shared.groups.clone(),
+            containment: &shared.containment,
             now: clock::now(),
         }))
     });

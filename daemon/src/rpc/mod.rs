@@ -63,6 +63,7 @@ use crate::{
     backup::Backups,
     config::Config,
     dispatcher::{Handle, Phase, Trouble},
+    process::Containment,
     reload::Reloader,
     retention::Collector,
     spool::StateDir,
@@ -95,8 +96,8 @@ pub struct Shared {
     pub state: StateDir,
     /// Where we listen.
     pub socket: PathBuf,
-    /// The control group in which those of attempts are made, if there is one.
-    pub groups: Option<PathBuf>,
+    /// What the trees of attempts are held by.
+    pub containment: Arc<Containment>,
     /// Of the programs of agents.
     pub versions: Arc<Versions>,
     /// Who collects what is old.

@@ -86,7 +86,11 @@ impl Peer {
         };
         if self.outside.get().is_some() {
             let lives = self::start_ticks(pid).ok().flatten() == Some(start_ticks);
-            return if lives { Origin::Outside } else { Origin::Unknown };
+            return if lives {
+                Origin::Outside
+            } else {
+                Origin::Unknown
+            };
         }
         let looking = tokio::task::spawn_blocking(move || origin(pid, start_ticks));
         match timeout(ORIGIN, looking).await {
@@ -323,6 +327,7 @@ mod tests {
             groups: groups.into(),
             pid: None,
             start_ticks: None,
+            outside: Arc::default(),
         }
     }
 

@@ -29,12 +29,14 @@
 //!
 //! There are up to three stages, and **Ending** and **Killing** lead back to
 //! **Starting** for the next one, if nothing is left of the tree and nobody has
-//! asked for its end. What sets the repository up is followed by the agent if it
-//! has ended well; what it has left running is ended first. An agent that did not
+//! asked for its end. An attempt that the service manager ends has no result
+//! unless its agent had come to one (`eviction`). What sets the repository up is
+//! followed by the agent if it has ended well; what it has left running is ended first. An agent that did not
 //! know the session which it was to resume, and has failed of that by itself, is
 //! followed by another one without it; if that cannot be started, the first one's
 //! end is the attempt's.
 
+mod eviction;
 mod setup;
 mod words;
 
@@ -99,6 +101,10 @@ pub struct Machine {
     lingered: bool,
     /// The setup was ended at its limit.
     overdue: bool,
+    /// The service manager ends whatever is here.
+    evicted: bool,
+    /// That was why the tree was ended.
+    cut_short: bool,
 }
 
 impl Machine {
@@ -114,6 +120,8 @@ impl Machine {
             unwanted: false,
             lingered: false,
             overdue: false,
+            evicted: false,
+            cut_short: false,
         }
     }
 
@@ -155,6 +163,7 @@ impl Machine {
             Event::Order(Order::Stop { reason, grace }) => self.stop(&reason, grace, now),
             Event::Order(Order::Fenced { why }) => self.fence(&why, now),
             Event::Order(Order::Ack) => self.acknowledged(),
+            Event::Evicted { grace } => self.evict(grace, now),
             Event::Deadline => self.deadline_is_over(now),
             Event::Started => {
                 debug_assert!(matches!(self.state, State::Starting { .. }));
@@ -406,6 +415,9 @@ impl Machine {
     }
 
     fn conclude(&mut self, end: End) -> Vec<Action> {
+        if self.cut_short {
+            return self.leave(Leave::Evicted);
+        }
         self.state = State::Reporting;
         vec![Action::Conclude(end)]
     }

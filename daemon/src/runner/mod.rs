@@ -19,12 +19,14 @@
 
 mod activity;
 mod agent;
+mod eviction;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod link;
 pub mod machine;
 mod news;
 mod output;
+mod scope;
 mod setup;
 mod supervise;
 mod wire;
@@ -34,7 +36,8 @@ use std::{fmt::Display, io, io::Write as _, path::Path, process::ExitCode};
 use self::{machine::Leave, setup::Ready};
 use crate::clock;
 
-/// The result was acknowledged, or nobody is left who could do so.
+/// The result was acknowledged, or nobody is left who could do so; or the
+/// service manager has ended the attempt.
 pub const EXIT_DONE: u8 = 0;
 /// It was not started as the daemon starts it, or the system refused what it
 /// needs; nothing was run.
@@ -52,8 +55,8 @@ pub const EXIT_FENCED: u8 = 4;
 /// input.
 #[must_use]
 pub fn run(dir: &Path) -> ExitCode {
-    let code = match setup::prepare(dir).and_then(supervise) {
-        Ok(Leave::Acknowledged | Leave::Abandoned) => EXIT_DONE,
+    let code = match setup::prepare(dir).map(scope::enter).and_then(supervise) {
+        Ok(Leave::Acknowledged | Leave::Abandoned | Leave::Evicted) => EXIT_DONE,
         Ok(Leave::NoGo) => {
             log("gave up", &"no Go within the start timeout");
             EXIT_NO_GO

@@ -9,6 +9,7 @@ use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
+use super::eviction;
 use crate::{
     process,
     spool::{AttemptDir, FormatError, Launch},
@@ -16,7 +17,8 @@ use crate::{
 };
 
 /// Whoever wants to end the agent tells the daemon; these would end the runner
-/// and with it the agent.
+/// and with it the agent. For those that a service manager means, see
+/// [`eviction`].
 const IGNORED: [Signal; 8] = [
     Signal::SIGHUP,
     Signal::SIGINT,
@@ -58,6 +60,7 @@ pub(super) struct Ready {
 
 pub(super) fn prepare(dir: &Path) -> Result<Ready, SetupError> {
     ignore_signals().map_err(SetupError::system("cannot ignore signals"))?;
+    eviction::hold().map_err(SetupError::system("cannot hold signals"))?;
     let dir = std::path::absolute(dir).map_err(SetupError::system("cannot find the directory"))?;
     let dir = AttemptDir::at(dir);
     let lock = dir.adopt_lock(io::stdin()).map_err(SetupError::Lock)?;

@@ -19,11 +19,13 @@ use self::conclude::Unstored;
 use super::{
     activity::{Activity, IdleLimits},
     agent,
+    eviction::{Eviction, Evictions},
     link::Link,
     log,
     machine::{Action, Event, Leave, Machine, Order},
     news::Told,
     output::Output,
+    scope,
     setup::{Ready, SetupError},
     wire::{Heartbeat, Registrant, Started},
 };
@@ -41,6 +43,8 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What the loop can wait for.
 enum Input {
+    /// First: it says what an end means that comes with it.
+    Evicted(Eviction),
     Order(Order),
     /// A child has ended.
     Child,
@@ -72,6 +76,7 @@ struct Supervisor {
     link: Link,
     output: Output,
     children: SignalStream,
+    evictions: Evictions,
     /// The main process that was started last.
     main: Option<u32>,
     /// The agent, once started.
@@ -93,6 +98,7 @@ pub(super) async fn supervise(ready: Ready) -> Result<Leave, SetupError> {
     } = ready;
     let children = signal(SignalKind::child())
         .map_err(SetupError::system("cannot listen for ended children"))?;
+    let evictions = Evictions::listen().map_err(SetupError::system("cannot listen for signals"))?;
     let boot = Boot::of(&identity.boot_id);
     let registrant = Registrant {
         dir: dir.path().to_owned(),
@@ -121,6 +127,7 @@ pub(super) async fn supervise(ready: Ready) -> Result<Leave, SetupError> {
         dir,
         launch,
         children,
+        evictions,
         main: None,
         agent: None,
         boot,
@@ -142,10 +149,13 @@ impl Supervisor {
     async fn next(&mut self) -> Input {
         let due = self.due();
         tokio::select! {
+            biased;
+            evicted = self.evictions.next() => Input::Evicted(evicted),
             order = self.link.order() => Input::Order(order),
             Some(()) = self.children.recv() => Input::Child,
-            source = self.output.readable() => Input::Output(source),
             () = wait_until(due) => Input::Time,
+            // Last: there is no end of it.
+            source = self.output.readable() => Input::Output(source),
         }
     }
 
@@ -159,7 +169,14 @@ impl Supervisor {
     }
 
     fn take(&mut self, input: Input) -> Option<Leave> {
+        let leave = self.take_one(input);
+        let may_leave = self.machine.may_leave() && self.unstored.is_none();
+        leave.or(may_leave.then_some(Leave::Evicted))
+    }
+
+    fn take_one(&mut self, input: Input) -> Option<Leave> {
         match input {
+            Input::Evicted(eviction) => self.evict(eviction),
             Input::Order(order) => {
                 // An agent that has ended by now has not ended of a stop.
                 if matches!(order, Order::Stop { .. })
@@ -183,6 +200,19 @@ impl Supervisor {
             }
             Input::Time => self.do_what_is_due(),
         }
+    }
+
+    /// The service manager ends whatever is here.
+    fn evict(&mut self, eviction: Eviction) -> Option<Leave> {
+        let grace = Duration::from_millis(scope::grace(&self.launch));
+        // An agent that has ended by now and was not told has ended by itself.
+        if eviction == Eviction::OfScope
+            && let Some(event) = self.reap(Next::Nothing)
+            && let Some(leave) = self.act(event)
+        {
+            return Some(leave);
+        }
+        self.act(Event::Evicted { grace })
     }
 
     fn do_what_is_due(&mut self) -> Option<Leave> {
@@ -256,6 +286,9 @@ impl Supervisor {
             }
             Action::Conclude(end) => self.conclude(end),
             Action::Leave(leave) => {
+                if leave == Leave::Evicted {
+                    self.say_evicted();
+                }
                 crashpoint!("runner.leave");
                 self.close_leaf();
                 return Done::Leave(leave);

@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Sandbox, Setup};
+use super::{Sandbox, Scope, Setup};
 use crate::task::{
     attempt::{ProcessIdentity, RunResult},
     id::{AttemptId, Nonce},
@@ -181,6 +181,11 @@ pub struct Launch {
     /// daemon may make none.
     #[serde(default)]
     pub cgroup: Option<PathBuf>,
+    /// The scope that is to be made for both of them, with a control group for
+    /// the agent's tree that takes the place of the one above; none if the
+    /// service manager makes none.
+    #[serde(default)]
+    pub scope: Option<Scope>,
     /// Its limits: memory in bytes, processes, thousandths of a CPU.
     #[serde(default)]
     pub memory: Option<u64>,

@@ -7,6 +7,7 @@
 //!   prompt.fresh            the same for its fallback, if it has one (0600)
 //!   runner.lock             locked for as long as the runner lives; says who it is
 //!   result                  how it ended; written by the runner, synced, renamed into place
+//!   stopped                 there if the service manager ended it: then there is no result
 //!   runner.log              the runner's own messages
 //!   transcript/             see [`crate::transcript`]
 //! ```
@@ -26,6 +27,7 @@ pub(crate) mod fuzz;
 mod layout;
 mod lock;
 mod sandbox;
+mod scope;
 mod setup;
 
 use std::{
@@ -43,6 +45,7 @@ pub use self::{
     layout::{StateDir, make_private},
     lock::{LockState, RunnerLock},
     sandbox::Sandbox,
+    scope::Scope,
     setup::Setup,
 };
 use crate::task::{
@@ -107,6 +110,10 @@ impl AttemptDir {
 
     fn result(&self) -> PathBuf {
         self.0.join("result")
+    }
+
+    fn stopped(&self) -> PathBuf {
+        self.0.join("stopped")
     }
 
     /// Makes the directory (0700); its parent must be there.
@@ -234,6 +241,22 @@ impl AttemptDir {
         }
     }
 
+    /// Says that it was the service manager that ended the attempt. Not synced: a
+    /// machine that goes down tells more.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn write_stopped(&self) -> io::Result<()> {
+        private(&self.stopped()).map(drop)
+    }
+
+    /// Whether it was the service manager that ended the attempt; false if nobody
+    /// can tell.
+    #[must_use]
+    pub fn was_stopped(&self) -> bool {
+        self.stopped().exists()
+    }
+
     /// Removes what only a live attempt needs: the launch file (it holds the
     /// environment), the prompts, the lock and the result. The transcript and
     /// the runner's messages stay. What is not there is no error.
@@ -242,7 +265,7 @@ impl AttemptDir {
     /// If a file that is there cannot be removed.
     pub fn remove_spool(&self) -> io::Result<()> {
         let prompts = [self.prompt(), self.fresh_prompt()];
-        let others = [self.launch(), self.result(), self.lock()];
+        let others = [self.launch(), self.result(), self.stopped(), self.lock()];
         for path in prompts.into_iter().chain(others) {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

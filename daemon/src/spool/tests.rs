@@ -37,6 +37,7 @@ fn launch() -> Launch {
         notes: vec!["n".to_owned()],
         open_files: Some(1024),
         cgroup: None,
+        scope: None,
         memory: Some(1),
         pids: Some(2),
         cpu: Some(3),

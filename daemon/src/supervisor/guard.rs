@@ -29,6 +29,7 @@ use crate::{
         event::{AttemptRef, Event},
         id::AttemptId,
         reason::FailureReason,
+        recovery,
     },
 };
 
@@ -235,7 +236,9 @@ impl Supervisor {
         let Some(now) = self.now(attempt) else { return };
         match (now.started, status) {
             (true, _) => {
-                self.sweep_and_report(attempt, FailureReason::RunnerLost)
+                let dir = self.shared.state.attempt(attempt.id);
+                let stopped = self.blocking(move || Ok(dir.was_stopped())).await;
+                self.sweep_and_report(attempt, recovery::gone(stopped.unwrap_or(false)))
                     .await;
             }
             (false, None) => self.tell(Event::NeverStarted { attempt }).await,

@@ -12,8 +12,8 @@ use tokio::process::{Child, Command};
 
 use super::{Supervisor, guard::Begin};
 use crate::{
-    process::Marker,
-    spool::{AttemptDir, Launch},
+    process::{Marker, Scopes},
+    spool::{AttemptDir, Launch, Scope},
     task::{
         event::{AttemptRef, Event},
         reason::FailureReason,
@@ -35,6 +35,8 @@ pub struct Plan {
     pub prompt: String,
     /// That of its fallback, if it has one.
     pub fresh_prompt: Option<String>,
+    /// The agent's name, for people who ask the service manager.
+    pub agent: String,
 }
 
 impl Supervisor {
@@ -42,8 +44,11 @@ impl Supervisor {
     /// Everything that comes of it is reported.
     pub fn launch(&self, attempt: AttemptRef, mut plan: Plan) {
         let this = self.clone();
-        let groups = self.shared.groups.as_ref();
+        let containment = &self.shared.containment;
+        let groups = containment.groups();
         plan.launch.cgroup = groups.map(|groups| groups.leaf(attempt.id));
+        let scopes = containment.scopes.as_ref().ok();
+        plan.launch.scope = scopes.map(|scopes| scope(scopes, attempt, &plan.agent));
         self.track(async move {
             let dir = this.shared.state.attempt(attempt.id);
             match spawn(&dir, &plan) {
@@ -69,6 +74,18 @@ impl Supervisor {
             message,
         })
         .await;
+    }
+}
+
+fn scope(scopes: &Scopes, AttemptRef { id, .. }: AttemptRef, agent: &str) -> Scope {
+    Scope {
+        bus: scopes.bus().to_owned(),
+        unit: scopes.unit(id),
+        slice: scopes.slice().to_owned(),
+        before: scopes.service().to_owned(),
+        description: format!("{agent}: task {}, attempt {}", id.task, id.number),
+        group: scopes.group(id),
+        leaf: scopes.leaf(id),
     }
 }
 

@@ -39,7 +39,7 @@ pub use self::{
     resolve::Seen,
 };
 use crate::{
-    process::Groups,
+    process::Containment,
     spool::StateDir,
     task::{
         attempt::{Changes, ProcessIdentity, RunResult, Workspace},
@@ -132,7 +132,7 @@ struct Shared {
     boot_id: String,
     socket: PathBuf,
     open_files: Option<u64>,
-    groups: Option<Groups>,
+    containment: Arc<Containment>,
     reports: mpsc::Sender<Report>,
     entries: Mutex<HashMap<AttemptRef, Entry>>,
     tracker: TaskTracker,
@@ -151,8 +151,8 @@ pub struct Place {
     pub socket: PathBuf,
     /// How many files an agent may have open unless it asks for more.
     pub open_files: Option<u64>,
-    /// Where the control groups of attempts are, if they have any.
-    pub groups: Option<Groups>,
+    /// What the trees of attempts are held by.
+    pub containment: Arc<Containment>,
 }
 
 /// The handle; clones share one supervisor.
@@ -172,7 +172,7 @@ impl Supervisor {
                 boot_id: place.boot_id,
                 socket: place.socket,
                 open_files: place.open_files,
-                groups: place.groups,
+                containment: place.containment,
                 reports,
                 entries: Mutex::new(HashMap::new()),
                 tracker: TaskTracker::new(),

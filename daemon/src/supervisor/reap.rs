@@ -6,14 +6,14 @@ use std::{
 };
 
 use crate::{
-    process::{Leaf, Marker, SweepOutcome, is_leaf_of, sweep_marked},
+    process::{Leaf, Marker, SweepOutcome, is_leaf_of, is_scope_of, sweep_marked},
     spool::{AttemptDir, StateDir},
     task::event::AttemptRef,
 };
 
-/// Kills the tree of a runner that is dead: first what is in its control group,
-/// if it has one, all at once and proved empty; then whatever carries its
-/// marker, wherever that has gone. Blocks, for `limit` at most.
+/// Kills the tree of a runner that is dead: first what is in its scope and its
+/// control group, if it has them, all at once and proved empty; then whatever
+/// carries its marker, wherever that has gone. Blocks, for `limit` at most.
 ///
 /// # Errors
 /// If `/proc` cannot be read.
@@ -24,8 +24,8 @@ pub(super) fn end_tree(
 ) -> io::Result<SweepOutcome> {
     let begin = Instant::now();
     let mut left = 0;
-    if let Some(leaf) = leaf_of(state, &state.attempt(attempt.id), attempt) {
-        match end_leaf(&leaf, limit) {
+    for group in groups_of(state, &state.attempt(attempt.id), attempt) {
+        match group.end(limit.saturating_sub(begin.elapsed())) {
             Ok(true) => {}
             Ok(false) => left = 1,
             // The sweep does not need it.
@@ -40,21 +40,43 @@ pub(super) fn end_tree(
     Ok(swept)
 }
 
-/// The leaf that is named in the launch file. That lies where an agent can
-/// write: it is used only if it is this attempt's own.
-fn leaf_of(state: &StateDir, dir: &AttemptDir, attempt: AttemptRef) -> Option<Leaf> {
-    let path = dir.read_launch().ok()?.cgroup?;
-    is_leaf_of(&path, state.path(), attempt.id).then(|| Leaf::at(path))
+/// A control group in which the tree may be.
+enum Group {
+    /// The service manager's: it removes what is empty.
+    Scope(Leaf),
+    /// The runner's.
+    Leaf(Leaf),
 }
 
-/// False if something outlives the kill.
-fn end_leaf(leaf: &Leaf, limit: Duration) -> io::Result<bool> {
-    if leaf.is_populated()? {
-        leaf.kill()?;
-        if !leaf.wait_empty(limit)? {
-            return Ok(false);
+/// The groups that are named in the launch file. That lies where an agent can
+/// write: they are used only if they are this attempt's own.
+fn groups_of(state: &StateDir, dir: &AttemptDir, attempt: AttemptRef) -> Vec<Group> {
+    let Ok(launch) = dir.read_launch() else {
+        return Vec::new();
+    };
+    let scope = launch.scope.map(|scope| scope.group);
+    let scope = scope.filter(|path| is_scope_of(path, state.path(), attempt.id));
+    let leaf = launch.cgroup;
+    let leaf = leaf.filter(|path| is_leaf_of(path, state.path(), attempt.id));
+    let scope = scope.map(|path| Group::Scope(Leaf::at(path)));
+    let leaf = leaf.map(|path| Group::Leaf(Leaf::at(path)));
+    scope.into_iter().chain(leaf).collect()
+}
+
+impl Group {
+    /// Kills what is in it; false if something outlives that.
+    fn end(&self, limit: Duration) -> io::Result<bool> {
+        let (Self::Scope(group) | Self::Leaf(group)) = self;
+        if group.is_populated()? {
+            group.kill()?;
+            if !group.wait_empty(limit)? {
+                return Ok(false);
+            }
         }
+        match self {
+            Self::Scope(_) => {}
+            Self::Leaf(leaf) => leaf.remove()?,
+        }
+        Ok(true)
     }
-    leaf.remove()?;
-    Ok(true)
 }

@@ -54,14 +54,16 @@ impl Supervisor {
 
     async fn look(&self, attempt: &Attempt) -> Result<Seen, FormatError> {
         let dir = self.shared.state.attempt(attempt.id);
-        let lock = {
+        let (lock, stopped) = {
             let dir = dir.clone();
-            self.blocking(move || dir.probe_lock()).await?
+            let look = move || Ok((dir.probe_lock()?, dir.was_stopped()));
+            self.blocking(look).await?
         };
         let result = self.read_result(dir, reference(attempt)).await?;
         let seen = Sighting {
             locked: lock == LockState::Held,
             result: result.is_some(),
+            stopped,
             same_boot: attempt.boot_id == self.shared.boot_id,
         };
         Ok(Seen {

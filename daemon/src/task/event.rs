@@ -137,7 +137,7 @@ pub enum Event {
     Lost {
         /// Which attempt.
         attempt: AttemptRef,
-        /// `RunnerLost` or `HostRebooted`.
+        /// `RunnerLost`, `HostRebooted` or `ScopeStopped`.
         reason: FailureReason,
     },
     /// The daemon died between the claim and the runner's registration; no

@@ -158,6 +158,8 @@ reasons! {
     DependencyFailed = "dependency_failed", Limit;
     /// Its issue was closed before it was started.
     IssueClosed = "issue_closed", Person;
+    /// The service manager ended it: its scope, its slice or its user's session.
+    ScopeStopped = "scope_stopped", Infrastructure;
 }
 
 impl FailureReason {

@@ -9,6 +9,8 @@ pub struct Sighting {
     pub locked: bool,
     /// A complete result of this attempt is on disk.
     pub result: bool,
+    /// Its runner said that the service manager ended the attempt.
+    pub stopped: bool,
     /// The machine has not been restarted since the claim.
     pub same_boot: bool,
 }
@@ -33,7 +35,7 @@ pub enum Finding {
 /// | held | any | same | any | adopt |
 /// | free | yes | any | any | finish |
 /// | free | no | any | claimed | never started |
-/// | free | no | same | later | reap, `runner_lost` |
+/// | free | no | same | later | reap, `runner_lost`, or `scope_stopped` if its runner said so |
 /// | free | no | other | later | reap, `host_rebooted` |
 ///
 /// A lock that is held in another boot than the claim's is held by nobody's
@@ -49,11 +51,22 @@ pub fn judge(phase: Phase, seen: Sighting) -> Finding {
     match phase {
         Phase::Claimed => Finding::NeverStarted,
         Phase::Registered | Phase::Running | Phase::Ended if seen.same_boot => {
-            Finding::Reap(FailureReason::RunnerLost)
+            Finding::Reap(gone(seen.stopped))
         }
         Phase::Registered | Phase::Running | Phase::Ended => {
             Finding::Reap(FailureReason::HostRebooted)
         }
+    }
+}
+
+/// Why an attempt has no result whose runner is gone, in the same boot. One that
+/// was ended is not one that died: however many were, the look is not wrong.
+#[must_use]
+pub fn gone(stopped: bool) -> FailureReason {
+    if stopped {
+        FailureReason::ScopeStopped
+    } else {
+        FailureReason::RunnerLost
     }
 }
 
@@ -91,6 +104,7 @@ mod tests {
         let seen = |locked, result, same_boot| Sighting {
             locked,
             result,
+            stopped: false,
             same_boot,
         };
         let lost = Finding::Reap(FailureReason::RunnerLost);
@@ -113,6 +127,16 @@ mod tests {
         );
         for phase in [Phase::Registered, Phase::Running] {
             assert_eq!(judge(phase, seen(false, false, true)), lost);
+            for (same_boot, reason) in [
+                (true, FailureReason::ScopeStopped),
+                (false, FailureReason::HostRebooted),
+            ] {
+                let stopped = Sighting {
+                    stopped: true,
+                    ..seen(false, false, same_boot)
+                };
+                assert_eq!(judge(phase, stopped), Finding::Reap(reason));
+            }
             assert_eq!(judge(phase, seen(false, false, false)), rebooted);
         }
     }

@@ -207,9 +207,10 @@ pub fn left(until: Moment, now: Moment, longest: u64) -> u64 {
 #[must_use]
 pub fn final_outcome(reason: FailureReason) -> Outcome {
     match reason {
-        FailureReason::RunnerLost | FailureReason::HostRebooted | FailureReason::StartTimeout => {
-            Outcome::Interrupted
-        }
+        FailureReason::RunnerLost
+        | FailureReason::HostRebooted
+        | FailureReason::StartTimeout
+        | FailureReason::ScopeStopped => Outcome::Interrupted,
         FailureReason::SpawnFailed
         | FailureReason::Timeout
         | FailureReason::Idle

@@ -398,6 +398,7 @@ fn lesson(reason: FailureReason) -> Lesson {
         FailureReason::SessionLost => Lesson::Lost,
         FailureReason::RunnerLost
         | FailureReason::HostRebooted
+        | FailureReason::ScopeStopped
         | FailureReason::StartTimeout
         | FailureReason::Timeout
         | FailureReason::Idle

@@ -162,6 +162,8 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             let verdict = declined(task).unwrap_or_else(|| {
                 let message = if *reason == FailureReason::HostRebooted {
                     "the machine was restarted"
+                } else if *reason == FailureReason::ScopeStopped {
+                    "the service manager ended it"
                 } else {
                     "the runner died"
                 };

@@ -84,6 +84,10 @@ impl World {
                 self.left.crashes -= 1;
                 self.at(id).runner_ends();
             }
+            Outside::Evict(id) => {
+                self.left.evictions -= 1;
+                self.at(id).evict();
+            }
             Outside::Connect(id) => self.at(id).connect(),
             Outside::Cut(id, lost) => {
                 self.left.cuts -= 1;

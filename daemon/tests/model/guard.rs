@@ -8,7 +8,7 @@ use agentd::{
         event::Event,
         id::AttemptId,
         reason::FailureReason,
-        recovery::{Finding, Sighting, judge},
+        recovery::{Finding, Sighting, gone, judge},
         session::Given,
         state::Task,
     },
@@ -65,7 +65,7 @@ impl Turn<'_> {
         if place.result_on_disk().is_some() {
             self.exited(id);
         } else if place.hand.started {
-            place.hand.guard = Guard::Reaping(FailureReason::RunnerLost);
+            place.hand.guard = Guard::Reaping(gone(place.stopped));
         } else if spawned {
             self.start_failed(id);
         } else {
@@ -108,6 +108,7 @@ impl Turn<'_> {
         let seen = Sighting {
             locked: place.is_locked() && !setup.has(Fault::MissesTheLock),
             result: place.result_on_disk().is_some() && !setup.has(Fault::MissesTheResult),
+            stopped: place.stopped,
             same_boot,
         };
         let attempt = place.named();

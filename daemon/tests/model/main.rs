@@ -55,6 +55,7 @@ const NOTHING: Budget = Budget {
     crashes: 0,
     cuts: 0,
     cancels: 0,
+    evictions: 0,
     failures: 0,
 };
 
@@ -257,6 +258,39 @@ fn a_last_word_counts_whatever_becomes_of_the_process() {
     check("last word, crash, cancel, failure", setup);
 }
 
+/// Whoever is ended from outside has not succeeded and not failed, unless it had
+/// come to an end before.
+#[test]
+fn one_task_that_the_service_manager_ends() {
+    let budget = Budget {
+        crashes: 1,
+        cuts: 1,
+        cancels: 1,
+        evictions: 1,
+        ..NOTHING
+    };
+    let setup = Setup {
+        children: true,
+        codes: &[0, 1],
+        last_word: true,
+        reaches: &[Reached::SucceededAgain, Reached::Failed, Reached::Cancelled],
+        ..setup(1, budget)
+    };
+    check("eviction, crash, cut, cancel", setup);
+    let setup = Setup {
+        budget: Budget {
+            evictions: 2,
+            ..NOTHING
+        },
+        sets_up: true,
+        endless: true,
+        codes: &[0],
+        reaches: &[Reached::ScopeStopped],
+        ..Setup::new(1)
+    };
+    check("repository set up, evictions", setup);
+}
+
 #[test]
 fn two_tasks_side_by_side() {
     let budget = Budget {
@@ -345,14 +379,20 @@ fn no_run_of_steps_comes_back_to_where_it_was() {
         crashes: 1,
         cuts: 1,
         cancels: 1,
-        failures: 0,
+        ..NOTHING
     };
     let failing = Budget {
         crashes: 1,
         failures: 1,
         ..NOTHING
     };
-    for budget in [everything, failing] {
+    let evicted = Budget {
+        crashes: 1,
+        cancels: 1,
+        evictions: 1,
+        ..NOTHING
+    };
+    for budget in [everything, failing, evicted] {
         let setup = setup(1, budget);
         let mut seen = HashMap::new();
         for world in setup.init_states() {

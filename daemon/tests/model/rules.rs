@@ -42,6 +42,8 @@ pub(crate) enum Reached {
     Interrupted,
     /// The machine was restarted too often.
     Rebooted,
+    /// The service manager ended it too often.
+    ScopeStopped,
     /// Two agents run.
     BothAtOnce,
     /// An agent that did not know its session was followed by one without it,
@@ -73,6 +75,9 @@ impl Reached {
             }),
             Self::Rebooted => Property::sometimes("host rebooted", |_, world: &World| {
                 world.any(|task| interrupted(task, FailureReason::HostRebooted))
+            }),
+            Self::ScopeStopped => Property::sometimes("scope stopped", |_, world: &World| {
+                world.any(|task| interrupted(task, FailureReason::ScopeStopped))
             }),
             Self::Afresh => Property::sometimes("succeeded afresh", |_, world: &World| {
                 let afresh = world

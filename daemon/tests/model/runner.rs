@@ -7,7 +7,7 @@ use std::{
 
 use agentd::{
     config::SETUP_TIMEOUT,
-    runner::machine::{Action, End, Event, Machine, Order, Stage},
+    runner::machine::{Action, End, Event, Leave, Machine, Order, Stage},
     task::{
         attempt::{Exit, Run, Status},
         id::Timestamp,
@@ -128,6 +128,12 @@ impl Place {
         self.feed(Event::Deadline);
     }
 
+    /// The service manager ends the attempt, whose agent has no say in that.
+    pub(crate) fn evict(&mut self) {
+        let grace = Duration::from_millis(KILL_GRACE);
+        self.feed(Event::Evicted { grace });
+    }
+
     /// The machine decides, and what it says is done, as the runner does it.
     pub(crate) fn feed(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
@@ -142,6 +148,10 @@ impl Place {
             for action in machine.handle(event, now) {
                 events.extend(self.perform(action));
             }
+        }
+        // The result is on disk, and nobody may be left to acknowledge it.
+        if matches!(&self.runner, Runner::Alive(machine) if machine.may_leave()) {
+            self.runner_ends();
         }
     }
 
@@ -187,7 +197,10 @@ impl Place {
                 self.result = Some(run(end));
                 self.tell(Up::Exited { first: false });
             }
-            Action::Leave(_) => self.runner_ends(),
+            Action::Leave(leave) => {
+                self.stopped |= leave == Leave::Evicted;
+                self.runner_ends();
+            }
         }
         None
     }

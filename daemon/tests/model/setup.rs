@@ -59,6 +59,7 @@ impl Setup {
                 crashes: 0,
                 cuts: 0,
                 cancels: 0,
+                evictions: 0,
                 failures: 0,
             },
             fault: None,

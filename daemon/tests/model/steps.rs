@@ -54,6 +54,8 @@ pub(crate) enum Outside {
     Reboot,
     /// A runner is killed.
     KillRunner(AttemptId),
+    /// The service manager ends an attempt.
+    Evict(AttemptId),
     /// A runner connects and registers.
     Connect(AttemptId),
     /// A connection breaks; with `true`, what was on its way to the daemon is
@@ -161,6 +163,9 @@ impl World {
         let id = place.id;
         if !place.is_locked() {
             return;
+        }
+        if self.left.evictions > 0 {
+            steps.push(Outside::Evict(id));
         }
         if !place.down.is_empty() {
             steps.push(Outside::Obey(id));

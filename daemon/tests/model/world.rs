@@ -152,6 +152,8 @@ pub(crate) struct Place {
     pub(crate) said: bool,
     /// It was ended since it lingered after that.
     pub(crate) lingered: bool,
+    /// Its runner has said that the service manager ended it.
+    pub(crate) stopped: bool,
     /// Lock and result are where they can be found.
     pub(crate) files: bool,
     /// The runner's connection to the present daemon.
@@ -177,6 +179,7 @@ impl Place {
             by_itself: false,
             said: false,
             lingered: false,
+            stopped: false,
             files: true,
             connection: None,
             up: Vec::new(),
@@ -247,6 +250,8 @@ pub(crate) struct Budget {
     /// Connections that break, and messages that are told again.
     pub(crate) cuts: u8,
     pub(crate) cancels: u8,
+    /// Attempts that the service manager ends.
+    pub(crate) evictions: u8,
     /// Limits that pass, and starts that fail.
     pub(crate) failures: u8,
 }

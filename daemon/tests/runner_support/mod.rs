@@ -233,6 +233,7 @@ impl Case {
             notes: Vec::new(),
             open_files: None,
             cgroup: None,
+            scope: None,
             memory: None,
             pids: None,
             cpu: None,
@@ -328,6 +329,12 @@ impl RunnerProcess {
     pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.pid()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
     /// A figure of `/proc/PID/status`, KiB.

@@ -30,6 +30,9 @@ enum At {
     /// While what is old is collected, which the torture does not do: it
     /// compares all there was. `tests/tests/crash/pruning.rs` does.
     Pruning,
+    /// While attempts have scopes, which needs a service manager:
+    /// `tests/tests/systemd/scope_points.rs` does.
+    Scopes,
     /// While a store is raised to a newer format, of which there is none yet;
     /// the store's own tests cut the power there.
     Migration,
@@ -56,6 +59,10 @@ const POINTS: &[Point] = &[
     ("supervisor.spawn.before", At::Load, &["EAGAIN", "EMFILE"]),
     ("supervisor.spawn.after", At::Load, &[]),
     ("runner.sign", At::Load, &["ENOSPC"]),
+    ("runner.scope.before", At::Scopes, &["EIO"]),
+    ("runner.scope.entered", At::Scopes, &[]),
+    ("runner.scope.after", At::Scopes, &[]),
+    ("runner.evicted", At::Scopes, &[]),
     ("runner.register.before", At::Load, &[]),
     ("rpc.register", At::Load, &[]),
     ("runner.register.after", At::Load, &[]),

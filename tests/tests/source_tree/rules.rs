@@ -133,7 +133,13 @@ pub(crate) const PARTS: &[(&str, &str, &[&str])] = &[
     (
         "rpc",
         "process",
-        &["Origin", "origin", "peer_groups", "start_ticks"],
+        &[
+            "Containment",
+            "Origin",
+            "origin",
+            "peer_groups",
+            "start_ticks",
+        ],
     ),
     (
         "rpc",

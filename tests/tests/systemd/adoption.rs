@@ -90,12 +90,14 @@ fn the_end_of_the_slice_is_the_end_of_all() {
             service.property("ActiveState") == "active"
         });
         wait_until("all agents are started again", || service.starts() == 6);
+        let reason = match kind {
+            // In scopes, of which each runner is told.
+            Kind::User => "scope_stopped",
+            Kind::System => "runner_lost",
+        };
         for task in tasks {
             let shown = service.show(task);
-            assert_eq!(
-                shown["attempts"][0]["failure_reason"], "runner_lost",
-                "{shown}"
-            );
+            assert_eq!(shown["attempts"][0]["failure_reason"], reason, "{shown}");
             assert_eq!(shown["attempts"].as_array().unwrap().len(), 2, "{shown}");
         }
         service.sh("touch ~/go && agentctl wait 1-3");

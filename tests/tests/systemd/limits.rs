@@ -24,35 +24,68 @@ fn limits_hold_in_groups_of_a_delegated_unit() {
     );
     let start = "systemctl daemon-reload && systemctl start agentd.socket agentd.service";
     drop(vm.run("root", start).ok());
-    limits_hold(&vm);
+    limits_hold(&vm, "agentd");
 }
 
-/// With a daemon that is up, whatever its attempts are held by.
-fn limits_hold(vm: &Vm) {
+/// The daemon as root, for whom the manager makes scopes.
+const ROOT: &str = "[Service]
+User=root
+Group=root
+ProtectHome=no
+StateDirectory=
+StateDirectory=agentd-root
+";
+
+#[test]
+fn limits_hold_in_scopes() {
+    let vm = Vm::boot();
+    vm.install();
+    let place = "/etc/systemd/system/agentd.service.d/root.conf";
+    vm.write(place, ROOT, 0o644);
+    vm.write(
+        "/etc/agentd/config.toml",
+        "[daemon]\nmax_running = 4\n",
+        0o644,
+    );
+    let start = "systemctl daemon-reload && systemctl start agentd.socket agentd.service";
+    drop(vm.run("root", start).ok());
+    let found = vm.run("root", "agentctl doctor");
+    let scopes = "attempts have scopes in agentd.slice";
+    assert!(found.text().contains(scopes), "{found:?}");
+    limits_hold(&vm, "root");
+}
+
+/// With a daemon of this user's that is up, whatever its attempts are held by.
+fn limits_hold(vm: &Vm, user: &str) {
     // Another agent is at work all the time.
-    let neighbour = submit(vm, "", "until [ -e ~/go ]; do sleep 0.2; done; echo done");
+    let neighbour = submit(
+        vm,
+        user,
+        "",
+        "until [ -e ~/go ]; do sleep 0.2; done; echo done",
+    );
     vm.until(
         "it runs",
-        "agentd",
+        user,
         &format!("agentctl show {neighbour} | grep -q running"),
     );
 
-    let greedy = submit(vm, "--memory 32MiB", "tail /dev/zero; exit 5");
-    let ended = end(vm, greedy);
+    let greedy = submit(vm, user, "--memory 32MiB", "tail /dev/zero; exit 5");
+    let ended = end(vm, user, greedy);
     assert_eq!(ended["failure_reason"], "oom_killed", "{ended}");
     assert_eq!(ended["attempt_count"], 1, "it would only happen again");
 
     let many = "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 100 & done; exit 0";
-    let ended = end(vm, submit(vm, "--pids 8", many));
+    let ended = end(vm, user, submit(vm, user, "--pids 8", many));
     assert_eq!(ended["state"], "failed", "{ended}");
-    let said = logs(vm, ended["id"].as_u64().unwrap());
+    let said = logs(vm, user, ended["id"].as_u64().unwrap());
     assert!(said.contains("fork"), "{said}");
 
     let busy = "timeout 3 sh -c 'while :; do :; done'
         cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.stat";
-    let ended = end(vm, submit(vm, "--cpu 0.2", busy));
+    let ended = end(vm, user, submit(vm, user, "--cpu 0.2", busy));
     assert_eq!(ended["state"], "succeeded", "{ended}");
-    let said = logs(vm, ended["id"].as_u64().unwrap());
+    let said = logs(vm, user, ended["id"].as_u64().unwrap());
     // Counted by the kernel: 20 ms in each of its periods of 100 ms.
     let count = |name| {
         let value = said.lines().find_map(|line| line.strip_prefix(name));
@@ -69,28 +102,28 @@ fn limits_hold(vm: &Vm) {
     );
     let restarts = "systemctl show -P NRestarts agentd";
     assert_eq!(vm.run("root", restarts).ok().text(), "0\n");
-    drop(vm.run("agentd", "touch ~/go").ok());
-    let ended = end(vm, neighbour);
+    drop(vm.run(user, "touch ~/go").ok());
+    let ended = end(vm, user, neighbour);
     assert_eq!(ended["state"], "succeeded", "{ended}");
     assert_eq!(ended["attempt_count"], 1, "{ended}");
 }
 
 #[track_caller]
-fn submit(vm: &Vm, limits: &str, script: &str) -> u64 {
+fn submit(vm: &Vm, user: &str, limits: &str, script: &str) -> u64 {
     vm.write("/run/agent", &format!("{script}\n"), 0o644);
     let call = format!("agentctl submit -q {limits} -- sh -c \"$(cat /run/agent)\"");
-    vm.run("agentd", &call).id()
+    vm.run(user, &call).id()
 }
 
 #[track_caller]
-fn end(vm: &Vm, task: u64) -> Value {
-    drop(vm.run("agentd", &format!("agentctl wait --timeout 2m {task}")));
-    vm.run("agentd", &format!("agentctl show {task} -o json"))
+fn end(vm: &Vm, user: &str, task: u64) -> Value {
+    drop(vm.run(user, &format!("agentctl wait --timeout 2m {task}")));
+    vm.run(user, &format!("agentctl show {task} -o json"))
         .json()
 }
 
 #[track_caller]
-fn logs(vm: &Vm, task: u64) -> String {
-    let said = vm.run("agentd", &format!("agentctl logs {task} 2>&1")).ok();
+fn logs(vm: &Vm, user: &str, task: u64) -> String {
+    let said = vm.run(user, &format!("agentctl logs {task} 2>&1")).ok();
     said.text().to_owned()
 }

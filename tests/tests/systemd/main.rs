@@ -12,6 +12,9 @@ mod limits;
 mod others;
 mod package;
 mod reboot;
+#[cfg(feature = "failpoints")]
+mod scope_points;
+mod scopes;
 mod service;
 mod shutdown;
 mod users;

@@ -1,3 +1,4 @@
+mod eviction;
 mod setup;
 
 use proptest::prelude::*;
@@ -300,6 +301,7 @@ fn events() -> impl Strategy<Value = Event> {
         Just(Event::Order(Order::Ack)),
         Just(fenced()),
         (0..3_u64).prop_map(stop),
+        (0..3_u64).prop_map(eviction::evicted),
         Just(Event::Deadline),
         (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(main, empty, stale)| {
             let main = main.then_some(Status::Code(1));

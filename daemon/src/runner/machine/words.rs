@@ -32,6 +32,11 @@ pub enum Order {
 pub enum Event {
     /// The daemon wants something.
     Order(Order),
+    /// The service manager ends whatever is here.
+    Evicted {
+        /// Between the polite signal and the kill.
+        grace: Duration,
+    },
     /// [`Machine::deadline`](super::Machine::deadline) is over.
     Deadline,
     /// [`Action::Spawn`] was done.
@@ -110,6 +115,9 @@ pub enum Leave {
     NoGo,
     /// The attempt has ended or was replaced.
     Fenced,
+    /// The service manager has ended the attempt: nothing is left of its tree,
+    /// and its result, if it has one, is in place.
+    Evicted,
     /// The result is in place and its directory was taken away: nobody is left
     /// to acknowledge it.
     Abandoned,

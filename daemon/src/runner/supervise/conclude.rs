@@ -116,6 +116,15 @@ impl Supervisor {
         self.link.result(result);
     }
 
+    /// The service manager has ended the attempt, which has no result of its own.
+    pub(super) fn say_evicted(&mut self) {
+        self.output.finish();
+        crashpoint!("runner.evicted");
+        if let Err(error) = self.dir.write_stopped() {
+            log("cannot say that the service manager ended it", &error);
+        }
+    }
+
     /// Why the repository is not set up, in a note and for the attempt's message.
     fn why_not_set_up(&mut self, failure: &SetupFailure, oom_killed: bool) -> String {
         let Some(setup) = &self.launch.setup else {

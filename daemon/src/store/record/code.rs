@@ -49,7 +49,8 @@ codes!(FailureReason, "failure reason":
     Superseded = 11, Idle = 20, QueueExpired = 21, OomKilled = 30,
     ProviderUnreachable = 40, RateLimited = 41, UsageLimit = 42, SessionLost = 43,
     ContextOverflow = 44, SessionPoisoned = 45, AuthFailed = 46, InvalidModel = 47,
-    PermissionBlocked = 48, BudgetExceeded = 49, DependencyFailed = 50, IssueClosed = 51);
+    PermissionBlocked = 48, BudgetExceeded = 49, DependencyFailed = 50, IssueClosed = 51,
+    ScopeStopped = 60);
 codes!(Standing, "session's standing":
     Good = 1, Unverified = 2, Quarantined = 3, Retired = 4);
 codes!(Way, "way of a session":

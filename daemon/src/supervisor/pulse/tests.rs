@@ -1,7 +1,10 @@
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
+    process::Containment,
     spool::StateDir,
     supervisor::Place,
     task::testing::{NONCE, named, process},
@@ -103,7 +106,7 @@ fn supervisor(state: &StateDir) -> (Supervisor, mpsc::Receiver<Report>) {
         boot_id: "boot".to_owned(),
         socket,
         open_files: None,
-        groups: None,
+        containment: Arc::new(Containment::none()),
     };
     let supervisor = Supervisor::new(place, reports, soon);
     supervisor.watch_pulses();
