@@ -50,14 +50,15 @@ impl TestDaemon {
         let mut shown = self.show(task);
         let fields = shown.as_object_mut().expect("a task is an object");
         fields.remove("lineage_spent");
+        let quiet = |attempt: &mut Value| {
+            if let Some(attempt) = attempt.as_object_mut() {
+                attempt.remove("last_heartbeat_at");
+                attempt.remove("figures");
+            }
+        };
+        fields.get_mut("attempt").map(quiet);
         let attempts = fields.get_mut("attempts").and_then(Value::as_array_mut);
-        let mut attempts: Vec<_> = attempts.into_iter().flatten().map(Value::take).collect();
-        attempts.extend(fields.get_mut("attempt").map(Value::take));
-        for attempt in attempts.iter_mut().filter_map(Value::as_object_mut) {
-            attempt.remove("figures");
-            attempt.remove("last_heartbeat_at");
-        }
-        fields.insert("attempts".to_owned(), Value::Array(attempts));
+        attempts.into_iter().flatten().for_each(quiet);
         shown
     }
 

@@ -6,7 +6,7 @@
 use std::{
     fs,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -28,7 +28,11 @@ fn allowing(what: &str) -> String {
 /// A daemon whose socket others can reach, and an agentctl that they may run.
 fn reachable(allowed: &str) -> TestDaemon {
     let daemon = TestDaemon::with(&allowing(allowed));
-    fs::copy(program("agentctl"), copy(&daemon)).unwrap();
+    // By another process: what is open for writing here, a child that another test
+    // starts could hold open for a moment, and then it could not be run.
+    let mut copying = agentd_tests::command(Path::new("cp"), &daemon.home());
+    copying.arg(program("agentctl")).arg(copy(&daemon));
+    assert!(copying.status().unwrap().success());
     for path in ["", "run", "agentctl"] {
         let mode = fs::Permissions::from_mode(0o755);
         fs::set_permissions(daemon.path(path), mode).unwrap();
