@@ -25,11 +25,10 @@ fn another_user_cannot_connect_read_files_or_see_a_prompt() {
         drop(machine.run("root", "chmod 755 /home/*").ok());
         for agent in ["claude", "codex", "gemini", "opencode"] {
             let path = format!("/usr/local/bin/{agent}");
-            machine.write(
-                &path,
-                "#!/bin/sh\necho start >>~/starts; sleep 1000\n",
-                0o755,
-            );
+            // It is asked for its version first.
+            let script = "#!/bin/sh\n[ \"$1\" != --version ] || exec echo 9.9.9\n\
+                          echo start >>~/starts; exec sleep 1000\n";
+            machine.write(&path, script, 0o755);
         }
         service.systemctl("restart agentd.service");
         // The prompt is not on the line of the call, which others see.
