@@ -1,8 +1,8 @@
 //! One life of the daemon, from its lock to its last commit.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Seek as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -410,7 +410,10 @@ fn lock(state: &StateDir) -> anyhow::Result<File> {
     // hold the lock until its own program begins.
     for look in 0..=LOCK_LOOKS {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => {
+                sign(&file);
+                return Ok(file);
+            }
             Err(TryLockError::WouldBlock) if look < LOCK_LOOKS => {
                 poll(&mut [], Some(&Timespec::try_from(LOOK_AGAIN)?))?;
             }
@@ -418,8 +421,26 @@ fn lock(state: &StateDir) -> anyhow::Result<File> {
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
     }
+    // Its socket may have been taken from it, so that only its pid reaches it.
+    let holder = fs::read_to_string(&path).unwrap_or_default();
+    let kill = holder.trim().parse::<u32>().map_or_else(
+        |_| String::new(),
+        |pid| format!(", or kill {pid} if that does not find it: agents go on"),
+    );
     bail!(
-        "another agentd uses {}: stop it first (agentctl shutdown), or name another --state-dir",
+        "another agentd uses {}: stop it first (agentctl shutdown{kill}), or name another --state-dir",
         state.path().display()
     )
+}
+
+/// Says in the lock file whose it is, for people. That it cannot (a full disk) is
+/// no reason not to start.
+fn sign(mut file: &File) {
+    let written = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()));
+    if let Err(error) = written {
+        tracing::warn!(%error, "cannot write into the lock file");
+    }
 }

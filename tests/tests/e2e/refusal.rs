@@ -143,7 +143,12 @@ fn a_state_directory_has_one_daemon() {
     told(
         second.0,
         &second.1,
-        &["another agentd", "agentctl shutdown", "--state-dir"],
+        &[
+            "another agentd",
+            "agentctl shutdown",
+            &format!("kill {}", daemon.pid()),
+            "--state-dir",
+        ],
     );
     // The first is not disturbed, nor is its socket.
     assert_eq!(daemon.wait(task)["state"], "succeeded");
