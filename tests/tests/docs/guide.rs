@@ -253,6 +253,8 @@ static FLEETING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\bpid:? +\d+", "PID"),
         (r"\brevision \d+\b", "REVISION"),
         (r"\b\d+ rows\b", "ROWS"),
+        // It may have ended before the answer was written.
+        (r"^(task \d+) (is being stopped|cancelled)$", "$1 ENDS"),
         // One a core.
         (r"\b\d+ slots\b", "SLOTS"),
         (r" +", " "),
