@@ -29,12 +29,12 @@
 //!
 //! There are up to three stages, and **Ending** and **Killing** lead back to
 //! **Starting** for the next one, if nothing is left of the tree and nobody has
-//! asked for its end. An attempt that the service manager ends has no result
-//! unless its agent had come to one (`eviction`). What sets the repository up is
-//! followed by the agent if it has ended well; what it has left running is ended first. An agent that did not
+//! asked for its end. What sets the repository up is followed by the agent if it
+//! has ended well; what it has left running is ended first. An agent that did not
 //! know the session which it was to resume, and has failed of that by itself, is
 //! followed by another one without it; if that cannot be started, the first one's
-//! end is the attempt's.
+//! end is the attempt's. An attempt that the service manager ends has no result
+//! unless its agent had come to one (`eviction`).
 
 mod eviction;
 mod setup;

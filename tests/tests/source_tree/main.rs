@@ -17,7 +17,7 @@ use std::{
 };
 
 use imports::{code, paths};
-use rules::{LINES, LONG, PARTS, PROTO, ROOMS, SLEEPS, WIRING};
+use rules::{LINES, PARTS, PROTO, ROOMS, SLEEPS, WIRING};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -151,7 +151,7 @@ fn files_are_short_and_tests_do_not_sleep() {
         for (path, text) in sources(crate_dir) {
             let code = code(&text);
             let lines = text.lines().count();
-            if lines > LINES && !LONG.iter().any(|(long, _)| *long == path) {
+            if lines > LINES {
                 all.push(format!("{path} has {lines} lines"));
             }
             if code.replace(' ', "").contains("#[ignore") {
@@ -163,13 +163,6 @@ fn files_are_short_and_tests_do_not_sleep() {
         }
     }
     assert_eq!(all, [""; 0]);
-    for (path, _) in LONG {
-        let text = fs::read_to_string(root().join(path)).unwrap_or_default();
-        assert!(
-            text.lines().count() > LINES,
-            "{path} needs no exception any more"
-        );
-    }
 }
 
 #[test]

@@ -185,13 +185,8 @@ pub(crate) const PROTO: &[&str] = &[
     "service/listener.rs",
 ];
 
-/// Longest file, lines; and those that may be longer, with the reason.
+/// Longest file, lines.
 pub(crate) const LINES: usize = 450;
-
-pub(crate) const LONG: &[(&str, &str)] = &[(
-    "daemon/tests/runner.rs",
-    "the whole life of one process, a case a test",
-)];
 
 /// Where a thread may sleep.
 pub(crate) const SLEEPS: &[&str] = &["tests/src/wait.rs", "tests/src/torture/agent.rs"];
