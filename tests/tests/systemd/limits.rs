@@ -13,18 +13,21 @@ ExecStart=/bin/sh -c 'cd /sys/fs/cgroup/agentd.slice/agentd.service && \
 
 #[test]
 fn limits_hold_in_groups_of_a_delegated_unit() {
+    let vm = started(SUBGROUP);
+    limits_hold(&vm, "agentd");
+}
+
+/// A machine with agentd as its service, of which this changes the unit.
+fn started(unit: &str) -> Vm {
     let vm = Vm::boot();
     vm.install();
-    let place = "/etc/systemd/system/agentd.service.d/subgroup.conf";
-    vm.write(place, SUBGROUP, 0o644);
-    vm.write(
-        "/etc/agentd/config.toml",
-        "[daemon]\nmax_running = 4\n",
-        0o644,
-    );
+    let place = "/etc/systemd/system/agentd.service.d/test.conf";
+    vm.write(place, unit, 0o644);
+    let config = "[daemon]\nmax_running = 4\n";
+    vm.write("/etc/agentd/config.toml", config, 0o644);
     let start = "systemctl daemon-reload && systemctl start agentd.socket agentd.service";
     drop(vm.run("root", start).ok());
-    limits_hold(&vm, "agentd");
+    vm
 }
 
 /// The daemon as root, for whom the manager makes scopes.
@@ -38,17 +41,7 @@ StateDirectory=agentd-root
 
 #[test]
 fn limits_hold_in_scopes() {
-    let vm = Vm::boot();
-    vm.install();
-    let place = "/etc/systemd/system/agentd.service.d/root.conf";
-    vm.write(place, ROOT, 0o644);
-    vm.write(
-        "/etc/agentd/config.toml",
-        "[daemon]\nmax_running = 4\n",
-        0o644,
-    );
-    let start = "systemctl daemon-reload && systemctl start agentd.socket agentd.service";
-    drop(vm.run("root", start).ok());
+    let vm = started(ROOT);
     let found = vm.run("root", "agentctl doctor");
     let scopes = "attempts have scopes in agentd.slice";
     assert!(found.text().contains(scopes), "{found:?}");

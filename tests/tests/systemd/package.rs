@@ -207,29 +207,25 @@ fn what_was_installed_is_switched_on_by_its_users_and_not_before() {
     drop(machine.run("root", docs).ok());
 }
 
+/// The daemons of the machine and of ann, each with its agents.
+fn both_at_work(machine: &Machine) {
+    let enable = "enable --now agentd.socket agentd.service";
+    drop(machine.run("root", &format!("systemctl {enable}")).ok());
+    drop(
+        machine
+            .run("ann", &format!("systemctl --user {enable}"))
+            .ok(),
+    );
+    for user in ["ann", "agentd"] {
+        at_work(machine, user);
+    }
+}
+
 #[test]
 fn an_upgrade_restarts_daemons_and_ends_no_agent() {
     let machine = installed();
     configure(&machine);
-    drop(
-        machine
-            .run(
-                "root",
-                "systemctl enable --now agentd.socket agentd.service",
-            )
-            .ok(),
-    );
-    drop(
-        machine
-            .run(
-                "ann",
-                "systemctl --user enable --now agentd.socket agentd.service",
-            )
-            .ok(),
-    );
-    for user in ["ann", "agentd"] {
-        at_work(&machine, user);
-    }
+    both_at_work(&machine);
     let before = processes(&machine);
     assert!(before.len() >= 6 * AGENTS, "{before:?}");
     let pids = ["ann", "agentd"].map(|user| pid(&machine, user));
@@ -274,25 +270,7 @@ fn a_removal_ends_everything_and_a_purge_leaves_nothing() {
     let before = files(&machine);
     drop(install(&machine, &packages.first));
     configure(&machine);
-    drop(
-        machine
-            .run(
-                "root",
-                "systemctl enable --now agentd.socket agentd.service",
-            )
-            .ok(),
-    );
-    drop(
-        machine
-            .run(
-                "ann",
-                "systemctl --user enable --now agentd.socket agentd.service",
-            )
-            .ok(),
-    );
-    for user in ["ann", "agentd"] {
-        at_work(&machine, user);
-    }
+    both_at_work(&machine);
     drop(machine.run("root", "dpkg -r agentd").ok());
     assert_eq!(processes(&machine), BTreeSet::new());
     let left = machine.run("root", "ls -l /proc/[0-9]*/exe 2>/dev/null | grep agentd");
