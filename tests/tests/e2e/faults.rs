@@ -7,6 +7,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use rustix::process::{Resource, Rlimit, prlimit};
 use serde_json::Value;
 
 fn status(daemon: &TestDaemon) -> Value {
@@ -89,12 +90,12 @@ fn a_full_disk_stops_everything_but_agents_and_heals_by_itself() {
 
 #[test]
 fn connections_that_cannot_be_taken_wait() {
-    let mut daemon = TestDaemon::prepared("[daemon]\nmax_running = 4\n");
-    // So few that half of them, which one user's connections may take, are too many.
-    daemon.start_after("ulimit -n 30");
-    daemon.launch();
+    let daemon = TestDaemon::with("[daemon]\nmax_running = 4\n");
     let runs = daemon.sh("exec sleep 1000");
     daemon.wait_state(runs, "running");
+    // It counts connections by the limit that it began with: this one it meets
+    // unprepared, and has so little left that the connections need it all.
+    leave_files(daemon.pid(), 8);
     let idle: Vec<UnixStream> = (0..100)
         .map(|_| UnixStream::connect(daemon.socket()).unwrap())
         .collect();
@@ -106,6 +107,17 @@ fn connections_that_cannot_be_taken_wait() {
     // It goes on where it was.
     let _said = daemon.ctl(&["kill", &runs.to_string()]).ok();
     assert_eq!(daemon.wait(runs)["state"], "cancelled");
+}
+
+/// Lets the process open so many files more than it has open now.
+fn leave_files(pid: u32, more: u64) {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count() as u64;
+    let limit = Rlimit {
+        current: Some(open + more),
+        maximum: Some(open + more),
+    };
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap());
+    prlimit(pid, Resource::Nofile, limit).unwrap();
 }
 
 #[test]
