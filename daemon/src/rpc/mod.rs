@@ -20,6 +20,7 @@ mod hold;
 mod issue;
 mod list;
 mod logs;
+mod names;
 mod pause;
 mod peer;
 mod prune;
