@@ -31,6 +31,7 @@ mod reload;
 mod rerun;
 mod runner;
 mod schedules;
+mod send;
 mod sessions;
 mod status;
 mod to_proto;
