@@ -16,7 +16,7 @@ fn status(daemon: &TestDaemon, key: &str) -> serde_json::Value {
 }
 
 #[test]
-fn a_drain_goes_on_after_the_store_has_failed() {
+fn a_drain_goes_on_after_a_failpoint_of_the_store() {
     let mut daemon = TestDaemon::prepared("[daemon]\nmax_running = 2\n");
     let plans = daemon.use_failpoints();
     daemon.launch();
@@ -47,7 +47,7 @@ fn a_drain_goes_on_after_the_store_has_failed() {
 }
 
 #[test]
-fn all_are_cancelled_though_the_commit_of_it_fails() {
+fn all_are_cancelled_though_a_failpoint_refuses_the_commit() {
     let mut daemon = TestDaemon::prepared("[daemon]\nmax_running = 1\n");
     let plans = daemon.use_failpoints();
     daemon.launch();
