@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::directory::{open_store, take_state};
-use self::running::{Beside, End, run_until_ended};
+use self::running::{Beside, End, Signals, run_until_ended};
 use crate::{
     backup::{self, Backups},
     clock,
@@ -166,6 +166,8 @@ async fn live(
     });
     let loop_ended = tokio::task::spawn_blocking(move || thread.join());
     drop(patience);
+    // Whoever knows that it is ready may send them.
+    let signals = Signals::new()?;
     manager.notifier.ready();
     let mut beside = Beside::default();
     beside.spawn(
@@ -184,7 +186,8 @@ async fn live(
         stop,
     };
     let serving = rpc::serve(shared, socket);
-    run_until_ended(serving, beside, loop_ended, dispatcher, end, reloader).await
+    let around = (signals, beside, end);
+    run_until_ended(serving, loop_ended, dispatcher, around, reloader).await
 }
 
 /// What the trees of agents are held by; without any of it, it goes on, too.

@@ -6,7 +6,7 @@
 //! the network, when the configuration is read) keeps a connection or SIGTERM
 //! waiting.
 
-use std::{collections::HashMap, sync::Arc, thread, time::Duration};
+use std::{collections::HashMap, io, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context as _, bail};
 use tokio::{
@@ -28,6 +28,23 @@ use crate::{
 
 /// How long the daemon lets what is under way end before it exits.
 const STOP: Duration = Duration::from_secs(3);
+
+/// The signals that mean something, from when this is made on.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
 
 /// What goes on beside the loop; each of it ends with the daemon, or before.
 #[derive(Default)]
@@ -89,19 +106,18 @@ impl End {
 /// Waits for a signal, or for the end of a part; then ends the others.
 pub(super) async fn run_until_ended(
     serving: impl Future<Output = anyhow::Result<()>> + Send + 'static,
-    mut beside: Beside,
     mut loop_ended: JoinHandle<thread::Result<Result<(), StoreError>>>,
     dispatcher: Handle,
-    end: End,
+    (signals, mut beside, end): (Signals, Beside, End),
     reloader: Arc<Reloader>,
 ) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let Signals {
+        mut terminate,
+        mut interrupt,
+        hang_up,
+    } = signals;
     let look = Arc::new(Notify::new());
-    beside.spawn(
-        "reloading",
-        reload_when_told(signal(SignalKind::hangup())?, reloader),
-    );
+    beside.spawn("reloading", reload_when_told(hang_up, reloader));
     beside.spawn(
         "watching the clock",
         watch_clock(dispatcher.clone(), Arc::clone(&look)),

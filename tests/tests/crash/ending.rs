@@ -23,7 +23,7 @@ fn a_drain_goes_on_after_a_failpoint_of_the_store() {
     let gate = daemon.gate("gate");
     let runs = daemon.sh(&format!("read _ <{}; exit 3", gate.path()));
     let mut waiting = gate.reached();
-    daemon.ctl(&["pause"]).ok();
+    let _said = daemon.ctl(&["pause"]).ok();
     let waits = daemon.sh("true");
     let drain = daemon.agentctl().command(&["drain"]).spawn().unwrap();
     wait_until("it drains", || status(&daemon, "phase") == "draining");
@@ -34,7 +34,7 @@ fn a_drain_goes_on_after_a_failpoint_of_the_store() {
         status(&daemon, "incarnation") == 2 && status(&daemon, "phase") == "draining"
     });
     // There is a free slot, and nothing is to get it.
-    daemon.ctl(&["resume"]).ok();
+    let _said = daemon.ctl(&["resume"]).ok();
     assert_eq!(daemon.state_of(waits), "queued");
     writeln!(waiting).unwrap();
     let drained = Output::wait(drain);

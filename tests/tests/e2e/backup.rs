@@ -172,7 +172,7 @@ fn a_copy_is_made_each_day_and_the_older_ones_go() {
     fs::remove_file(&found[1]).unwrap();
     let _new = daemon.wait(daemon.sh("true"));
     daemon.configure("[daemon]\ndaily_backups = 3\n");
-    daemon.ctl(&["reload"]).ok();
+    let _said = daemon.ctl(&["reload"]).ok();
     wait_until("the copy of today is made again", || found[1].exists());
     assert!(!backups.join("daily.part").exists());
     // One that cannot be read is told how to put it back.
