@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 #[cfg(feature = "failpoints")]
+mod ending;
+#[cfg(feature = "failpoints")]
 mod hanging;
 #[cfg(feature = "failpoints")]
 mod pruning;
