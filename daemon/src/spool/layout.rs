@@ -23,7 +23,10 @@ use std::{
 };
 
 use super::AttemptDir;
-use crate::task::id::{AttemptId, TaskId, Timestamp};
+use crate::{
+    file,
+    task::id::{AttemptId, TaskId, Timestamp},
+};
 
 /// Tasks whose transcripts share a directory.
 const SHARD: u64 = 1000;
@@ -125,12 +128,9 @@ impl StateDir {
     /// If the link cannot be made.
     pub fn point_to_socket(&self, socket: &Path) -> io::Result<()> {
         let beside = self.0.join("socket.new");
-        match fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        file::remove(&beside)?;
         symlink(socket, &beside)?;
-        fs::rename(beside, self.0.join(SOCKET))
+        file::put(&beside, &self.0.join(SOCKET))
     }
 
     /// Has runners wait for the next daemon instead of connecting: a service
