@@ -27,6 +27,7 @@ mod marker;
 mod origin;
 mod peer;
 mod sandbox;
+mod sockets;
 mod stat;
 mod tree;
 mod units;
