@@ -270,42 +270,39 @@ fn still_wanted(task: &Task, config: &Config) -> Result<(), Failed> {
 }
 
 /// What sets the workspace up before the agent, if that is still to be done.
-fn setup(
-    repo: Option<&Repo>,
-    mode: WorkspaceMode,
-    workspace: &Workspace,
-) -> Result<Option<Setup>, Failed> {
-    let Some(repo) = repo.filter(|repo| !repo.setup.is_empty() && mode != WorkspaceMode::None)
-    else {
-        return Ok(None);
-    };
+fn setup(repo: Option<&Repo>, mode: WorkspaceMode, workspace: &Workspace) -> Option<Setup> {
+    let repo = repo.filter(|repo| !repo.setup.is_empty() && mode != WorkspaceMode::None)?;
     let setup = Setup {
         argv: repo.setup.clone(),
         limit: repo.setup_timeout,
-        record: workspace::setup_record(mode, workspace)?,
+        record: workspace::setup_record(mode, workspace),
     };
-    Ok(Some(setup).filter(|setup| !setup.is_done()))
+    Some(setup).filter(|setup| !setup.is_done())
 }
 
-/// What the agent may touch, if not whatever its user may: of the state directory
-/// its own workspace only, and of secrets what it is given.
+/// What is hidden from an agent that is to be in a sandbox: the state directory but
+/// for its own workspace, and of secrets what it is not given.
+fn hidden(supervisor: &Supervisor, config: &Config, agent: &Agent) -> Option<Vec<PathBuf>> {
+    let mut hidden = agent.sandbox.then(|| supervisor.not_for_agents())?;
+    hidden.extend(config.secrets().map(Path::to_owned));
+    Some(hidden)
+}
+
+/// What the agent may touch, if not whatever its user may.
 fn sandbox(
-    supervisor: &Supervisor,
-    config: &Config,
+    hidden: Option<Vec<PathBuf>>,
     agent: &Agent,
     spec: &TaskSpec,
     workspace: &Workspace,
     env: &BTreeMap<String, String>,
 ) -> Result<Option<Sandbox>, Failed> {
-    if !agent.sandbox {
+    let Some(hidden) = hidden else {
         return Ok(None);
-    }
+    };
     let git = match &spec.repo {
         Some(repo) => workspace::git_places(repo, workspace)?,
         None => Vec::new(),
     };
-    let mut hidden = supervisor.not_for_agents();
-    hidden.extend(config.secrets().map(Path::to_owned));
     agents::sandbox(agent, env, workspace, git, hidden).map_err(|error| Failed {
         reason: error.reason(),
         message: error.to_string(),
@@ -341,6 +338,7 @@ fn prepare(
         .unwrap_or_default();
     still_wanted(task, config)?;
     let repo = spec.repo.as_deref().and_then(|repo| config.repo_at(repo));
+    let hidden = hidden(supervisor, config, agent);
     // A retry has the workspace of the attempt before it.
     let before = attempt.workspace.as_ref();
     let request = workspace::Request {
@@ -360,15 +358,24 @@ fn prepare(
             Some(_) => WorkspaceReuse::Keep,
             None => spec.workspace_reuse,
         },
+        sandbox: hidden.clone(),
     };
     let mut notes = Vec::new();
     let workspace = workspace::prepare(&request, &mut notes)?;
     failpoint!("dispatcher.workspace").map_err(Failed::spawn)?;
-    let setup = setup(repo, spec.workspace_mode, &workspace)?;
+    let setup = setup(repo, spec.workspace_mode, &workspace);
     let socket: PathBuf = supervisor.socket().to_owned();
     let reader = store.reader().map_err(Failed::spawn)?;
     let given = session::given(&reader, agent, task, attempt, &workspace).map_err(Failed::spawn)?;
-    let told = session::told(&reader, task, attempt, &given, &workspace).map_err(Failed::spawn)?;
+    let told = session::told(
+        &reader,
+        task,
+        attempt,
+        &given,
+        supervisor.state_dir(),
+        &workspace,
+    )
+    .map_err(Failed::spawn)?;
     drop(reader);
     let invocation = |given: Given| {
         let attempt = Attempt {
@@ -395,7 +402,7 @@ fn prepare(
         })
         .unzip();
     let invocation = invocation(given.clone())?;
-    let sandbox = sandbox(supervisor, config, agent, spec, &workspace, &invocation.env)?;
+    let sandbox = sandbox(hidden, agent, spec, &workspace, &invocation.env)?;
     if sandbox.is_some() {
         notes.push("it is in a sandbox, and cannot write where it does not work".to_owned());
     }

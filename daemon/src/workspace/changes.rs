@@ -6,6 +6,7 @@ use std::{ffi::OsStr, path::PathBuf};
 use super::{
     WorkspaceError,
     git::{Git, GitError},
+    held::Held,
     lock_of, places,
     refs::{self, Moment},
     repository_at,
@@ -47,7 +48,7 @@ pub fn conclude(
     is_wanted: impl FnOnce() -> bool,
 ) -> Result<Option<Changes>, WorkspaceError> {
     repository_at(&ended.repo)?;
-    let (_, lock) = lock_of(&ended.state_dir, &ended.repo)?;
+    let (dir, lock) = lock_of(&ended.state_dir, &ended.repo)?;
     if !is_wanted() {
         return Ok(None);
     }
@@ -60,8 +61,14 @@ pub fn conclude(
             "{path} is not a checkout any more"
         )));
     }
-    places::of_repo(&ended.repo, path)?;
-    let checkout = Checkout { path, lock: &lock };
+    let own = places::of_repo(&ended.repo, path)?;
+    let held = Held::at(&dir, &ended.repo, path, &own)?;
+    let checkout = Checkout {
+        path,
+        lock: &lock,
+        held: held.inside(),
+    };
+    let git = checkout.git();
     let message = format!(
         "agentd: what attempt {} left uncommitted\n\nWorktree: {}\n",
         ended.attempt,

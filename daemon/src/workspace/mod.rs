@@ -5,6 +5,7 @@
 //! worktrees/app-1f3a9c20/       one directory a repository
 //!   .lock                       held while one of them is prepared
 //!   claude-42/                  the key (claude, app, 42), on branch agent/claude-42
+//!   .claude-42/                 what is written down of it
 //!   task-7/                     a task without an issue
 //! workspaces/8/                 the private directory of task 8
 //! ```
@@ -20,8 +21,10 @@
 //! remove worktrees that hold nothing else ([`remove`]).
 //!
 //! Before a branch is begun, what its remote has is fetched. What sets a worktree
-//! up is run by the runner; that it was is written down in git's own directory of
-//! the worktree. What undoes it is run before a worktree is removed.
+//! up is run by the runner; that it was is written down beside the worktree. What
+//! undoes it is run before a worktree is removed.
+//!
+//! Where an agent in a sandbox has worked, git is held as the agent was (`held.rs`).
 //!
 //! Not here: when worktrees are collected. Everything blocks, up to the time
 //! limits of git commands.
@@ -29,13 +32,15 @@
 //! Invariants: no file that git does not know to be its own unfinished checkout
 //! is deleted or overwritten unless a ref holds it. No path is removed but by
 //! git, and only if git lists it. No text of a task reaches a path, a ref or a
-//! command line unchecked, and no shell is used.
+//! command line unchecked, and no shell is used. Nothing is written in a place where an agent
+//! writes but by git, and what is read there may be anything.
 
 mod changes;
 mod fetch;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod git;
+mod held;
 mod leftover;
 mod list;
 mod lock;
@@ -43,6 +48,7 @@ mod moved;
 mod name;
 mod places;
 mod raw;
+mod records;
 mod refs;
 mod repo;
 mod restore;
@@ -73,6 +79,8 @@ pub use self::{
 };
 use self::{
     fetch::Base,
+    held::Held,
+    records::Records,
     reuse::Next,
     snapshot::Checkout,
     worktree::{Begin, rev_parse},
@@ -120,6 +128,8 @@ pub struct Request {
     pub attempt: AttemptId,
     /// What is to become of what an earlier task has left there.
     pub reuse: WorkspaceReuse,
+    /// What is hidden from who is to work there, if that is to be in a sandbox.
+    pub sandbox: Option<Vec<PathBuf>>,
 }
 
 /// A workspace that could not be made ready. Nothing was destroyed.
@@ -201,12 +211,15 @@ pub fn prepare(request: &Request, notes: &mut Vec<String>) -> Result<Workspace, 
     }
 }
 
-/// Whether a checkout holds work that is not committed; `None`: it is none, or
-/// git does not say. Blocks.
+/// Whether a checkout of `repo` holds work that is not committed; `None`: it is none,
+/// or git does not say. Blocks.
 #[must_use]
-pub fn uncommitted(workspace: &Workspace) -> Option<bool> {
+pub fn uncommitted(state_dir: &Path, repo: &Path, workspace: &Workspace) -> Option<bool> {
+    let path = &workspace.path;
+    let own = places::of_repo(repo, path).ok()?;
+    let held = Held::at(&dir_of(state_dir, repo), repo, path, &own).ok()?;
     let status: [&dyn AsRef<OsStr>; 2] = [&"status", &"--porcelain"];
-    let found = Git::at(&workspace.path).call(&status).ok()?;
+    let found = Git::at(path).held(held.inside()).call(&status).ok()?;
     Some(!found.is_empty())
 }
 
@@ -227,12 +240,14 @@ fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
             "{path} is a bare repository: it has no checkout to work in; use a worktree"
         )));
     }
-    let (_, lock) = lock_of(&request.state_dir, &repository.path)?;
+    let (dir, lock) = lock_of(&request.state_dir, &repository.path)?;
     clear_locks(&repository.path, &lock)?;
+    let held = Held::at_repo(&dir, &repository.path, None)?;
     let mut workspace = Workspace::at(repository.path, None);
     let checkout = Checkout {
         path: &workspace.path.clone(),
         lock: &lock,
+        held: held.inside(),
     };
     let next = Next {
         attempt: request.attempt,
@@ -240,6 +255,9 @@ fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
         name: "in-place",
     };
     reuse::keep(&checkout, &next, &mut workspace);
+    if let Some(hidden) = &request.sandbox {
+        Records::of_checkout(&dir).note_sandbox(hidden)?;
+    }
     Ok(workspace)
 }
 
@@ -263,6 +281,7 @@ fn worktree(request: &Request, notes: &mut Vec<String>) -> Result<Workspace, Wor
     let (dir, lock) = lock_of(&request.state_dir, &repository.path)?;
     let name = name::of_worktree(&request.agent, request.issue.as_deref(), request.task);
     let branch = request.branch.clone();
+    let held = Held::at_repo(&dir, &repository.path, None)?;
     let place = worktree::Place {
         repo: &repository.path,
         path: dir.join(&name),
@@ -274,13 +293,19 @@ fn worktree(request: &Request, notes: &mut Vec<String>) -> Result<Workspace, Wor
             reuse: request.reuse,
             name: &name,
         },
+        held: &held,
     };
     let base = Base {
         repo: &repository.path,
         name: request.base.as_deref(),
         fetch: request.fetch,
+        held: held.repo(),
     };
-    place.prepare(Begin { base, notes })
+    let workspace = place.prepare(Begin { base, notes })?;
+    if let Some(hidden) = &request.sandbox {
+        place.records().note_sandbox(hidden)?;
+    }
+    Ok(workspace)
 }
 
 /// Where the worktree of a task is, below the daemon's directory.
@@ -292,22 +317,26 @@ pub fn place_of(
     issue: Option<&str>,
     task: TaskId,
 ) -> PathBuf {
-    let dir = state_dir.join("worktrees").join(name::of_repo(repo));
-    dir.join(name::of_worktree(agent, issue, task))
+    dir_of(state_dir, repo).join(name::of_worktree(agent, issue, task))
 }
 
 /// Whether a worktree below the daemon's directory is one of this repository.
 #[must_use]
 pub fn is_of(state_dir: &Path, worktree: &Path, repo: &Path) -> bool {
-    let dir = state_dir.join("worktrees").join(name::of_repo(repo));
+    let dir = dir_of(state_dir, repo);
     let name = worktree.parent().and_then(Path::file_name);
     name.is_some() && name == dir.file_name()
+}
+
+/// Where a repository's worktrees are.
+fn dir_of(state_dir: &Path, repo: &Path) -> PathBuf {
+    state_dir.join("worktrees").join(name::of_repo(repo))
 }
 
 /// The canonical directory of a repository's worktrees, made if need be, and
 /// the lock that whoever works on them has.
 fn lock_of(state_dir: &Path, repo: &Path) -> Result<(PathBuf, File), WorkspaceError> {
-    let dir = state_dir.join("worktrees").join(name::of_repo(repo));
+    let dir = dir_of(state_dir, repo);
     make_dir(&dir)?;
     // Git lists its worktrees by their canonical paths.
     let dir = fs::canonicalize(&dir).map_err(|err| WorkspaceError::io(&dir, &err))?;

@@ -49,7 +49,7 @@ pub(super) fn keep(checkout: &Checkout<'_>, next: &Next<'_>, workspace: &mut Wor
         }
         Err(err) => {
             tracing::warn!(task = %next.attempt.task, attempt = next.attempt.number, %err, "what was in the workspace is not recorded");
-            let git = Git::at(checkout.path).holding(checkout.lock);
+            let git = checkout.git();
             workspace.head = commit_of(&git, "HEAD").ok().flatten();
         }
     }
@@ -79,7 +79,7 @@ pub(super) fn fresh(
     branch: &str,
     base: &str,
 ) -> Result<(), WorkspaceError> {
-    let git = Git::at(checkout.path).holding(checkout.lock);
+    let git = checkout.git();
     refuse_taken(checkout, branch)?;
     let (snapshot, found) = record(checkout, next, &[base.to_owned()])?;
     refuse_loss(checkout.path, &snapshot)?;
@@ -120,7 +120,7 @@ fn record(
     targets: &[String],
 ) -> Result<(Snapshot, Option<String>), WorkspaceError> {
     let snapshot = checkout.record(targets, &next.message())?;
-    let git = Git::at(checkout.path).holding(checkout.lock);
+    let git = checkout.git();
     let kept = refs::keep_snapshot(&git, next.attempt, Moment::Before, &snapshot)?;
     let found = kept.map(|(_, commit)| commit);
     // What is taken away is to be found by the name of who had it done.
@@ -152,7 +152,7 @@ fn refuse_loss(path: &Path, snapshot: &Snapshot) -> Result<(), WorkspaceError> {
 fn refuse_taken(checkout: &Checkout<'_>, branch: &str) -> Result<(), WorkspaceError> {
     let name = format!("refs/heads/{branch}");
     let format = "--format=%(refname) %(worktreepath)";
-    let git = Git::at(checkout.path).holding(checkout.lock);
+    let git = checkout.git();
     let listed = git.call(&[&"for-each-ref", &format, &name])?;
     let place = listed
         .strip_prefix(name.as_bytes())
@@ -173,7 +173,7 @@ fn refuse_taken(checkout: &Checkout<'_>, branch: &str) -> Result<(), WorkspaceEr
 /// been removed it is too late to refuse.
 fn rehearse(checkout: &Checkout<'_>, commit: &str) -> Result<(), WorkspaceError> {
     checkout.show_all()?;
-    let git = Git::at(checkout.path).holding(checkout.lock);
+    let git = checkout.git();
     git.call(&[&"read-tree", &"--dry-run", &"--reset", &"-u", &commit])?;
     Ok(())
 }
@@ -181,7 +181,7 @@ fn rehearse(checkout: &Checkout<'_>, commit: &str) -> Result<(), WorkspaceError>
 /// Cleans the checkout, and has a command set it to a commit.
 fn set_back(checkout: &Checkout<'_>, how: &[&dyn AsRef<OsStr>]) -> Result<(), WorkspaceError> {
     clean(checkout)?;
-    let git = Git::at(checkout.path).holding(checkout.lock);
+    let git = checkout.git();
     git.call(how)?;
     Ok(())
 }
@@ -211,7 +211,7 @@ fn half_done(
 /// anything else, while the files that say what is ignored are those that the
 /// snapshot went by. Repositories inside stay.
 fn clean(checkout: &Checkout<'_>) -> Result<(), WorkspaceError> {
-    let git = Git::at(checkout.path).holding(checkout.lock);
+    let git = checkout.git();
     let own = rev_parse(&git, "--absolute-git-dir")?;
     let has = |name: &str| own.join(name).symlink_metadata().is_ok();
     git.call(&[&"clean", &"--quiet", &"--force", &"-d"])?;
