@@ -188,10 +188,17 @@ impl Actor {
         let versions = Arc::clone(&self.versions);
         self.supervisor.track(async move {
             before.passed(&wanted).await;
+            if wanted.is_cancelled() {
+                stopped(&supervisor, attempt).await;
+                return;
+            }
             let prepare = {
                 let supervisor = supervisor.clone();
+                let (wanted, end) = (wanted.clone(), supervisor.end());
                 tokio::task::spawn_blocking(move || {
-                    prepare(&supervisor, &config, &store, &versions, &task)
+                    // The next life may have begun another attempt there by then.
+                    let wanted = || !wanted.is_cancelled() && !end.is_cancelled();
+                    prepare(&supervisor, &config, &store, &versions, &task, &wanted)
                 })
             };
             let prepared = match prepare.await {
@@ -213,6 +220,7 @@ impl Actor {
                         stopped(&supervisor, attempt).await;
                     }
                 }
+                Err(_) if wanted.is_cancelled() => stopped(&supervisor, attempt).await,
                 Err(Failed { reason, message }) => {
                     supervisor.start_failed(attempt, reason, message).await;
                 }
@@ -309,13 +317,14 @@ fn sandbox(
     })
 }
 
-/// Everything between the claim and the runner. Blocks.
+/// Everything between the claim and the runner, as long as it is `wanted`. Blocks.
 fn prepare(
     supervisor: &Supervisor,
     config: &Config,
     store: &Store,
     versions: &Versions,
     task: &Task,
+    wanted: &dyn Fn() -> bool,
 ) -> Result<Prepared, Failed> {
     let spec = &task.spec;
     let attempt = task
@@ -361,7 +370,7 @@ fn prepare(
         sandbox: hidden.clone(),
     };
     let mut notes = Vec::new();
-    let workspace = workspace::prepare(&request, &mut notes)?;
+    let workspace = workspace::prepare(&request, wanted, &mut notes)?;
     failpoint!("dispatcher.workspace").map_err(Failed::spawn)?;
     let setup = setup(repo, spec.workspace_mode, &workspace);
     let socket: PathBuf = supervisor.socket().to_owned();

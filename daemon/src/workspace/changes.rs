@@ -8,6 +8,7 @@ use super::{
     git::{Git, GitError},
     held::Held,
     lock_of, places,
+    records::Records,
     refs::{self, Moment},
     repository_at,
     snapshot::{Checkout, Snapshot, names, text, tree_of},
@@ -69,13 +70,14 @@ pub fn conclude(
         held: held.inside(),
     };
     let git = checkout.git();
+    let records = Records::at(&dir, &ended.repo, path);
     let message = format!(
         "agentd: what attempt {} left uncommitted\n\nWorktree: {}\n",
         ended.attempt,
         path.display().to_string().replace(char::is_control, " ")
     );
     let snapshot = checkout.record(&[], &message)?;
-    let kept = refs::keep_snapshot(&git, ended.attempt, Moment::End, &snapshot)?;
+    let kept = refs::keep_snapshot(&git, &records, ended.attempt, Moment::End, &snapshot)?;
     let mut changes = count(&git, &ended.workspace, &snapshot)?;
     changes.recorded = kept.map(|(name, _)| name);
     Ok(Some(changes))

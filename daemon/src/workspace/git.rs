@@ -146,7 +146,11 @@ impl<'a> Git<'a> {
     fn run(&self, args: &[&dyn AsRef<OsStr>], stdin: Stdio) -> Result<Vec<u8>, GitError> {
         let word = args.first().map(|word| word.as_ref().to_string_lossy());
         let command = word.unwrap_or_default().into_owned();
-        let ended = process::run(self.command(args, stdin), self.limit, self.most);
+        let run = match self.held {
+            Some(_) => process::run_alone,
+            None => process::run,
+        };
+        let ended = run(self.command(args, stdin), self.limit, self.most);
         let Some(Ended {
             status,
             stdout: mut output,

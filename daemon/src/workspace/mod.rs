@@ -81,7 +81,7 @@ use self::{
     fetch::Base,
     held::Held,
     records::Records,
-    reuse::Next,
+    reuse::{Next, Wanted},
     snapshot::Checkout,
     worktree::{Begin, rev_parse},
 };
@@ -197,17 +197,25 @@ fn not_made(err: GitError, path: &Path) -> WorkspaceError {
 /// Makes the workspace of a task ready, or finds it as it was left. `notes` gets
 /// what whoever works there should know of how it was made.
 ///
+/// `is_wanted` is asked once nobody else works on the repository's worktrees, and before
+/// each step that changes one: if it says no, nothing more is done.
+///
 /// Blocks: for as long as git takes, and while another workspace of the same
 /// repository is prepared.
 ///
 /// # Errors
 /// `RepoMissing` if the repository is not there any more, else
 /// `WorkspaceFailed`.
-pub fn prepare(request: &Request, notes: &mut Vec<String>) -> Result<Workspace, WorkspaceError> {
+pub fn prepare(
+    request: &Request,
+    is_wanted: &dyn Fn() -> bool,
+    notes: &mut Vec<String>,
+) -> Result<Workspace, WorkspaceError> {
+    let wanted = Wanted(is_wanted);
     match request.mode {
         WorkspaceMode::None => private(request),
-        WorkspaceMode::InPlace => in_place(request),
-        WorkspaceMode::Worktree => worktree(request, notes),
+        WorkspaceMode::InPlace => in_place(request, wanted),
+        WorkspaceMode::Worktree => worktree(request, wanted, notes),
     }
 }
 
@@ -232,7 +240,7 @@ fn private(request: &Request) -> Result<Workspace, WorkspaceError> {
     Ok(Workspace::at(path, None))
 }
 
-fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
+fn in_place(request: &Request, wanted: Wanted<'_>) -> Result<Workspace, WorkspaceError> {
     let repository = repository(request)?;
     if repository.bare {
         let path = repository.path.display();
@@ -241,6 +249,7 @@ fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
         )));
     }
     let (dir, lock) = lock_of(&request.state_dir, &repository.path)?;
+    wanted.check()?;
     clear_locks(&repository.path, &lock)?;
     let held = Held::at_repo(&dir, &repository.path, None)?;
     let mut workspace = Workspace::at(repository.path, None);
@@ -249,14 +258,17 @@ fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
         lock: &lock,
         held: held.inside(),
     };
+    let records = Records::of_checkout(&dir);
     let next = Next {
         attempt: request.attempt,
         reuse: WorkspaceReuse::Keep,
         name: "in-place",
+        wanted,
+        records: &records,
     };
     reuse::keep(&checkout, &next, &mut workspace);
     if let Some(hidden) = &request.sandbox {
-        Records::of_checkout(&dir).note_sandbox(hidden)?;
+        records.note_sandbox(hidden)?;
     }
     Ok(workspace)
 }
@@ -276,15 +288,22 @@ fn clear_locks(checkout: &Path, lock: &File) -> Result<(), WorkspaceError> {
     Ok(())
 }
 
-fn worktree(request: &Request, notes: &mut Vec<String>) -> Result<Workspace, WorkspaceError> {
+fn worktree(
+    request: &Request,
+    wanted: Wanted<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Workspace, WorkspaceError> {
     let repository = repository(request)?;
     let (dir, lock) = lock_of(&request.state_dir, &repository.path)?;
+    wanted.check()?;
     let name = name::of_worktree(&request.agent, request.issue.as_deref(), request.task);
     let branch = request.branch.clone();
     let held = Held::at_repo(&dir, &repository.path, None)?;
+    let path = dir.join(&name);
+    let records = Records::of(&path);
     let place = worktree::Place {
         repo: &repository.path,
-        path: dir.join(&name),
+        path,
         branch: branch.unwrap_or_else(|| format!("agent/{name}")),
         reused: request.reused,
         lock: &lock,
@@ -292,6 +311,8 @@ fn worktree(request: &Request, notes: &mut Vec<String>) -> Result<Workspace, Wor
             attempt: request.attempt,
             reuse: request.reuse,
             name: &name,
+            wanted,
+            records: &records,
         },
         held: &held,
     };
@@ -303,7 +324,7 @@ fn worktree(request: &Request, notes: &mut Vec<String>) -> Result<Workspace, Wor
     };
     let workspace = place.prepare(Begin { base, notes })?;
     if let Some(hidden) = &request.sandbox {
-        place.records().note_sandbox(hidden)?;
+        records.note_sandbox(hidden)?;
     }
     Ok(workspace)
 }

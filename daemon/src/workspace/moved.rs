@@ -62,7 +62,7 @@ impl Place<'_> {
         }
         // Before it is here: it is never without.
         if let Some(hidden) = Records::of(&old).sandbox()? {
-            self.records().note_sandbox(&hidden)?;
+            self.next.records.note_sandbox(&hidden)?;
         }
         let git = self.git();
         let repaired = git.call(&[&"worktree", &"repair", &old]);

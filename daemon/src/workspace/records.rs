@@ -4,10 +4,11 @@
 //! worktrees/app-1f3a9c20/
 //!   .claude-42/         of the worktree claude-42
 //!     attempt           who was given it last
+//!     snapshot          the name of the last snapshot of it
 //!     setup             that it is set up; see [`crate::spool::Setup`]
 //!     sandbox           what the agents in a sandbox that had it may not read
 //!   .checkout/          of the repository's own checkout
-//!     sandbox
+//!     snapshot, sandbox
 //! ```
 //!
 //! The `sandbox` of a worktree is there before an agent in a sandbox is, and for as
@@ -22,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{WorkspaceError, make_dir};
+use super::{WorkspaceError, make_dir, refs};
 use crate::{
     file,
     task::id::{AttemptId, TaskId, Timestamp},
@@ -32,6 +33,7 @@ use crate::{
 /// worktree's: those have a dash.
 const CHECKOUT: &str = ".checkout";
 const ATTEMPT: &str = "attempt";
+const SNAPSHOT: &str = "snapshot";
 const SETUP: &str = "setup";
 const SANDBOX: &str = "sandbox";
 
@@ -45,6 +47,14 @@ impl Records {
         let mut name = OsString::from(".");
         name.push(worktree.file_name().unwrap_or_default());
         Self(worktree.with_file_name(name))
+    }
+
+    /// Those of a workspace of `repo`, whichever it is.
+    pub(super) fn at(dir: &Path, repo: &Path, path: &Path) -> Self {
+        match path == repo {
+            true => Self::of_checkout(dir),
+            false => Self::of(path),
+        }
     }
 
     /// Those of a repository's own checkout; `dir` is that of its worktrees.
@@ -73,6 +83,25 @@ impl Records {
     pub(super) fn given_at(&self) -> Option<Timestamp> {
         let at = self.0.join(ATTEMPT).symlink_metadata().ok()?.mtime();
         Some(Timestamp(at.saturating_mul(1000)))
+    }
+
+    /// Writes down how the last snapshot of it is called. Without that the next one may
+    /// have another name for the same.
+    pub(super) fn note_snapshot(&self, name: &str) {
+        if self.snapshot().as_deref() == Some(name) {
+            return;
+        }
+        if let Err(error) = self.write(SNAPSHOT, name.as_bytes()) {
+            tracing::warn!(path = %self.0.display(), %error, "cannot write down the name of a snapshot");
+        }
+    }
+
+    /// The name of the last snapshot of it.
+    pub(super) fn snapshot(&self) -> Option<String> {
+        let name = file::read(&self.0.join(SNAPSHOT), file::SMALL).ok()?;
+        String::from_utf8(name)
+            .ok()
+            .filter(|name| name.starts_with(refs::PREFIX))
     }
 
     /// The file that says that it is set up.

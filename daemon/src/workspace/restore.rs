@@ -112,7 +112,7 @@ pub fn restore(
     let (dir, lock) = lock_of(state_dir, repo)?;
     let held = Held::at_repo(&dir, repo, None)?;
     let git = Git::at(repo).holding(&lock).held(held.repo());
-    let kept = refs::list(&git, Some(attempt.id.task))?;
+    let kept = refs::list(&git, attempt.id.task)?;
     let name = match before {
         true => as_found(attempt, &kept),
         false => as_left(attempt, &kept),

@@ -181,7 +181,7 @@ fn look(path: &Path) -> Result<Found, WorkspaceError> {
         names(&status).partition(|name| name.as_os_str().as_encoded_bytes().ends_with(b"/"));
     let attempt = records.had_by();
     let snapshots = match attempt {
-        Some(attempt) => refs::list(&git, Some(attempt.task))?,
+        Some(attempt) => refs::list(&git, attempt.task)?,
         None => Vec::new(),
     };
     Ok(Found {
@@ -232,18 +232,21 @@ fn unmerged(git: &Git<'_>, tip: &str, branch: Option<&str>) -> Result<u32, GitEr
     }
 }
 
-/// Submodules that are there: their repositories would go with the worktree.
+/// Submodules that are there, or something in their places, which git does not look at:
+/// all of it would go with the worktree. So would the repositories of those that were
+/// there once, in git's own directory.
 fn submodules(git: &Git<'_>, path: &Path) -> Result<usize, GitError> {
     let entries = git.call(&[&"ls-files", &"-s", &"-z"])?;
     let modules = entries
         .split(|byte| *byte == 0)
         .filter(|entry| entry.starts_with(b"160000 "));
     let paths = modules.filter_map(|entry| entry.splitn(2, |byte| *byte == b'\t').nth(1));
-    let there = paths.flat_map(names).filter(|name| {
-        let link = path.join(name).join(".git");
-        link.symlink_metadata().is_ok()
-    });
-    Ok(there.count())
+    let holds_something = |dir: &Path| fs::read_dir(dir).map_or(0, Iterator::count) > 0;
+    let there = paths.flat_map(names);
+    let there = there.filter(|name| holds_something(&path.join(name)));
+    let own = rev_parse(git, "--absolute-git-dir")?;
+    let once = usize::from(holds_something(&own.join("modules")));
+    Ok(there.count().max(once))
 }
 
 fn count(number: usize) -> u32 {
@@ -416,7 +419,8 @@ fn record(checkout: &Checkout<'_>, found: &Found) -> Result<(), RemoveError> {
     let message = format!("agentd: what was in the worktree of {attempt} when it was removed");
     let snapshot = checkout.record(&[], &message)?;
     let git = checkout.git();
-    refs::keep_snapshot(&git, attempt, Moment::Removed, &snapshot)?;
+    let records = Records::of(checkout.path);
+    refs::keep_snapshot(&git, &records, attempt, Moment::Removed, &snapshot)?;
     if let (None, Some(head)) = (&found.branch, &snapshot.head) {
         refs::keep(&git, attempt, Moment::Head, head)?;
     }

@@ -12,7 +12,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::File,
+    fs::{self, File},
     io,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
@@ -195,6 +195,13 @@ impl<'a> Checkout<'a> {
         for name in listed.submodules.iter().take(MAX_INSIDE) {
             let path = self.path.join(name);
             if path.join(".git").symlink_metadata().is_err() {
+                // Git looks at nothing there.
+                if fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some()) {
+                    found.push(LeftOut {
+                        what: format!("what is in the place of submodule {}", name.display()),
+                        at_risk: true,
+                    });
+                }
                 continue;
             }
             let git = Git::at(&path).held(self.held).env(index.plain_vars());

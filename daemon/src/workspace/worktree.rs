@@ -25,7 +25,6 @@ use super::{
     leftover,
     list::{self, Entry},
     places,
-    records::Records,
     reuse::{self, Next},
     snapshot::{Checkout, commit_of},
 };
@@ -114,7 +113,7 @@ impl Place<'_> {
     /// it.
     pub(super) fn prepare(&self, mut base: Begin<'_>) -> Result<Workspace, WorkspaceError> {
         let workspace = self.find_or_make(&mut base)?;
-        self.records().note_attempt(self.next.attempt);
+        self.next.records.note_attempt(self.next.attempt);
         Ok(workspace)
     }
 
@@ -133,18 +132,20 @@ impl Place<'_> {
         let common = rev_parse(&self.git(), "--git-common-dir")?;
         leftover::clear(&[self.branch_lock(&common, &self.branch)], &[&self.path])?;
         // Nothing of what is known of an earlier one holds of this one.
-        self.records().forget()?;
+        self.next.records.forget()?;
         let held = self.held_for_new()?;
         let git = self.git().held(held.repo());
         let add: [&dyn AsRef<OsStr>; 3] = [&"worktree", &"add", &"--no-track"];
         let branch = self.branch_to_use()?;
         let exists = self.has_branch(&branch)?;
         if exists && self.next.reuse != WorkspaceReuse::Fresh {
+            self.next.wanted.check()?;
             let add: [&dyn AsRef<OsStr>; 2] = [add[0], add[1]];
             let made = git.call(&[&add[..], &[&self.path, &branch]].concat());
             made.map_err(|err| self.not_made(err))?;
         } else {
             let base = base.commit()?;
+            self.next.wanted.check()?;
             reuse::keep_branch(&git, &self.next, &branch, &base)?;
             let made = git.call(&[&add[..], &[&"-B", &branch, &self.path, &base]].concat());
             made.map_err(|err| self.not_made(err))?;
@@ -167,10 +168,6 @@ impl Place<'_> {
     /// The directory of the repository's worktrees.
     fn dir(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
-    }
-
-    pub(super) fn records(&self) -> Records {
-        Records::of(&self.path)
     }
 
     /// The branch, or if that is taken by somebody else, the next free one
@@ -243,7 +240,7 @@ impl Place<'_> {
                 return Ok(workspace);
             }
             WorkspaceReuse::Reset => {
-                self.records().forget_setup()?;
+                self.next.records.forget_setup()?;
                 reuse::reset(&checkout, &self.next)?;
             }
             WorkspaceReuse::Fresh => {
@@ -251,7 +248,7 @@ impl Place<'_> {
                 let own = workspace.branch.take().filter(|name| self.is_own(name));
                 let branch = own.unwrap_or_else(|| self.branch.clone());
                 let base = base.commit()?;
-                self.records().forget_setup()?;
+                self.next.records.forget_setup()?;
                 reuse::fresh(&checkout, &self.next, &branch, &base)?;
                 workspace.branch = Some(branch);
             }

@@ -8,13 +8,13 @@ use agentd_tests::{Repo, TestDaemon, program};
 use tempfile::TempDir;
 
 /// A daemon whose state is where no agent may write, and a place beside it.
-struct Place {
-    daemon: TestDaemon,
+pub(super) struct Place {
+    pub(super) daemon: TestDaemon,
     dir: TempDir,
 }
 
 impl Place {
-    fn new(more: &str) -> Self {
+    pub(super) fn new(more: &str) -> Self {
         let place = Self::prepared(more);
         let Self { mut daemon, dir } = place;
         daemon.launch();
@@ -40,11 +40,11 @@ impl Place {
         place
     }
 
-    fn at(&self, name: &str) -> String {
+    pub(super) fn at(&self, name: &str) -> String {
         self.dir.path().join(name).to_str().unwrap().to_owned()
     }
 
-    fn repo(&self) -> Repo {
+    pub(super) fn repo(&self) -> Repo {
         Repo::new(Path::new(&self.at("app")), &self.daemon.home())
     }
 

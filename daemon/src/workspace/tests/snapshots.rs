@@ -362,8 +362,8 @@ fn a_snapshot_is_kept_under_a_name_of_its_own() {
     git(&sandbox.repo, &["gc", "-q", "--prune=now"]);
     assert_eq!(content(&path, &first, "file"), b"1");
     assert_eq!(content(&path, &second, "file"), b"2");
-    let kept = refs::list(&repo, None).unwrap();
+    let kept = refs::list(&repo, attempt.task).unwrap();
     let names: Vec<_> = kept.iter().map(|kept| kept.name.as_str()).collect();
     assert_eq!(names, [first.as_str(), &before, &second]);
-    assert_eq!(refs::list(&repo, TaskId::new(8)).unwrap(), []);
+    assert_eq!(refs::list(&repo, TaskId::new(8).unwrap()).unwrap(), []);
 }
