@@ -15,6 +15,7 @@ use std::{
     io,
     os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{
@@ -33,6 +34,9 @@ use crate::{
     task::{attempt::Workspace, spec::WorkspaceReuse},
 };
 
+/// How long a checkout may take: a large repository takes minutes. Whoever waits for
+/// the workspace waits longer ([`WORKSPACE_TIMEOUT`](crate::task::limits::WORKSPACE_TIMEOUT)).
+const ADD_LIMIT: Duration = Duration::from_secs(600);
 /// A longer log of what was checked out is not read, bytes.
 const MAX_LOG: u64 = 64 * 1024 * 1024;
 
@@ -141,13 +145,17 @@ impl Place<'_> {
         if exists && self.next.reuse != WorkspaceReuse::Fresh {
             self.next.wanted.check()?;
             let add: [&dyn AsRef<OsStr>; 2] = [add[0], add[1]];
-            let made = git.call(&[&add[..], &[&self.path, &branch]].concat());
+            let made = git
+                .within(ADD_LIMIT)
+                .call(&[&add[..], &[&self.path, &branch]].concat());
             made.map_err(|err| self.not_made(err))?;
         } else {
             let base = base.commit()?;
             self.next.wanted.check()?;
             reuse::keep_branch(&git, &self.next, &branch, &base)?;
-            let made = git.call(&[&add[..], &[&"-B", &branch, &self.path, &base]].concat());
+            let made = git
+                .within(ADD_LIMIT)
+                .call(&[&add[..], &[&"-B", &branch, &self.path, &base]].concat());
             made.map_err(|err| self.not_made(err))?;
         }
         let mut workspace = Workspace::at(self.path.clone(), Some(branch));

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 /// A daemon whose state is where no agent may write, and a place beside it.
 pub(super) struct Place {
     pub(super) daemon: TestDaemon,
-    dir: TempDir,
+    pub(super) dir: TempDir,
 }
 
 impl Place {
@@ -21,7 +21,7 @@ impl Place {
         Self { daemon, dir }
     }
 
-    fn prepared(more: &str) -> Self {
+    pub(super) fn prepared(more: &str) -> Self {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mut daemon = TestDaemon::prepared("");
         let state = dir.path().join("home/state");
