@@ -36,6 +36,13 @@ fn evil(place: &Place, outside: &str) -> String {
     )
 }
 
+/// How many there are.
+fn tasks(place: &Place) -> usize {
+    let tasks = place.daemon.ctl(&["ls", "--all", "--output", "json"]).ok();
+    let tasks: serde_json::Value = serde_json::from_str(tasks.text()).unwrap();
+    tasks["tasks"].as_array().map_or(0, Vec::len)
+}
+
 #[test]
 fn what_an_agent_has_git_run_is_in_its_sandbox() {
     let place = Place::new("");
@@ -65,10 +72,7 @@ fn what_an_agent_has_git_run_is_in_its_sandbox() {
     seen.push(("prune", fs::remove_file(&ran).is_ok()));
     drop(place.daemon.ctl(&["workspace", "rm", &path]));
     assert!(!Path::new(&outside).exists(), "it came out: {seen:?}");
-    let tasks = place.daemon.ctl(&["ls", "--all", "--output", "json"]).ok();
-    let tasks: serde_json::Value = serde_json::from_str(tasks.text()).unwrap();
-    let count = tasks["tasks"].as_array().map(Vec::len);
-    assert_eq!(count, Some(2), "it was obeyed: {tasks}");
+    assert_eq!(tasks(&place), 2, "the daemon obeyed it");
     assert!(seen.iter().all(|(_, ran)| *ran), "shows nothing: {seen:?}");
 }
 
@@ -92,6 +96,7 @@ fn what_another_agent_has_git_run_is_as_ever() {
     let task = place.daemon.submit(&line);
     assert_eq!(place.daemon.settled(task)["state"], "succeeded");
     assert!(Path::new(&outside).exists());
+    assert!(tasks(&place) > 1, "the daemon takes it for its user");
 }
 
 #[test]
