@@ -64,8 +64,10 @@ impl Job {
             8 => 79,
             _ => 1 + u8::try_from(random.below(120)).unwrap_or(0),
         };
-        let worktree = random.percent(8);
         let key = random.percent(20).then(|| random.below(KEYS));
+        // A session is resumed where it began, so most of those that could be are
+        // of a repository.
+        let worktree = random.percent(if key.is_some() { 40 } else { 3 });
         // A repository makes another key of the same issue.
         let key = key.map(|key| key + if worktree { KEYS } else { 0 });
         let cancelled = random.percent(12);
