@@ -3,26 +3,22 @@
 //! Nothing here decides: what comes of an act is reported and decided about in
 //! a later turn.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::runtime;
 
 use super::{
     close::{Closing, Gates},
     life::LeftBehind,
+    sandbox::{hidden, sandbox},
     session,
     turn::Act,
 };
 use crate::{
     agents::{self, Invocation, Trouble, Versions},
-    config::{Agent, Config, Repo},
+    config::{Config, Repo},
     forge::{self, IssueState},
-    spool::{Fallback, Launch, Sandbox, Setup},
+    spool::{Fallback, Launch, Setup},
     store::Store,
     supervisor::{Expected, Plan, Supervisor},
     task::{
@@ -32,7 +28,7 @@ use crate::{
         limits::{Limits, TRANSCRIPT},
         reason::FailureReason,
         session::Given,
-        spec::{Fetch, TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
+        spec::{Fetch, Trigger, WorkspaceMode, WorkspaceReuse},
         state::Task,
         transition::reference,
     },
@@ -51,9 +47,9 @@ pub(super) struct Actor {
 }
 
 /// A start that failed before there was a runner.
-struct Failed {
-    reason: FailureReason,
-    message: String,
+pub(super) struct Failed {
+    pub(super) reason: FailureReason,
+    pub(super) message: String,
 }
 
 impl Failed {
@@ -286,35 +282,6 @@ fn setup(repo: Option<&Repo>, mode: WorkspaceMode, workspace: &Workspace) -> Opt
         record: workspace::setup_record(mode, workspace),
     };
     Some(setup).filter(|setup| !setup.is_done())
-}
-
-/// What is hidden from an agent that is to be in a sandbox: the state directory but
-/// for its own workspace, and of secrets what it is not given.
-fn hidden(supervisor: &Supervisor, config: &Config, agent: &Agent) -> Option<Vec<PathBuf>> {
-    let mut hidden = agent.sandbox.then(|| supervisor.not_for_agents())?;
-    hidden.extend(config.secrets().map(Path::to_owned));
-    Some(hidden)
-}
-
-/// What the agent may touch, if not whatever its user may.
-fn sandbox(
-    hidden: Option<Vec<PathBuf>>,
-    agent: &Agent,
-    spec: &TaskSpec,
-    workspace: &Workspace,
-    env: &BTreeMap<String, String>,
-) -> Result<Option<Sandbox>, Failed> {
-    let Some(hidden) = hidden else {
-        return Ok(None);
-    };
-    let git = match &spec.repo {
-        Some(repo) => workspace::git_places(repo, workspace)?,
-        None => Vec::new(),
-    };
-    agents::sandbox(agent, env, workspace, git, hidden).map_err(|error| Failed {
-        reason: error.reason(),
-        message: error.to_string(),
-    })
 }
 
 /// Everything between the claim and the runner, as long as it is `wanted`. Blocks.

@@ -67,7 +67,7 @@ fn what_an_agent_has_git_run_is_in_its_sandbox() {
     seen.push(("the next start", fs::remove_file(&ran).is_ok()));
     let differs = place.daemon.ctl(&["workspace", "diff", &task.to_string()]);
     drop(differs.ok());
-    let pruned = place.daemon.ctl(&["prune", "--older-than", "0s", "--yes"]);
+    let pruned = place.daemon.ctl(&["prune", "--older-than", "0s"]);
     drop(pruned.ok());
     seen.push(("prune", fs::remove_file(&ran).is_ok()));
     drop(place.daemon.ctl(&["workspace", "rm", &path]));
