@@ -16,6 +16,12 @@ const ARCH: u32 = 0xC000_003E;
 const ARCH: u32 = 0xC000_00B7;
 #[cfg(target_arch = "riscv64")]
 const ARCH: u32 = 0xC000_00F3;
+#[cfg(not(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "riscv64"
+)))]
+compile_error!("say here what the kernel calls the calls of this architecture (linux/audit.h)");
 
 /// From here on the numbers are those of another kind of program (x32).
 const OTHERS: u32 = 0x4000_0000;
@@ -38,10 +44,17 @@ const fn offset(of: usize) -> u32 {
     }
 }
 
+const fn code(of: u32) -> u16 {
+    #[expect(clippy::cast_possible_truncation, reason = "they have 16 bits")]
+    {
+        of as u16
+    }
+}
+
 /// Loads a word of what is called.
 const fn load(offset: u32) -> libc::sock_filter {
     libc::sock_filter {
-        code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
+        code: code(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS),
         jt: 0,
         jf: 0,
         k: offset,
@@ -51,7 +64,7 @@ const fn load(offset: u32) -> libc::sock_filter {
 /// Goes so many steps further, if what was loaded is this; else, as many.
 const fn is(value: u32, then: u8, otherwise: u8) -> libc::sock_filter {
     libc::sock_filter {
-        code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+        code: code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K),
         jt: then,
         jf: otherwise,
         k: value,
@@ -60,7 +73,7 @@ const fn is(value: u32, then: u8, otherwise: u8) -> libc::sock_filter {
 
 const fn is_at_least(value: u32, then: u8, otherwise: u8) -> libc::sock_filter {
     libc::sock_filter {
-        code: (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16,
+        code: code(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K),
         jt: then,
         jf: otherwise,
         k: value,
@@ -69,7 +82,7 @@ const fn is_at_least(value: u32, then: u8, otherwise: u8) -> libc::sock_filter {
 
 const fn answer(action: u32) -> libc::sock_filter {
     libc::sock_filter {
-        code: (libc::BPF_RET | libc::BPF_K) as u16,
+        code: code(libc::BPF_RET | libc::BPF_K),
         jt: 0,
         jf: 0,
         k: action,
@@ -78,8 +91,11 @@ const fn answer(action: u32) -> libc::sock_filter {
 
 const REFUSED: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
 
+/// Steps of the filter.
+const STEPS: u16 = 11;
+
 /// Rings make sockets, too, and no filter sees it.
-static FILTER: [libc::sock_filter; 11] = [
+static FILTER: [libc::sock_filter; STEPS as usize] = [
     load(offset(offset_of!(libc::seccomp_data, arch))),
     is(ARCH, 0, 7),
     load(offset(offset_of!(libc::seccomp_data, nr))),
@@ -101,7 +117,7 @@ static FILTER: [libc::sock_filter; 11] = [
 /// If the kernel refuses; the process is then to go no further.
 pub(super) fn keep_off() -> io::Result<()> {
     let program = libc::sock_fprog {
-        len: FILTER.len() as u16,
+        len: STEPS,
         filter: FILTER.as_ptr().cast_mut(),
     };
     #[expect(unsafe_code, reason = "no library makes a filter without allocating")]

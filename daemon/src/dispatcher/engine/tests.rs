@@ -235,10 +235,7 @@ fn a_start_is_counted_from_its_workspace_whatever_comes_between() {
     let mut world = World::new();
     let _launch = world.submit(Limits::default());
     // Others of its repository are waited for, and git.
-    assert_eq!(
-        world.wakes_in(),
-        Some(WORKSPACE_TIMEOUT.try_into().unwrap())
-    );
+    assert_eq!(world.wakes_in(), Some(WORKSPACE_TIMEOUT.into()));
     world.pass(15 * 60_000);
     assert_eq!(world.turn(Vec::new()), []);
     let attempt = world.attempt();

@@ -65,9 +65,9 @@ fn evil_submodule(path: &Path, program: &Path) {
     fs::write(sub.join(".git/info/attributes"), "* filter=x\n").unwrap();
     // Changed without another size, so that git reads it.
     fs::write(sub.join("f"), "ho\n").unwrap();
-    let late = std::time::SystemTime::now() + Duration::from_secs(100);
     let file = File::options().write(true).open(sub.join("f")).unwrap();
-    file.set_modified(late).unwrap();
+    let now = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(now + Duration::from_secs(100)).unwrap();
     git(&sub, &["config", "core.fsmonitor", program]);
 }
 
