@@ -10,7 +10,7 @@ use tokio::runtime;
 use super::{
     close::{Closing, Gates},
     life::LeftBehind,
-    sandbox::{hidden, sandbox},
+    sandbox::sandbox,
     session,
     turn::Act,
 };
@@ -314,7 +314,6 @@ fn prepare(
         .unwrap_or_default();
     still_wanted(task, config)?;
     let repo = spec.repo.as_deref().and_then(|repo| config.repo_at(repo));
-    let hidden = hidden(supervisor, config, agent);
     // A retry has the workspace of the attempt before it.
     let before = attempt.workspace.as_ref();
     let request = workspace::Request {
@@ -334,7 +333,6 @@ fn prepare(
             Some(_) => WorkspaceReuse::Keep,
             None => spec.workspace_reuse,
         },
-        sandbox: hidden.clone(),
     };
     let mut notes = Vec::new();
     let workspace = workspace::prepare(&request, wanted, &mut notes)?;
@@ -378,7 +376,7 @@ fn prepare(
         })
         .unzip();
     let invocation = invocation(given.clone())?;
-    let sandbox = sandbox(hidden, agent, spec, &workspace, &invocation.env)?;
+    let sandbox = sandbox(supervisor, config, agent, spec, &workspace, &invocation.env)?;
     if sandbox.is_some() {
         notes.push("it is in a sandbox, and cannot write where it does not work".to_owned());
     }

@@ -1,9 +1,6 @@
 //! What an agent that is to be in a sandbox may touch, and what is hidden from it.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use super::actor::Failed;
 use crate::{
@@ -15,35 +12,33 @@ use crate::{
     workspace,
 };
 
-/// What is hidden from an agent that is to be in a sandbox: the state directory but
-/// for its own workspace, and of secrets what it is not given.
-pub(super) fn hidden(
+/// What the agent may touch, if not whatever its user may: of the state directory its
+/// own workspace only, and of secrets what it is given. That it is to be in a sandbox
+/// there is written down, for whoever has git look at the workspace later.
+pub(super) fn sandbox(
     supervisor: &Supervisor,
     config: &Config,
-    agent: &Agent,
-) -> Option<Vec<PathBuf>> {
-    let mut hidden = agent.sandbox.then(|| supervisor.not_for_agents())?;
-    hidden.extend(config.secrets().map(Path::to_owned));
-    Some(hidden)
-}
-
-/// What the agent may touch, if not whatever its user may.
-pub(super) fn sandbox(
-    hidden: Option<Vec<PathBuf>>,
     agent: &Agent,
     spec: &TaskSpec,
     workspace: &Workspace,
     env: &BTreeMap<String, String>,
 ) -> Result<Option<Sandbox>, Failed> {
-    let Some(hidden) = hidden else {
+    if !agent.sandbox {
         return Ok(None);
-    };
+    }
     let git = match &spec.repo {
         Some(repo) => workspace::git_places(repo, workspace)?,
         None => Vec::new(),
     };
-    agents::sandbox(agent, env, workspace, git, hidden).map_err(|error| Failed {
+    let mut hidden = supervisor.not_for_agents();
+    hidden.extend(config.secrets().map(Path::to_owned));
+    let sandbox = agents::sandbox(agent, env, workspace, git, hidden);
+    let sandbox = sandbox.map_err(|error| Failed {
         reason: error.reason(),
         message: error.to_string(),
-    })
+    })?;
+    if let (Some(sandbox), Some(repo)) = (&sandbox, &spec.repo) {
+        workspace::note_sandbox(supervisor.state_dir(), repo, workspace, &sandbox.hidden)?;
+    }
+    Ok(sandbox)
 }

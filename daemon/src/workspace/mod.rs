@@ -128,8 +128,6 @@ pub struct Request {
     pub attempt: AttemptId,
     /// What is to become of what an earlier task has left there.
     pub reuse: WorkspaceReuse,
-    /// What is hidden from who is to work there, if that is to be in a sandbox.
-    pub sandbox: Option<Vec<PathBuf>>,
 }
 
 /// A workspace that could not be made ready. Nothing was destroyed.
@@ -219,6 +217,21 @@ pub fn prepare(
     }
 }
 
+/// Writes down that an agent in a sandbox is about to work in this workspace of `repo`,
+/// and what is `hidden` from it: from then on git is held there. Blocks.
+///
+/// # Errors
+/// If it cannot be written; the agent is not to be started then.
+pub fn note_sandbox(
+    state_dir: &Path,
+    repo: &Path,
+    workspace: &Workspace,
+    hidden: &[PathBuf],
+) -> Result<(), WorkspaceError> {
+    let records = Records::at(&dir_of(state_dir, repo), repo, &workspace.path);
+    records.note_sandbox(hidden)
+}
+
 /// Whether a checkout of `repo` holds work that is not committed; `None`: it is none,
 /// or git does not say. Blocks.
 #[must_use]
@@ -267,9 +280,6 @@ fn in_place(request: &Request, wanted: Wanted<'_>) -> Result<Workspace, Workspac
         records: &records,
     };
     reuse::keep(&checkout, &next, &mut workspace);
-    if let Some(hidden) = &request.sandbox {
-        records.note_sandbox(hidden)?;
-    }
     Ok(workspace)
 }
 
@@ -322,11 +332,7 @@ fn worktree(
         fetch: request.fetch,
         held: held.repo(),
     };
-    let workspace = place.prepare(Begin { base, notes })?;
-    if let Some(hidden) = &request.sandbox {
-        records.note_sandbox(hidden)?;
-    }
-    Ok(workspace)
+    place.prepare(Begin { base, notes })
 }
 
 /// Where the worktree of a task is, below the daemon's directory.

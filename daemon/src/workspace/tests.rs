@@ -74,7 +74,6 @@ impl Sandbox {
             state_dir: self.state.clone(),
             attempt: attempt(7, 1),
             reuse: WorkspaceReuse::Keep,
-            sandbox: None,
         }
     }
 

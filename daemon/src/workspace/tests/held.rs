@@ -19,11 +19,12 @@ fn held() -> (Sandbox, PathBuf) {
 }
 
 impl Sandbox {
-    fn boxed(&self, issue: &str) -> Request {
-        Request {
-            sandbox: Some(vec![self.state.join("worktrees")]),
-            ..self.request(Some(issue))
-        }
+    /// Prepares a workspace for an agent that is in a sandbox.
+    fn boxed(&self, request: &Request) -> Workspace {
+        let workspace = prepare(request).unwrap();
+        let hidden = [self.state.join("worktrees")];
+        note_sandbox(&self.state, &self.repo, &workspace, &hidden).unwrap();
+        workspace
     }
 
     /// A program that tells that it was run, inside of `at`, and then does as if it
@@ -74,7 +75,7 @@ fn evil_submodule(path: &Path, program: &Path) {
 #[test]
 fn what_an_agent_in_a_sandbox_has_git_run_is_held() {
     let (sandbox, outside) = held();
-    let workspace = prepare(&sandbox.boxed("1")).unwrap();
+    let workspace = sandbox.boxed(&sandbox.request(Some("1")));
     let path = &workspace.path;
     let program = sandbox.program(path, &outside);
     evil_submodule(path, &program);
@@ -132,8 +133,8 @@ fn a_worktree_is_reset_begun_anew_and_removed_while_git_is_held() {
         &sandbox.repo,
         &["config", "extensions.worktreeConfig", "true"],
     );
-    let request = sandbox.boxed("1");
-    let workspace = prepare(&request).unwrap();
+    let request = sandbox.request(Some("1"));
+    let workspace = sandbox.boxed(&request);
     let path = &workspace.path;
     for (number, reuse) in [(2, WorkspaceReuse::Reset), (3, WorkspaceReuse::Fresh)] {
         // In the worktree's own configuration, which the agent may write.
@@ -176,8 +177,8 @@ fn a_worktree_is_reset_begun_anew_and_removed_while_git_is_held() {
 #[test]
 fn what_git_was_in_the_middle_of_is_ended_while_it_is_held() {
     let (sandbox, _) = held();
-    let request = sandbox.boxed("1");
-    let workspace = prepare(&request).unwrap();
+    let request = sandbox.request(Some("1"));
+    let workspace = sandbox.boxed(&request);
     let path = &workspace.path;
     fs::write(path.join("file"), "two\n").unwrap();
     commit(path, "two");
@@ -215,9 +216,9 @@ fn the_whole_repository_is_held_once_one_worked_in_place() {
     let (sandbox, outside) = held();
     let boxed = Request {
         mode: WorkspaceMode::InPlace,
-        ..sandbox.boxed("1")
+        ..sandbox.request(Some("1"))
     };
-    let first = prepare(&boxed).unwrap();
+    let first = sandbox.boxed(&boxed);
     let program = sandbox.program(&sandbox.repo, &outside);
     git(
         &sandbox.repo,
@@ -255,8 +256,8 @@ fn the_whole_repository_is_held_once_one_worked_in_place() {
 #[test]
 fn where_git_cannot_be_held_it_is_not_run() {
     let (sandbox, outside) = held();
-    let request = sandbox.boxed("1");
-    let workspace = prepare(&request).unwrap();
+    let request = sandbox.request(Some("1"));
+    let workspace = sandbox.boxed(&request);
     let program = sandbox.program(&workspace.path, &outside);
     evil_submodule(&workspace.path, &program);
     // What is hidden would not be.
@@ -291,7 +292,7 @@ fn where_git_cannot_be_held_it_is_not_run() {
 #[test]
 fn a_worktree_of_which_the_repository_is_not_known_is_not_looked_at() {
     let (sandbox, _) = held();
-    let workspace = prepare(&sandbox.boxed("1")).unwrap();
+    let workspace = sandbox.boxed(&sandbox.request(Some("1")));
     let note = workspace.path.with_file_name(".repo");
     fs::remove_file(note).unwrap();
     let broken = inspect(&workspace.path).broken.unwrap();
@@ -302,8 +303,8 @@ fn a_worktree_of_which_the_repository_is_not_known_is_not_looked_at() {
 #[test]
 fn nothing_is_written_or_read_through_what_an_agent_has_laid() {
     let (sandbox, _) = held();
-    let request = sandbox.boxed("1");
-    let workspace = prepare(&request).unwrap();
+    let request = sandbox.request(Some("1"));
+    let workspace = sandbox.boxed(&request);
     let own = sandbox.inside(&workspace);
     let precious = sandbox.root.join("precious");
     fs::write(&precious, "precious").unwrap();
@@ -349,11 +350,11 @@ fn what_is_in_the_place_of_a_submodule_keeps_a_worktree() {
     let (sandbox, _) = held();
     for boxed in [true, false] {
         let issue = if boxed { "1" } else { "2" };
-        let request = match boxed {
-            true => sandbox.boxed(issue),
-            false => sandbox.request(Some(issue)),
+        let request = sandbox.request(Some(issue));
+        let workspace = match boxed {
+            true => sandbox.boxed(&request),
+            false => prepare(&request).unwrap(),
         };
-        let workspace = prepare(&request).unwrap();
         let path = &workspace.path;
         let link = format!("160000,{},sub", git(path, &["rev-parse", "HEAD"]));
         git(path, &["update-index", "--add", "--cacheinfo", &link]);
