@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock,
     dispatcher::{Handle, Phase, Trouble, Unavailable},
+    file,
     spool::StateDir,
     store::{Copied, CopyError, Progress, Store},
     task::id::Timestamp,
@@ -190,11 +191,8 @@ impl Backups {
         if !path.exists() {
             let part = Part::at(dir.join(format!("daily{PART}")))?;
             let copied = self.copy(&part.0, |_| true)?;
-            fs::rename(&part.0, &path).map_err(|source| io_error(&path, source))?;
+            file::put(&part.0, &path).map_err(|source| io_error(&path, source))?;
             crashpoint!("backup.daily.renamed");
-            File::open(&dir)
-                .and_then(|dir| dir.sync_all())
-                .map_err(|source| io_error(&dir, source))?;
             *self.copied.lock().unwrap_or_else(PoisonError::into_inner) = Some(copied.commits);
             tracing::info!(path = %path.display(), bytes = copied.bytes, "the store was copied");
         }
@@ -322,8 +320,7 @@ pub fn before_fix(state: &StateDir) -> io::Result<PathBuf> {
     fs::copy(state.store(), &part)?;
     File::open(&part)?.sync_all()?;
     let copy = dir.join(name);
-    fs::rename(&part, &copy)?;
-    File::open(&dir)?.sync_all()?;
+    file::put(&part, &copy)?;
     Ok(copy)
 }
 

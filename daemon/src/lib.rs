@@ -36,6 +36,7 @@ pub mod config;
 pub mod cron;
 pub mod diagnose;
 pub mod dispatcher;
+pub mod file;
 pub mod forge;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

@@ -87,7 +87,7 @@ pub(crate) struct TaskArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_limit)]
     timeout: Option<Span>,
 
-    /// How long an attempt may take to start.
+    /// How long an attempt may take to start once its workspace is ready.
     #[arg(long, value_name = "TIME", value_parser = parse_limit)]
     start_timeout: Option<Span>,
 

@@ -29,6 +29,12 @@ pub(crate) fn next(told: &v1::ExplainResponse, now: Timestamp, zone: &TimeZone) 
         }
         State::Starting => {
             lines.push("is being started".to_owned());
+            if let Some(at) = wait(told, "workspace_timeout") {
+                lines.push(format!(
+                    "its workspace is made ready, which may take until {}",
+                    clock.at(at)
+                ));
+            }
             if let Some(at) = wait(told, "start_timeout") {
                 lines.push(format!(
                     "that may take until {} (start_timeout)",

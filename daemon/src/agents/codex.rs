@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     config::{Permissions, find_program},
+    file,
     spool::Reads,
     task::{observed::is_session, usage::Usage},
 };
@@ -100,16 +101,21 @@ fn native(program: &str, env: &Env) -> Option<String> {
 /// A linked worktree commits into the repository that it belongs to, which is
 /// outside of what the sandbox lets it write to.
 fn writable_roots(workspace: &Path) -> Vec<String> {
-    let Ok(text) = fs::read_to_string(workspace.join(".git")) else {
+    // An agent may have put anything there.
+    let read = |path: &Path| {
+        let bytes = file::read(path, file::SMALL).ok()?;
+        String::from_utf8(bytes).ok()
+    };
+    let Some(text) = read(&workspace.join(".git")) else {
         return Vec::new();
     };
     let Some(own) = text.trim_end().strip_prefix("gitdir: ") else {
         return Vec::new();
     };
     let own = workspace.join(own);
-    let common = fs::read_to_string(own.join("commondir"));
+    let common = read(&own.join("commondir"));
     let common = common.map(|text| own.join(text.trim_end()));
-    let roots = [common.ok(), Some(own)].into_iter().flatten();
+    let roots = [common, Some(own)].into_iter().flatten();
     let roots: Vec<PathBuf> = roots
         .filter_map(|path| fs::canonicalize(path).ok())
         .collect();

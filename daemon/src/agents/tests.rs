@@ -66,6 +66,7 @@ fn attempt() -> Attempt {
         runner: None,
         agent: None,
         claimed_at: Moment::of_wall(Timestamp(0)),
+        prepared_at: None,
         started_at: None,
         observed: Observed::default(),
         reported: Observed::default(),

@@ -12,6 +12,7 @@ use std::{
 
 use super::{Area, Aside, Finding, LookError, Severity, Subject, TOLD};
 use crate::{
+    file,
     process::{self, Marker},
     retention::Users,
     spool::LockState,
@@ -163,9 +164,8 @@ fn repository(own: &Path) -> Option<PathBuf> {
     git.join("HEAD").is_file().then(|| git.to_owned())
 }
 
-fn first_line(file: &Path, prefix: &str) -> Option<PathBuf> {
-    let small = fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.len() <= MAX_LINK);
-    let text = small.then(|| fs::read(file).ok()).flatten()?;
+fn first_line(path: &Path, prefix: &str) -> Option<PathBuf> {
+    let text = file::read(path, MAX_LINK).ok()?;
     let line = text.split(|byte| *byte == b'\n').next()?;
     let path = line.strip_prefix(prefix.as_bytes())?;
     (!path.is_empty()).then(|| PathBuf::from(std::ffi::OsStr::from_bytes(path)))

@@ -3,26 +3,22 @@
 //! Nothing here decides: what comes of an act is reported and decided about in
 //! a later turn.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::runtime;
 
 use super::{
     close::{Closing, Gates},
     life::LeftBehind,
+    sandbox::sandbox,
     session,
     turn::Act,
 };
 use crate::{
     agents::{self, Invocation, Trouble, Versions},
-    config::{Agent, Config, Repo},
+    config::{Config, Repo},
     forge::{self, IssueState},
-    spool::{Fallback, Launch, Sandbox, Setup},
+    spool::{Fallback, Launch, Setup},
     store::Store,
     supervisor::{Expected, Plan, Supervisor},
     task::{
@@ -32,7 +28,7 @@ use crate::{
         limits::{Limits, TRANSCRIPT},
         reason::FailureReason,
         session::Given,
-        spec::{Fetch, TaskSpec, Trigger, WorkspaceMode, WorkspaceReuse},
+        spec::{Fetch, Trigger, WorkspaceMode, WorkspaceReuse},
         state::Task,
         transition::reference,
     },
@@ -51,9 +47,9 @@ pub(super) struct Actor {
 }
 
 /// A start that failed before there was a runner.
-struct Failed {
-    reason: FailureReason,
-    message: String,
+pub(super) struct Failed {
+    pub(super) reason: FailureReason,
+    pub(super) message: String,
 }
 
 impl Failed {
@@ -188,10 +184,17 @@ impl Actor {
         let versions = Arc::clone(&self.versions);
         self.supervisor.track(async move {
             before.passed(&wanted).await;
+            if wanted.is_cancelled() {
+                stopped(&supervisor, attempt).await;
+                return;
+            }
             let prepare = {
                 let supervisor = supervisor.clone();
+                let (wanted, end) = (wanted.clone(), supervisor.end());
                 tokio::task::spawn_blocking(move || {
-                    prepare(&supervisor, &config, &store, &versions, &task)
+                    // The next life may have begun another attempt there by then.
+                    let wanted = || !wanted.is_cancelled() && !end.is_cancelled();
+                    prepare(&supervisor, &config, &store, &versions, &task, &wanted)
                 })
             };
             let prepared = match prepare.await {
@@ -213,6 +216,7 @@ impl Actor {
                         stopped(&supervisor, attempt).await;
                     }
                 }
+                Err(_) if wanted.is_cancelled() => stopped(&supervisor, attempt).await,
                 Err(Failed { reason, message }) => {
                     supervisor.start_failed(attempt, reason, message).await;
                 }
@@ -270,55 +274,24 @@ fn still_wanted(task: &Task, config: &Config) -> Result<(), Failed> {
 }
 
 /// What sets the workspace up before the agent, if that is still to be done.
-fn setup(
-    repo: Option<&Repo>,
-    mode: WorkspaceMode,
-    workspace: &Workspace,
-) -> Result<Option<Setup>, Failed> {
-    let Some(repo) = repo.filter(|repo| !repo.setup.is_empty() && mode != WorkspaceMode::None)
-    else {
-        return Ok(None);
-    };
+fn setup(repo: Option<&Repo>, mode: WorkspaceMode, workspace: &Workspace) -> Option<Setup> {
+    let repo = repo.filter(|repo| !repo.setup.is_empty() && mode != WorkspaceMode::None)?;
     let setup = Setup {
         argv: repo.setup.clone(),
         limit: repo.setup_timeout,
-        record: workspace::setup_record(mode, workspace)?,
+        record: workspace::setup_record(mode, workspace),
     };
-    Ok(Some(setup).filter(|setup| !setup.is_done()))
+    Some(setup).filter(|setup| !setup.is_done())
 }
 
-/// What the agent may touch, if not whatever its user may: of the state directory
-/// its own workspace only, and of secrets what it is given.
-fn sandbox(
-    supervisor: &Supervisor,
-    config: &Config,
-    agent: &Agent,
-    spec: &TaskSpec,
-    workspace: &Workspace,
-    env: &BTreeMap<String, String>,
-) -> Result<Option<Sandbox>, Failed> {
-    if !agent.sandbox {
-        return Ok(None);
-    }
-    let git = match &spec.repo {
-        Some(repo) => workspace::git_places(repo, workspace)?,
-        None => Vec::new(),
-    };
-    let mut hidden = supervisor.not_for_agents();
-    hidden.extend(config.secrets().map(Path::to_owned));
-    agents::sandbox(agent, env, workspace, git, hidden).map_err(|error| Failed {
-        reason: error.reason(),
-        message: error.to_string(),
-    })
-}
-
-/// Everything between the claim and the runner. Blocks.
+/// Everything between the claim and the runner, as long as it is `wanted`. Blocks.
 fn prepare(
     supervisor: &Supervisor,
     config: &Config,
     store: &Store,
     versions: &Versions,
     task: &Task,
+    wanted: &dyn Fn() -> bool,
 ) -> Result<Prepared, Failed> {
     let spec = &task.spec;
     let attempt = task
@@ -362,13 +335,21 @@ fn prepare(
         },
     };
     let mut notes = Vec::new();
-    let workspace = workspace::prepare(&request, &mut notes)?;
+    let workspace = workspace::prepare(&request, wanted, &mut notes)?;
     failpoint!("dispatcher.workspace").map_err(Failed::spawn)?;
-    let setup = setup(repo, spec.workspace_mode, &workspace)?;
+    let setup = setup(repo, spec.workspace_mode, &workspace);
     let socket: PathBuf = supervisor.socket().to_owned();
     let reader = store.reader().map_err(Failed::spawn)?;
     let given = session::given(&reader, agent, task, attempt, &workspace).map_err(Failed::spawn)?;
-    let told = session::told(&reader, task, attempt, &given, &workspace).map_err(Failed::spawn)?;
+    let told = session::told(
+        &reader,
+        task,
+        attempt,
+        &given,
+        supervisor.state_dir(),
+        &workspace,
+    )
+    .map_err(Failed::spawn)?;
     drop(reader);
     let invocation = |given: Given| {
         let attempt = Attempt {

@@ -27,6 +27,7 @@ mod outcome;
 mod overview;
 mod recovery;
 mod said;
+mod sandbox;
 mod session;
 mod timers;
 mod turn;

@@ -1,7 +1,7 @@
 //! What an attempt is given of a session, now that its workspace is there, and
 //! what it is told of those before it. Blocks.
 
-use std::{fs, os::unix::fs::MetadataExt as _};
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use uuid::Uuid;
 
@@ -52,6 +52,7 @@ pub(super) fn told(
     task: &Task,
     attempt: &Attempt,
     given: &Given,
+    state_dir: &Path,
     workspace: &Workspace,
 ) -> Result<Told, StoreError> {
     let number = attempt.id.number;
@@ -70,8 +71,8 @@ pub(super) fn told(
     Ok(Told {
         before: before.transpose()?.flatten(),
         // A private directory may lie inside of somebody's checkout.
-        uncommitted: match task.spec.repo {
-            Some(_) => workspace::uncommitted(workspace),
+        uncommitted: match &task.spec.repo {
+            Some(repo) => workspace::uncommitted(state_dir, repo, workspace),
             None => None,
         },
         used: row.map(|row| row.used).unwrap_or_default(),

@@ -42,7 +42,36 @@ pub struct Ended {
 ///
 /// # Errors
 /// If it cannot be started.
-pub fn run(mut command: Command, limit: Duration, max_output: usize) -> io::Result<Option<Ended>> {
+pub fn run(command: Command, limit: Duration, max_output: usize) -> io::Result<Option<Ended>> {
+    run_with(command, limit, max_output, Rest::Stays)
+}
+
+/// As [`run`], of a program that may be led to run others: with its end, what is left of
+/// its group is ended, too.
+///
+/// # Errors
+/// Those of [`run`].
+pub fn run_alone(
+    command: Command,
+    limit: Duration,
+    max_output: usize,
+) -> io::Result<Option<Ended>> {
+    run_with(command, limit, max_output, Rest::Ends)
+}
+
+/// What becomes of the rest of its group once a program has ended by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Stays,
+    Ends,
+}
+
+fn run_with(
+    mut command: Command,
+    limit: Duration,
+    max_output: usize,
+    rest: Rest,
+) -> io::Result<Option<Ended>> {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -56,7 +85,7 @@ pub fn run(mut command: Command, limit: Duration, max_output: usize) -> io::Resu
         reap_later(child);
         return Err(Errno::EAGAIN.into());
     };
-    let status = wait(child, &ended, limit)?;
+    let status = wait(child, &ended, limit, rest)?;
     Ok(status.map(|status| Ended {
         status,
         stdout: stdout.take(),
@@ -81,10 +110,19 @@ fn watch(child: &Child) -> io::Result<Receiver<()>> {
 }
 
 /// `None`: it was stopped at its limit.
-fn wait(mut child: Child, ended: &Receiver<()>, limit: Duration) -> io::Result<Option<ExitStatus>> {
+fn wait(
+    mut child: Child,
+    ended: &Receiver<()>,
+    limit: Duration,
+    rest: Rest,
+) -> io::Result<Option<ExitStatus>> {
     // The sender is dropped, never used: a disconnect is the end.
     let gone = |limit| ended.recv_timeout(limit) != Err(RecvTimeoutError::Timeout);
     if gone(limit) {
+        // As long as it is not waited for, its group is no other's.
+        if rest == Rest::Ends {
+            stop(&child, Signal::SIGKILL);
+        }
         return child.wait().map(Some);
     }
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {

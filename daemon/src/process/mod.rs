@@ -27,6 +27,7 @@ mod marker;
 mod origin;
 mod peer;
 mod sandbox;
+mod sockets;
 mod stat;
 mod tree;
 mod units;
@@ -35,7 +36,7 @@ pub use rustix::process::Signal;
 
 pub use self::{
     cgroup::{Groups, Leaf, LeafLimits, NoScopes, Scopes, is_leaf_of, is_scope_of, settle},
-    command::{Ended, run},
+    command::{Ended, run, run_alone},
     containment::Containment,
     identity::{Pinned, boot_id, identity, identity_of_child, is_alive},
     marker::{Marked, Marker, SweepOutcome, all_marked, sweep_marked, with_marker},

@@ -11,15 +11,18 @@
 //! seen.
 //!
 //! It is no wall against who obeys whoever connects: the network, and sockets of
-//! the file system, are as open as without it.
+//! the file system, are as open as without it. A program of our own that may be led
+//! to run others ([`Cage::hold`]) makes no sockets of the file system either.
 
 use std::{
     fs, io,
     os::{
         fd::{AsRawFd as _, OwnedFd},
-        unix::fs::FileTypeExt as _,
+        unix::{fs::FileTypeExt as _, process::CommandExt as _},
     },
     path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
 };
 
 use landlock::{
@@ -27,6 +30,8 @@ use landlock::{
     Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, Scope,
 };
 use nix::{errno::Errno, libc};
+
+use super::sockets;
 
 /// The oldest that will do (Linux 6.2): with an older one a file that may not be
 /// written to could still be emptied.
@@ -111,8 +116,8 @@ impl CageError {
 }
 
 /// Rules that a process can take on, and never lays down again.
-#[derive(Debug)]
-pub struct Cage(OwnedFd);
+#[derive(Debug, Clone)]
+pub struct Cage(Arc<OwnedFd>);
 
 impl Cage {
     /// Rules by which `writable` may be written and `hidden` not be read; `hidden` is
@@ -146,7 +151,8 @@ impl Cage {
             rules.allow(path, read | write)?;
         }
         let fd: Option<OwnedFd> = rules.0.into();
-        fd.map(Self).ok_or(CageError::Unsupported)
+        fd.map(|fd| Self(Arc::new(fd)))
+            .ok_or(CageError::Unsupported)
     }
 
     /// Puts the calling thread, and so a process that has no other, into it.
@@ -172,6 +178,21 @@ impl Cage {
         };
         Errno::result(answer)?;
         Ok(())
+    }
+
+    /// Has a program of our own run in it that may be led to run others. Since these
+    /// would be taken for ours, and not for an agent's, they reach no socket of the file
+    /// system: neither our own nor the service manager's.
+    pub fn hold(&self, command: &mut Command) {
+        let cage = self.clone();
+        #[expect(unsafe_code, reason = "a sandbox is put on between fork and exec")]
+        // SAFETY: both make system calls and nothing else.
+        unsafe {
+            command.pre_exec(move || {
+                cage.enter()?;
+                sockets::keep_off()
+            });
+        }
     }
 }
 

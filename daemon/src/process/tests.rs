@@ -207,3 +207,39 @@ fn agents_are_known_by_marker_and_by_ancestors() {
         child.wait().unwrap();
     }
 }
+
+/// The shell's own child, which it leaves behind, and the word of a test.
+fn left_behind(ended: Option<Ended>) -> (u32, String) {
+    let said = String::from_utf8(ended.unwrap().stdout).unwrap();
+    let (pid, word) = said.trim().split_once(' ').unwrap();
+    (pid.parse().unwrap(), word.to_owned())
+}
+
+#[test]
+fn a_program_that_is_held_writes_where_it_may_and_leaves_nothing_in_its_group() {
+    let exe = std::env::current_exe().unwrap();
+    let dir = tempfile::tempdir_in(exe.parent().unwrap()).unwrap();
+    std::fs::create_dir(dir.path().join("mine")).unwrap();
+    let command = || {
+        let mut command = Command::new("sh");
+        let script = "sleep 1000 >/dev/null 2>&1 & \
+                      (: >mine/file) 2>/dev/null && (: >other) 2>/dev/null && w=out; \
+                      test -e mine/file && echo $! ${w:-in}";
+        command.args(["-c", script]).current_dir(dir.path());
+        command
+    };
+    let limit = Duration::from_secs(60);
+    let mut held = command();
+    Cage::new(&[dir.path().join("mine")], &[])
+        .unwrap()
+        .hold(&mut held);
+    let (pid, word) = left_behind(run_alone(held, limit, 1024).unwrap());
+    assert_eq!(word, "in");
+    assert!(identity(pid).unwrap().is_none(), "it was left");
+    // Others may leave what they like, and are held by nothing.
+    let (pid, word) = left_behind(run(command(), limit, 1024).unwrap());
+    assert_eq!(word, "out");
+    let left = identity(pid).unwrap().expect("it was left");
+    let left = Pinned::open(&left).unwrap().unwrap();
+    left.signal(Signal::KILL).unwrap();
+}

@@ -23,10 +23,16 @@ use std::{
 };
 
 use super::AttemptDir;
-use crate::task::id::{AttemptId, TaskId, Timestamp};
+use crate::{
+    file,
+    task::id::{AttemptId, TaskId, Timestamp},
+};
 
 /// Tasks whose transcripts share a directory.
 const SHARD: u64 = 1000;
+
+/// What is behind an attempt's name where its files were moved out of the way.
+const ASIDE: &str = "before-";
 
 /// The name of the link to the daemon's socket.
 pub(super) const SOCKET: &str = "socket";
@@ -125,12 +131,9 @@ impl StateDir {
     /// If the link cannot be made.
     pub fn point_to_socket(&self, socket: &Path) -> io::Result<()> {
         let beside = self.0.join("socket.new");
-        match fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        file::remove(&beside)?;
         symlink(socket, &beside)?;
-        fs::rename(beside, self.0.join(SOCKET))
+        file::put(&beside, &self.0.join(SOCKET))
     }
 
     /// Has runners wait for the next daemon instead of connecting: a service
@@ -232,11 +235,12 @@ impl StateDir {
     }
 
     /// Moves what an attempt of the same number has left out of the way: the
-    /// store was put back to how it was before that one.
+    /// store was put back to how it was before that one. It goes with what comes in its
+    /// place.
     fn make_way(kept: &Path) -> io::Result<()> {
         let mut number = 1_u32;
         while kept.try_exists()? {
-            let aside = kept.with_added_extension(format!("before-{number}"));
+            let aside = kept.with_added_extension(format!("{ASIDE}{number}"));
             if !aside.try_exists()? {
                 fs::rename(kept, aside)?;
             }
@@ -274,7 +278,9 @@ impl StateDir {
     /// If a directory cannot be read.
     pub fn kept_size(&self, attempt: AttemptId) -> io::Result<u64> {
         let mut size = 0;
-        let mut open = vec![self.place_of(attempt).path().to_owned()];
+        let kept = self.place_of(attempt);
+        let mut open = aside(kept.path())?;
+        open.push(kept.path().to_owned());
         while let Some(dir) = open.pop() {
             for entry in fs::read_dir(dir)? {
                 let entry = entry?;
@@ -298,14 +304,18 @@ impl StateDir {
         Ok(Timestamp(seconds.saturating_mul(1000)))
     }
 
-    /// Removes what is kept of an attempt. Doing it again is no error.
+    /// Removes what is kept of an attempt, and of those of the same number that it
+    /// was put in the place of. Doing it again is no error.
     ///
     /// # Errors
     /// If a file cannot be removed.
     pub fn discard(&self, attempt: AttemptId) -> io::Result<()> {
         let kept = self.place_of(attempt);
         failpoint!("spool.discard.before")?;
-        for dir in [kept.transcript(), kept.path().to_owned()] {
+        // Its own directory is last: by that it is found again.
+        let mut dirs = aside(kept.path())?;
+        dirs.extend([kept.transcript(), kept.path().to_owned()]);
+        for dir in dirs {
             match fs::remove_dir_all(dir) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -327,6 +337,28 @@ impl StateDir {
     fn transcripts(&self) -> PathBuf {
         self.0.join("transcripts")
     }
+}
+
+/// What was moved out of the way of an attempt's files.
+fn aside(kept: &Path) -> io::Result<Vec<PathBuf>> {
+    let (Some(dir), Some(name)) = (kept.parent(), kept.file_name()) else {
+        return Ok(Vec::new());
+    };
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?.file_name();
+        let rest = entry
+            .as_encoded_bytes()
+            .strip_prefix(name.as_encoded_bytes());
+        if rest.is_some_and(|rest| rest.starts_with(format!(".{ASIDE}").as_bytes())) {
+            found.push(dir.join(entry));
+        }
+    }
+    Ok(found)
 }
 
 /// The entries of a directory that are numbers; none if it is not there.

@@ -48,9 +48,12 @@ pub use self::{
     scope::Scope,
     setup::Setup,
 };
-use crate::task::{
-    attempt::{ProcessIdentity, RunResult},
-    id::{AttemptId, Nonce},
+use crate::{
+    file,
+    task::{
+        attempt::{ProcessIdentity, RunResult},
+        id::{AttemptId, Nonce},
+    },
 };
 
 /// The directory of one attempt.
@@ -219,14 +222,12 @@ impl AttemptDir {
     /// If any of these fails; the result is then not in place or not durable.
     pub fn write_result(&self, nonce: Nonce, result: &RunResult) -> io::Result<()> {
         failpoint!("spool.result.before")?;
-        let beside = self.0.join("result.new");
-        let mut file = private(&beside)?;
-        file.write_all(&format::encode_result(nonce, result))?;
-        file.sync_all()?;
+        let bytes = format::encode_result(nonce, result);
+        let beside = file::write_beside(&self.result(), &bytes)?;
         failpoint!("spool.result.written")?;
-        fs::rename(&beside, self.result())?;
+        beside.put()?;
         crashpoint!("spool.result.renamed");
-        File::open(&self.0)?.sync_all()
+        Ok(())
     }
 
     /// The result of the attempt with this nonce; `None` if there is none.

@@ -1,19 +1,15 @@
 //! What sets a workspace up before the agent, and the record that it was done.
 //!
-//! The record is a file that goes with what was set up: a worktree that is
-//! removed takes it along. It is there only if everything that the setup has
-//! written survives a power cut.
+//! The record is a file beside what was set up, where no agent can write; whoever
+//! removes or makes a worktree removes it. It is there only if everything that the
+//! setup has written survives a power cut.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write as _},
-    path::PathBuf,
-};
+use std::{fs::File, io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{format, private};
-use crate::task::limits::clip;
+use super::format;
+use crate::{file, task::limits::clip};
 
 /// Longest form of a command for a person, bytes.
 const MAX_WORDS: usize = 256;
@@ -47,7 +43,7 @@ impl Setup {
     }
 
     /// Writes down that it has come to its end, once what it has written is on
-    /// disk: written beside, synced, renamed. Blocks for as long as that takes.
+    /// disk. Blocks for as long as that takes.
     ///
     /// # Errors
     /// If any of these fails; then it is done again for the next attempt.
@@ -56,16 +52,12 @@ impl Setup {
             return Ok(());
         };
         failpoint!("spool.setup.before")?;
-        let beside = record.with_extension("setup.new");
-        let mut file = private(&beside)?;
-        rustix::fs::syncfs(&file)?;
-        file.write_all(&self.text()?)?;
-        file.sync_all()?;
-        fs::rename(&beside, record)?;
+        if let Some(dir) = record.parent() {
+            rustix::fs::syncfs(File::open(dir)?)?;
+        }
+        file::replace(record, &self.text()?)?;
         crashpoint!("spool.setup.after");
-        record
-            .parent()
-            .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+        Ok(())
     }
 
     fn text(&self) -> io::Result<Vec<u8>> {

@@ -219,3 +219,31 @@ fn only_attempts_are_present_as_such() {
     fs::create_dir(state.path().join("attempts/lost+found")).unwrap();
     assert_eq!(state.attempts_present().unwrap(), [launch().attempt]);
 }
+
+/// The store was put back to how it was, and its number was given again.
+#[test]
+fn what_was_moved_out_of_the_way_goes_with_what_came_in_its_place() {
+    let base = tempfile::tempdir().unwrap();
+    let state = StateDir::open(base.path()).unwrap();
+    let attempt = |number| AttemptId {
+        task: TaskId::FIRST,
+        number,
+    };
+    for number in [1, 1, 1, 10] {
+        let dir = state.attempt(attempt(number));
+        dir.create().unwrap();
+        fs::create_dir(dir.transcript()).unwrap();
+        fs::write(dir.transcript().join("0"), [b'x'; 10_000]).unwrap();
+        state.put_away(attempt(number)).unwrap();
+    }
+    let shard = base.path().join("transcripts/0");
+    assert_eq!(fs::read_dir(&shard).unwrap().count(), 4);
+    assert_eq!(state.kept().unwrap(), [attempt(1), attempt(10)]);
+    let sizes = [1, 10].map(|number| state.kept_size(attempt(number)).unwrap());
+    assert!(sizes[0] > 2 * sizes[1], "{sizes:?}");
+    state.discard(attempt(1)).unwrap();
+    assert_eq!(fs::read_dir(&shard).unwrap().count(), 1);
+    state.discard(attempt(1)).unwrap();
+    state.discard(attempt(10)).unwrap();
+    assert_eq!(fs::read_dir(&shard).unwrap().count(), 0);
+}

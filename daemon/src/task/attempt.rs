@@ -220,6 +220,9 @@ pub struct Attempt {
     pub agent: Option<ProcessIdentity>,
     /// When it was claimed.
     pub claimed_at: Moment,
+    /// When its workspace was ready.
+    #[serde(default)]
+    pub prepared_at: Option<Moment>,
     /// When the agent was started.
     pub started_at: Option<Moment>,
     /// What its runner read from what the agent printed.

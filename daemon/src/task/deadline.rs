@@ -5,7 +5,8 @@
 //! that has passed has passed, whatever the wall clock did meanwhile.
 
 use super::{
-    limits::{KILL_LIMIT, STOP_SLACK},
+    attempt::Attempt,
+    limits::{KILL_LIMIT, STOP_SLACK, WORKSPACE_TIMEOUT},
     moment::Moment,
     retry,
     state::{Hold, State, StopReason, Task},
@@ -20,6 +21,8 @@ pub enum Ends {
     Scheduled,
     /// It has been in the queue for as long as it may.
     QueueTtl,
+    /// The workspace has taken as long as it may.
+    WorkspaceTimeout,
     /// The start has taken as long as it may.
     StartTimeout,
     /// The attempt has taken as long as it may.
@@ -51,9 +54,15 @@ pub fn waits(task: &Task, now: Moment) -> [Option<(u64, Ends)>; 2] {
             [hold, ttl_left(task, now).map(|left| (left, Ends::QueueTtl))]
         }
         State::Starting => {
-            let claimed = task.live_attempt().map(|attempt| attempt.claimed_at);
-            let wait = claimed.map(|at| (left(limits.start_timeout(), at), Ends::StartTimeout));
-            [wait, None]
+            let wait = |attempt: &Attempt| match attempt.prepared_at {
+                Some(at) => (left(limits.start_timeout(), at), Ends::StartTimeout),
+                // It waits for others of its repository, and for git.
+                None => {
+                    let left = left(WORKSPACE_TIMEOUT, attempt.claimed_at);
+                    (left, Ends::WorkspaceTimeout)
+                }
+            };
+            [task.live_attempt().map(wait), None]
         }
         State::Running => {
             let live = task.live_attempt();
@@ -149,6 +158,7 @@ impl Ends {
             Self::Backoff => "backoff",
             Self::Scheduled => "scheduled",
             Self::QueueTtl => "queue_ttl",
+            Self::WorkspaceTimeout => "workspace_timeout",
             Self::StartTimeout => "start_timeout",
             Self::Timeout => "timeout",
             Self::Stop => "stop",
@@ -160,7 +170,7 @@ impl Ends {
     #[must_use]
     pub fn stop_reason(self) -> Option<StopReason> {
         match self {
-            Self::StartTimeout => Some(StopReason::StartTimeout),
+            Self::WorkspaceTimeout | Self::StartTimeout => Some(StopReason::StartTimeout),
             Self::Timeout => Some(StopReason::Timeout),
             Self::Budget => Some(StopReason::Budget),
             Self::Backoff | Self::Scheduled | Self::QueueTtl | Self::Stop => None,

@@ -21,7 +21,10 @@ pub const MAX_MESSAGE: usize = 4096;
 pub const MAX_REQUEST_ID: usize = 128;
 /// Most tasks that may be queued.
 pub const MAX_QUEUED: usize = 100_000;
-/// How long an attempt may take from claim to the agent's start.
+/// How long the workspace of an attempt may take from the claim: others of its repository
+/// are waited for, and a large checkout takes its time.
+pub const WORKSPACE_TIMEOUT: u64 = 30 * 60_000;
+/// How long an attempt may take from when its workspace is ready to the agent's start.
 pub const START_TIMEOUT: u64 = 60_000;
 /// Time between the polite signal and the kill.
 pub const KILL_GRACE: u64 = 10_000;
@@ -121,7 +124,7 @@ impl Limits {
         }
     }
 
-    /// Claim to the agent's start, milliseconds.
+    /// From when the workspace is ready to the agent's start, milliseconds.
     #[must_use]
     pub fn start_timeout(&self) -> u64 {
         self.start_timeout.unwrap_or(START_TIMEOUT)

@@ -120,6 +120,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
                 runner: None,
                 agent: None,
                 claimed_at: context.now,
+                prepared_at: None,
                 started_at: None,
                 observed: Observed::default(),
                 reported: Observed::default(),
@@ -136,7 +137,7 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
         }
         Event::Prepared {
             workspace, given, ..
-        } => prepared(task, workspace, given),
+        } => prepared(task, context, workspace, given),
         Event::StartFailed {
             reason, message, ..
         } => end(
@@ -297,10 +298,11 @@ fn claim(task: &Task, attempt: Attempt) -> Decision {
     apply(next, What::Claimed, String::new(), Some(effect))
 }
 
-fn prepared(task: &Task, workspace: &Workspace, given: &Given) -> Decision {
+fn prepared(task: &Task, context: Context, workspace: &Workspace, given: &Given) -> Decision {
     let next = with_attempt(task, |a| {
         a.workspace = Some(workspace.clone());
         a.given = given.clone();
+        a.prepared_at = a.prepared_at.or(Some(context.now));
     });
     if next.attempt == task.attempt {
         return Decision::Ignore(Ignored::NotNow);

@@ -6,7 +6,9 @@ use std::{ffi::OsStr, path::PathBuf};
 use super::{
     WorkspaceError,
     git::{Git, GitError},
+    held::Held,
     lock_of, places,
+    records::Records,
     refs::{self, Moment},
     repository_at,
     snapshot::{Checkout, Snapshot, names, text, tree_of},
@@ -47,7 +49,7 @@ pub fn conclude(
     is_wanted: impl FnOnce() -> bool,
 ) -> Result<Option<Changes>, WorkspaceError> {
     repository_at(&ended.repo)?;
-    let (_, lock) = lock_of(&ended.state_dir, &ended.repo)?;
+    let (dir, lock) = lock_of(&ended.state_dir, &ended.repo)?;
     if !is_wanted() {
         return Ok(None);
     }
@@ -60,15 +62,22 @@ pub fn conclude(
             "{path} is not a checkout any more"
         )));
     }
-    places::of_repo(&ended.repo, path)?;
-    let checkout = Checkout { path, lock: &lock };
+    let own = places::of_repo(&ended.repo, path)?;
+    let held = Held::at(&dir, &ended.repo, path, &own)?;
+    let checkout = Checkout {
+        path,
+        lock: &lock,
+        held: held.inside(),
+    };
+    let git = checkout.git();
+    let records = Records::at(&dir, &ended.repo, path);
     let message = format!(
         "agentd: what attempt {} left uncommitted\n\nWorktree: {}\n",
         ended.attempt,
         path.display().to_string().replace(char::is_control, " ")
     );
     let snapshot = checkout.record(&[], &message)?;
-    let kept = refs::keep_snapshot(&git, ended.attempt, Moment::End, &snapshot)?;
+    let kept = refs::keep_snapshot(&git, &records, ended.attempt, Moment::End, &snapshot)?;
     let mut changes = count(&git, &ended.workspace, &snapshot)?;
     changes.recorded = kept.map(|(name, _)| name);
     Ok(Some(changes))

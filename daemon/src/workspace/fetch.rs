@@ -26,7 +26,7 @@ use super::{
     snapshot::{commit_of, text},
     worktree::rev_parse,
 };
-use crate::task::spec::Fetch;
+use crate::{process::Cage, task::spec::Fetch};
 
 /// How long a fetch may take: no start should come to its timeout because a
 /// remote does not answer.
@@ -45,6 +45,8 @@ pub(super) struct Base<'a> {
     pub(super) name: Option<&'a str>,
     /// Whether its remote is asked first.
     pub(super) fetch: Fetch,
+    /// What holds git at the repository.
+    pub(super) held: Option<&'a Cage>,
 }
 
 /// A local branch and where its remote is known to have it.
@@ -259,7 +261,7 @@ impl Base<'_> {
     }
 
     fn git(&self) -> Git<'_> {
-        Git::at(self.repo)
+        Git::at(self.repo).held(self.held)
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use crate::process::{self, Ended};
+use crate::process::{self, Cage, Ended};
 
 /// How long one command may take.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(120);
@@ -74,6 +74,7 @@ pub(super) struct Git<'a> {
     limit: Duration,
     most: usize,
     env: &'a [(OsString, OsString)],
+    held: Option<&'a Cage>,
 }
 
 impl<'a> Git<'a> {
@@ -84,6 +85,7 @@ impl<'a> Git<'a> {
             limit: TIME_LIMIT,
             most: MAX_OUTPUT,
             env: &[],
+            held: None,
         }
     }
 
@@ -109,6 +111,11 @@ impl<'a> Git<'a> {
             lock: Some(lock),
             ..self
         }
+    }
+
+    /// In this sandbox, with whatever it runs; see [`super::held`].
+    pub(super) fn held(self, held: Option<&'a Cage>) -> Self {
+        Self { held, ..self }
     }
 
     /// With another time limit.
@@ -139,7 +146,11 @@ impl<'a> Git<'a> {
     fn run(&self, args: &[&dyn AsRef<OsStr>], stdin: Stdio) -> Result<Vec<u8>, GitError> {
         let word = args.first().map(|word| word.as_ref().to_string_lossy());
         let command = word.unwrap_or_default().into_owned();
-        let ended = process::run(self.command(args, stdin), self.limit, self.most);
+        let run = match self.held {
+            Some(_) => process::run_alone,
+            None => process::run,
+        };
+        let ended = run(self.command(args, stdin), self.limit, self.most);
         let Some(Ended {
             status,
             stdout: mut output,
@@ -197,6 +208,9 @@ impl<'a> Git<'a> {
             .env_remove("LANGUAGE")
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(stdin);
+        if let Some(held) = self.held {
+            held.hold(&mut command);
+        }
         command
     }
 }

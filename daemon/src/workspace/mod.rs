@@ -5,6 +5,7 @@
 //! worktrees/app-1f3a9c20/       one directory a repository
 //!   .lock                       held while one of them is prepared
 //!   claude-42/                  the key (claude, app, 42), on branch agent/claude-42
+//!   .claude-42/                 what is written down of it
 //!   task-7/                     a task without an issue
 //! workspaces/8/                 the private directory of task 8
 //! ```
@@ -20,8 +21,10 @@
 //! remove worktrees that hold nothing else ([`remove`]).
 //!
 //! Before a branch is begun, what its remote has is fetched. What sets a worktree
-//! up is run by the runner; that it was is written down in git's own directory of
-//! the worktree. What undoes it is run before a worktree is removed.
+//! up is run by the runner; that it was is written down beside the worktree. What
+//! undoes it is run before a worktree is removed.
+//!
+//! Where an agent in a sandbox has worked, git is held as the agent was (`held.rs`).
 //!
 //! Not here: when worktrees are collected. Everything blocks, up to the time
 //! limits of git commands.
@@ -29,13 +32,15 @@
 //! Invariants: no file that git does not know to be its own unfinished checkout
 //! is deleted or overwritten unless a ref holds it. No path is removed but by
 //! git, and only if git lists it. No text of a task reaches a path, a ref or a
-//! command line unchecked, and no shell is used.
+//! command line unchecked, and no shell is used. Nothing is written in a place where an agent
+//! writes but by git, and what is read there may be anything.
 
 mod changes;
 mod fetch;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod git;
+mod held;
 mod leftover;
 mod list;
 mod lock;
@@ -43,6 +48,7 @@ mod moved;
 mod name;
 mod places;
 mod raw;
+mod records;
 mod refs;
 mod repo;
 mod restore;
@@ -73,7 +79,9 @@ pub use self::{
 };
 use self::{
     fetch::Base,
-    reuse::Next,
+    held::Held,
+    records::Records,
+    reuse::{Next, Wanted},
     snapshot::Checkout,
     worktree::{Begin, rev_parse},
 };
@@ -187,26 +195,52 @@ fn not_made(err: GitError, path: &Path) -> WorkspaceError {
 /// Makes the workspace of a task ready, or finds it as it was left. `notes` gets
 /// what whoever works there should know of how it was made.
 ///
+/// `is_wanted` is asked once nobody else works on the repository's worktrees, and before
+/// each step that changes one: if it says no, nothing more is done.
+///
 /// Blocks: for as long as git takes, and while another workspace of the same
 /// repository is prepared.
 ///
 /// # Errors
 /// `RepoMissing` if the repository is not there any more, else
 /// `WorkspaceFailed`.
-pub fn prepare(request: &Request, notes: &mut Vec<String>) -> Result<Workspace, WorkspaceError> {
+pub fn prepare(
+    request: &Request,
+    is_wanted: &dyn Fn() -> bool,
+    notes: &mut Vec<String>,
+) -> Result<Workspace, WorkspaceError> {
+    let wanted = Wanted(is_wanted);
     match request.mode {
         WorkspaceMode::None => private(request),
-        WorkspaceMode::InPlace => in_place(request),
-        WorkspaceMode::Worktree => worktree(request, notes),
+        WorkspaceMode::InPlace => in_place(request, wanted),
+        WorkspaceMode::Worktree => worktree(request, wanted, notes),
     }
 }
 
-/// Whether a checkout holds work that is not committed; `None`: it is none, or
-/// git does not say. Blocks.
+/// Writes down that an agent in a sandbox is about to work in this workspace of `repo`,
+/// and what is `hidden` from it: from then on git is held there. Blocks.
+///
+/// # Errors
+/// If it cannot be written; the agent is not to be started then.
+pub fn note_sandbox(
+    state_dir: &Path,
+    repo: &Path,
+    workspace: &Workspace,
+    hidden: &[PathBuf],
+) -> Result<(), WorkspaceError> {
+    let records = Records::at(&dir_of(state_dir, repo), repo, &workspace.path);
+    records.note_sandbox(hidden)
+}
+
+/// Whether a checkout of `repo` holds work that is not committed; `None`: it is none,
+/// or git does not say. Blocks.
 #[must_use]
-pub fn uncommitted(workspace: &Workspace) -> Option<bool> {
+pub fn uncommitted(state_dir: &Path, repo: &Path, workspace: &Workspace) -> Option<bool> {
+    let path = &workspace.path;
+    let own = places::of_repo(repo, path).ok()?;
+    let held = Held::at(&dir_of(state_dir, repo), repo, path, &own).ok()?;
     let status: [&dyn AsRef<OsStr>; 2] = [&"status", &"--porcelain"];
-    let found = Git::at(&workspace.path).call(&status).ok()?;
+    let found = Git::at(path).held(held.inside()).call(&status).ok()?;
     Some(!found.is_empty())
 }
 
@@ -219,7 +253,7 @@ fn private(request: &Request) -> Result<Workspace, WorkspaceError> {
     Ok(Workspace::at(path, None))
 }
 
-fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
+fn in_place(request: &Request, wanted: Wanted<'_>) -> Result<Workspace, WorkspaceError> {
     let repository = repository(request)?;
     if repository.bare {
         let path = repository.path.display();
@@ -227,17 +261,23 @@ fn in_place(request: &Request) -> Result<Workspace, WorkspaceError> {
             "{path} is a bare repository: it has no checkout to work in; use a worktree"
         )));
     }
-    let (_, lock) = lock_of(&request.state_dir, &repository.path)?;
+    let (dir, lock) = lock_of(&request.state_dir, &repository.path)?;
+    wanted.check()?;
     clear_locks(&repository.path, &lock)?;
+    let held = Held::at_repo(&dir, &repository.path, None)?;
     let mut workspace = Workspace::at(repository.path, None);
     let checkout = Checkout {
         path: &workspace.path.clone(),
         lock: &lock,
+        held: held.inside(),
     };
+    let records = Records::of_checkout(&dir);
     let next = Next {
         attempt: request.attempt,
         reuse: WorkspaceReuse::Keep,
         name: "in-place",
+        wanted,
+        records: &records,
     };
     reuse::keep(&checkout, &next, &mut workspace);
     Ok(workspace)
@@ -258,14 +298,22 @@ fn clear_locks(checkout: &Path, lock: &File) -> Result<(), WorkspaceError> {
     Ok(())
 }
 
-fn worktree(request: &Request, notes: &mut Vec<String>) -> Result<Workspace, WorkspaceError> {
+fn worktree(
+    request: &Request,
+    wanted: Wanted<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Workspace, WorkspaceError> {
     let repository = repository(request)?;
     let (dir, lock) = lock_of(&request.state_dir, &repository.path)?;
+    wanted.check()?;
     let name = name::of_worktree(&request.agent, request.issue.as_deref(), request.task);
     let branch = request.branch.clone();
+    let held = Held::at_repo(&dir, &repository.path, None)?;
+    let path = dir.join(&name);
+    let records = Records::of(&path);
     let place = worktree::Place {
         repo: &repository.path,
-        path: dir.join(&name),
+        path,
         branch: branch.unwrap_or_else(|| format!("agent/{name}")),
         reused: request.reused,
         lock: &lock,
@@ -273,12 +321,16 @@ fn worktree(request: &Request, notes: &mut Vec<String>) -> Result<Workspace, Wor
             attempt: request.attempt,
             reuse: request.reuse,
             name: &name,
+            wanted,
+            records: &records,
         },
+        held: &held,
     };
     let base = Base {
         repo: &repository.path,
         name: request.base.as_deref(),
         fetch: request.fetch,
+        held: held.repo(),
     };
     place.prepare(Begin { base, notes })
 }
@@ -292,22 +344,26 @@ pub fn place_of(
     issue: Option<&str>,
     task: TaskId,
 ) -> PathBuf {
-    let dir = state_dir.join("worktrees").join(name::of_repo(repo));
-    dir.join(name::of_worktree(agent, issue, task))
+    dir_of(state_dir, repo).join(name::of_worktree(agent, issue, task))
 }
 
 /// Whether a worktree below the daemon's directory is one of this repository.
 #[must_use]
 pub fn is_of(state_dir: &Path, worktree: &Path, repo: &Path) -> bool {
-    let dir = state_dir.join("worktrees").join(name::of_repo(repo));
+    let dir = dir_of(state_dir, repo);
     let name = worktree.parent().and_then(Path::file_name);
     name.is_some() && name == dir.file_name()
+}
+
+/// Where a repository's worktrees are.
+fn dir_of(state_dir: &Path, repo: &Path) -> PathBuf {
+    state_dir.join("worktrees").join(name::of_repo(repo))
 }
 
 /// The canonical directory of a repository's worktrees, made if need be, and
 /// the lock that whoever works on them has.
 fn lock_of(state_dir: &Path, repo: &Path) -> Result<(PathBuf, File), WorkspaceError> {
-    let dir = state_dir.join("worktrees").join(name::of_repo(repo));
+    let dir = dir_of(state_dir, repo);
     make_dir(&dir)?;
     // Git lists its worktrees by their canonical paths.
     let dir = fs::canonicalize(&dir).map_err(|err| WorkspaceError::io(&dir, &err))?;

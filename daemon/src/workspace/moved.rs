@@ -19,7 +19,8 @@ use std::{
     time::Duration,
 };
 
-use super::{WorkspaceError, leftover, lock, worktree::Place};
+use super::{WorkspaceError, leftover, lock, records::Records, worktree::Place};
+use crate::file;
 
 /// How long a process that is about to end may still be at work in a worktree.
 const PASSING: Duration = Duration::from_secs(5);
@@ -59,6 +60,10 @@ impl Place<'_> {
                 "{user} works there; try again when that has ended"
             )));
         }
+        // Before it is here: it is never without.
+        if let Some(hidden) = Records::of(&old).sandbox()? {
+            self.next.records.note_sandbox(&hidden)?;
+        }
         let git = self.git();
         let repaired = git.call(&[&"worktree", &"repair", &old]);
         repaired
@@ -69,6 +74,7 @@ impl Place<'_> {
                 ))
             })?;
         tracing::warn!(from = %old.display(), to = %self.path.display(), "moved the worktree of a repository that was moved");
+        Records::of(&old).forget()?;
         Ok(true)
     }
 
@@ -115,9 +121,9 @@ fn named(path: &Path) -> impl Iterator<Item = &OsStr> {
 }
 
 /// The path in a small file of git's; relative ones begin at its directory.
-fn path_in(file: &Path, head: &[u8]) -> Option<PathBuf> {
+fn path_in(path: &Path, head: &[u8]) -> Option<PathBuf> {
     // A checkout's own .git is a directory, and cannot be read.
-    let text = fs::read(file).ok()?;
-    let path = text.strip_prefix(head)?.trim_ascii_end();
-    Some(file.parent()?.join(OsStr::from_bytes(path)))
+    let text = file::read(path, file::SMALL).ok()?;
+    let leads_to = text.strip_prefix(head)?.trim_ascii_end();
+    Some(path.parent()?.join(OsStr::from_bytes(leads_to)))
 }

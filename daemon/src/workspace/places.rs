@@ -7,26 +7,23 @@
 
 use std::{
     ffi::OsStr,
-    fs,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
 use super::{WorkspaceError, git::Git, worktree::rev_parse};
-use crate::task::attempt::Workspace;
+use crate::{file, task::attempt::Workspace};
 
 /// What a commit writes in the directory that all worktrees share. Not what runs
 /// programs for whoever works there next: its configuration and its hooks.
-const SHARED: [&str; 3] = ["objects", "refs", "logs"];
+const SHARED: [&str; 4] = ["objects", "refs", "logs", "reftable"];
 
 /// Where git has to write for commits in this workspace of `repo`.
 ///
 /// # Errors
 /// If it is not a workspace of `repo` any more, or git does not say.
 pub fn git_places(repo: &Path, workspace: &Workspace) -> Result<Vec<PathBuf>, WorkspaceError> {
-    let Own { own, common } = of_repo(repo, &workspace.path)?;
-    let shared = SHARED.map(|name| common.join(name));
-    Ok([own].into_iter().chain(shared).collect())
+    of_repo(repo, &workspace.path)?.places()
 }
 
 /// The file beside the worktrees of a repository that says which one that is.
@@ -35,26 +32,28 @@ const REPO: &str = ".repo";
 /// Writes down whose worktrees a directory has. Without it, and where that
 /// repository is gone, they are taken for what they say.
 pub(super) fn note_repo(dir: &Path, repo: &Path) {
-    let (file, beside) = (dir.join(REPO), dir.join(".repo.new"));
+    let file = dir.join(REPO);
     let path = repo.as_os_str().as_bytes();
-    if fs::read(&file).is_ok_and(|noted| noted == path) {
+    if file::read(&file, file::SMALL).is_ok_and(|noted| noted == path) {
         return;
     }
-    if let Err(error) = fs::write(&beside, path).and_then(|()| fs::rename(&beside, &file)) {
+    if let Err(error) = file::replace(&file, path) {
         tracing::warn!(file = %file.display(), %error, "cannot write down whose worktrees these are");
     }
 }
 
-/// As [`of_repo`], of a worktree of which only the path is known.
-pub(super) fn of_noted_repo(worktree: &Path) -> Result<(), WorkspaceError> {
-    let noted = worktree.parent().map(|dir| fs::read(dir.join(REPO)));
+/// As [`of_repo`], of a worktree of which only the path is known, with the repository.
+pub(super) fn of_noted_repo(worktree: &Path) -> Result<Option<(PathBuf, Own)>, WorkspaceError> {
+    let noted = worktree
+        .parent()
+        .map(|dir| file::read(&dir.join(REPO), file::SMALL));
     let Some(Ok(noted)) = noted else {
-        return Ok(());
+        return Ok(None);
     };
     let repo = Path::new(OsStr::from_bytes(&noted));
     match repo.exists() {
-        true => of_repo(repo, worktree).map(drop),
-        false => Ok(()),
+        true => Ok(Some((repo.to_owned(), of_repo(repo, worktree)?))),
+        false => Ok(None),
     }
 }
 
@@ -62,6 +61,27 @@ pub(super) fn of_noted_repo(worktree: &Path) -> Result<(), WorkspaceError> {
 pub(super) struct Own {
     own: PathBuf,
     common: PathBuf,
+}
+
+impl Own {
+    /// Where git has to write for commits.
+    ///
+    /// # Errors
+    /// If one of them is a link, which an agent may have laid where it worked in place.
+    pub(super) fn places(&self) -> Result<Vec<PathBuf>, WorkspaceError> {
+        let mut places = vec![self.own.clone()];
+        for name in SHARED {
+            let place = self.common.join(name);
+            if place.is_symlink() {
+                return Err(WorkspaceError::failed(format!(
+                    "{} is a link: an agent in a sandbox could write to where it leads;                      put the directory itself there",
+                    place.display()
+                )));
+            }
+            places.push(place);
+        }
+        Ok(places)
+    }
 }
 
 /// Makes sure that a workspace is one of `repo`, before anything but the place of

@@ -21,6 +21,7 @@ use super::{
     WorkspaceError,
     git::{Git, GitError},
     leftover,
+    records::Records,
     snapshot::Snapshot,
     worktree::rev_parse,
 };
@@ -83,14 +84,16 @@ pub(super) struct Kept {
     pub(super) parents: Vec<String>,
 }
 
-/// All snapshots of a repository, or those of one task.
-pub(super) fn list(git: &Git<'_>, task: Option<TaskId>) -> Result<Vec<Kept>, GitError> {
-    let below = match task {
-        Some(task) => format!("{PREFIX}{task}/"),
-        None => PREFIX.to_owned(),
-    };
+/// The snapshots of one task. They are never all listed: of those of a repository there
+/// may be any number.
+pub(super) fn list(git: &Git<'_>, task: TaskId) -> Result<Vec<Kept>, GitError> {
+    below(git, &format!("{PREFIX}{task}/"))
+}
+
+/// The snapshots whose names begin so, or that have this name.
+fn below(git: &Git<'_>, name: &str) -> Result<Vec<Kept>, GitError> {
     let format = "--format=%(refname)%00%(objectname)%00%(tree)%00%(parent)";
-    let listed = git.call(&[&"for-each-ref", &format, &below])?;
+    let listed = git.call(&[&"for-each-ref", &format, &name])?;
     let lines = listed.split(|byte| *byte == b'\n');
     Ok(lines.filter_map(parse).collect())
 }
@@ -124,10 +127,11 @@ fn parse(line: &[u8]) -> Option<Kept> {
     })
 }
 
-/// Gives a snapshot a name, if there is anything in it. One that was kept
-/// before, whatever its name, keeps that and needs no second.
+/// Gives a snapshot a name, if there is anything in it. One that the task has kept
+/// before, or that was the last of this workspace, keeps its name and needs no second.
 pub(super) fn keep_snapshot(
     git: &Git<'_>,
+    records: &Records,
     attempt: AttemptId,
     moment: Moment,
     snapshot: &Snapshot,
@@ -136,11 +140,16 @@ pub(super) fn keep_snapshot(
         return Ok(None);
     };
     let same = |kept: &Kept| kept.tree == snapshot.tree && kept.parents == snapshot.parents;
-    if let Some(known) = list(git, None)?.into_iter().find(same) {
-        return Ok(Some((known.name, known.commit)));
+    let mut known = list(git, attempt.task)?;
+    if let Some(last) = records.snapshot() {
+        known.extend(below(git, &last)?);
     }
-    let name = keep(git, attempt, moment, commit)?;
-    Ok(Some((name, commit.clone())))
+    let (name, commit) = match known.into_iter().find(same) {
+        Some(known) => (known.name, known.commit),
+        None => (keep(git, attempt, moment, commit)?, commit.clone()),
+    };
+    records.note_snapshot(&name);
+    Ok(Some((name, commit)))
 }
 
 /// Gives a commit a name that nothing has. One that has the wanted name
@@ -151,7 +160,7 @@ pub(super) fn keep(
     moment: Moment,
     commit: &str,
 ) -> Result<String, WorkspaceError> {
-    let kept = list(git, Some(attempt.task))?;
+    let kept = list(git, attempt.task)?;
     let mut same: Vec<&Kept> = kept
         .iter()
         .filter(|kept| kept.attempt == attempt && kept.moment == moment)

@@ -7,9 +7,10 @@ use std::{
 };
 
 use super::{
-    WorkspaceError,
+    WorkspaceError, dir_of,
     git::{Git, GitError},
-    lock_of, not_made, places,
+    held::Held,
+    lock_of, make_dir, not_made, places,
     raw::Raw,
     refs::{self, Kept, Moment},
     repository_at,
@@ -41,7 +42,8 @@ pub fn diff(
     only_names: bool,
 ) -> Result<Vec<u8>, WorkspaceError> {
     repository_at(repo)?;
-    let git = Git::at(repo);
+    let held = Held::at_repo(&dir_of(state_dir, repo), repo, None)?;
+    let git = Git::at(repo).held(held.repo());
     let Some(workspace) = &attempt.workspace else {
         return Err(not_known(attempt.id, "has had no workspace"));
     };
@@ -54,11 +56,13 @@ pub fn diff(
             return Err(not_known(attempt.id, "has left nothing that was recorded"));
         }
         None => {
-            let (_, lock) = lock_of(state_dir, repo)?;
-            places::of_repo(repo, &workspace.path)?;
+            let (dir, lock) = lock_of(state_dir, repo)?;
+            let own = places::of_repo(repo, &workspace.path)?;
+            let held = Held::at(&dir, repo, &workspace.path, &own)?;
             let checkout = Checkout {
                 path: &workspace.path,
                 lock: &lock,
+                held: held.inside(),
             };
             let message = format!("agentd: attempt {} under way", attempt.id);
             Some(checkout.record(&[], &message)?.tree)
@@ -105,9 +109,10 @@ pub fn restore(
     to: &Path,
 ) -> Result<Restored, WorkspaceError> {
     repository_at(repo)?;
-    let (_, lock) = lock_of(state_dir, repo)?;
-    let git = Git::at(repo).holding(&lock);
-    let kept = refs::list(&git, Some(attempt.id.task))?;
+    let (dir, lock) = lock_of(state_dir, repo)?;
+    let held = Held::at_repo(&dir, repo, None)?;
+    let git = Git::at(repo).holding(&lock).held(held.repo());
+    let kept = refs::list(&git, attempt.id.task)?;
     let name = match before {
         true => as_found(attempt, &kept),
         false => as_left(attempt, &kept),
@@ -135,8 +140,16 @@ pub fn restore(
         )));
     }
     let raw = Raw::of(&git)?;
+    let held = match held.repo() {
+        // Rules are of what is there.
+        Some(_) => {
+            make_dir(to)?;
+            Held::at_repo(&dir, repo, Some(to))?
+        }
+        None => held.clone(),
+    };
     let add: [&dyn AsRef<OsStr>; 5] = [&"worktree", &"add", &"--detach", &to, &commit];
-    let added = git.env(raw.vars()).call(&add);
+    let added = git.held(held.repo()).env(raw.vars()).call(&add);
     added.map_err(|err| not_made(err, to))?;
     Ok(Restored {
         path: to.to_owned(),

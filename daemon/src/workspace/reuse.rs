@@ -5,11 +5,12 @@
 //! With `reset` and `fresh` the checkout is then set to a commit; where
 //! something that would be destroyed could not be recorded, nothing is done.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{ffi::OsStr, fmt, os::unix::ffi::OsStrExt as _, path::Path};
 
 use super::{
     WorkspaceError,
     git::Git,
+    records::Records,
     refs::{self, Moment},
     snapshot::{Checkout, LeftOut, Snapshot, commit_of},
     worktree::rev_parse,
@@ -25,6 +26,33 @@ pub(super) struct Next<'a> {
     pub(super) reuse: WorkspaceReuse,
     /// The name of the workspace, for the message of a snapshot.
     pub(super) name: &'a str,
+    pub(super) wanted: Wanted<'a>,
+    /// What is written down of it.
+    pub(super) records: &'a Records,
+}
+
+/// Whether somebody still waits for a workspace. Whoever was given it since has it to
+/// himself.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a>(pub(super) &'a dyn Fn() -> bool);
+
+impl Wanted<'_> {
+    /// To be asked while the lock of the repository's worktrees is held, before each step
+    /// that changes one.
+    pub(super) fn check(self) -> Result<(), WorkspaceError> {
+        match (self.0)() {
+            true => Ok(()),
+            false => Err(WorkspaceError::failed(
+                "stopped before its workspace was ready",
+            )),
+        }
+    }
+}
+
+impl fmt::Debug for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wanted")
+    }
 }
 
 impl Next<'_> {
@@ -49,7 +77,7 @@ pub(super) fn keep(checkout: &Checkout<'_>, next: &Next<'_>, workspace: &mut Wor
         }
         Err(err) => {
             tracing::warn!(task = %next.attempt.task, attempt = next.attempt.number, %err, "what was in the workspace is not recorded");
-            let git = Git::at(checkout.path).holding(checkout.lock);
+            let git = checkout.git();
             workspace.head = commit_of(&git, "HEAD").ok().flatten();
         }
     }
@@ -67,6 +95,7 @@ pub(super) fn reset(checkout: &Checkout<'_>, next: &Next<'_>) -> Result<(), Work
         )));
     };
     rehearse(checkout, head)?;
+    next.wanted.check()?;
     set_back(checkout, &[&"reset", &"--quiet", &"--hard"])
         .map_err(|err| half_done(checkout, next, found, &err))
 }
@@ -79,15 +108,17 @@ pub(super) fn fresh(
     branch: &str,
     base: &str,
 ) -> Result<(), WorkspaceError> {
-    let git = Git::at(checkout.path).holding(checkout.lock);
+    let git = checkout.git();
     refuse_taken(checkout, branch)?;
     let (snapshot, found) = record(checkout, next, &[base.to_owned()])?;
     refuse_loss(checkout.path, &snapshot)?;
+    next.wanted.check()?;
     if let Some(head) = snapshot.head.filter(|head| head != base) {
         refs::keep(&git, next.attempt, Moment::Head, &head)?;
     }
     keep_branch(&git, next, branch, base)?;
     rehearse(checkout, base)?;
+    next.wanted.check()?;
     let switch: [&dyn AsRef<OsStr>; 7] = [
         &"checkout",
         &"--quiet",
@@ -120,8 +151,8 @@ fn record(
     targets: &[String],
 ) -> Result<(Snapshot, Option<String>), WorkspaceError> {
     let snapshot = checkout.record(targets, &next.message())?;
-    let git = Git::at(checkout.path).holding(checkout.lock);
-    let kept = refs::keep_snapshot(&git, next.attempt, Moment::Before, &snapshot)?;
+    let git = checkout.git();
+    let kept = refs::keep_snapshot(&git, next.records, next.attempt, Moment::Before, &snapshot)?;
     let found = kept.map(|(_, commit)| commit);
     // What is taken away is to be found by the name of who had it done.
     if let (Some(found), WorkspaceReuse::Reset | WorkspaceReuse::Fresh) = (&found, next.reuse) {
@@ -152,7 +183,7 @@ fn refuse_loss(path: &Path, snapshot: &Snapshot) -> Result<(), WorkspaceError> {
 fn refuse_taken(checkout: &Checkout<'_>, branch: &str) -> Result<(), WorkspaceError> {
     let name = format!("refs/heads/{branch}");
     let format = "--format=%(refname) %(worktreepath)";
-    let git = Git::at(checkout.path).holding(checkout.lock);
+    let git = checkout.git();
     let listed = git.call(&[&"for-each-ref", &format, &name])?;
     let place = listed
         .strip_prefix(name.as_bytes())
@@ -173,7 +204,7 @@ fn refuse_taken(checkout: &Checkout<'_>, branch: &str) -> Result<(), WorkspaceEr
 /// been removed it is too late to refuse.
 fn rehearse(checkout: &Checkout<'_>, commit: &str) -> Result<(), WorkspaceError> {
     checkout.show_all()?;
-    let git = Git::at(checkout.path).holding(checkout.lock);
+    let git = checkout.git();
     git.call(&[&"read-tree", &"--dry-run", &"--reset", &"-u", &commit])?;
     Ok(())
 }
@@ -181,7 +212,7 @@ fn rehearse(checkout: &Checkout<'_>, commit: &str) -> Result<(), WorkspaceError>
 /// Cleans the checkout, and has a command set it to a commit.
 fn set_back(checkout: &Checkout<'_>, how: &[&dyn AsRef<OsStr>]) -> Result<(), WorkspaceError> {
     clean(checkout)?;
-    let git = Git::at(checkout.path).holding(checkout.lock);
+    let git = checkout.git();
     git.call(how)?;
     Ok(())
 }
@@ -211,7 +242,7 @@ fn half_done(
 /// anything else, while the files that say what is ignored are those that the
 /// snapshot went by. Repositories inside stay.
 fn clean(checkout: &Checkout<'_>) -> Result<(), WorkspaceError> {
-    let git = Git::at(checkout.path).holding(checkout.lock);
+    let git = checkout.git();
     let own = rev_parse(&git, "--absolute-git-dir")?;
     let has = |name: &str| own.join(name).symlink_metadata().is_ok();
     git.call(&[&"clean", &"--quiet", &"--force", &"-d"])?;

@@ -2,54 +2,30 @@
 //! what undoes it before a worktree is removed.
 
 use std::{
-    fs, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
 
-use super::{
-    WorkspaceError,
-    git::{Git, words},
-    worktree::rev_parse,
-};
+use super::{WorkspaceError, git::words, records::Records};
 use crate::{
     process,
     task::{attempt::Workspace, limits::span, spec::WorkspaceMode},
 };
 
-/// The file of git's own directory of a worktree that says that it was set up.
-const RECORD: &str = "agentd.setup";
 /// What a teardown prints that is kept of each output, bytes.
 const MAX_OUTPUT: usize = 64 * 1024;
 /// Lines of it that an error shows.
 const SHOWN_LINES: usize = 3;
 
 /// Where it is written down that a workspace was set up; `None`: nowhere. It is
-/// gone with the worktree. Of an operator's own checkout nobody can say what has
+/// gone with the worktree ([`super::records`]). Of an operator's own checkout nobody can say what has
 /// become of it since.
-///
-/// # Errors
-/// If git does not say where its directory of the worktree is.
-pub fn setup_record(
-    mode: WorkspaceMode,
-    workspace: &Workspace,
-) -> Result<Option<PathBuf>, WorkspaceError> {
+#[must_use]
+pub fn setup_record(mode: WorkspaceMode, workspace: &Workspace) -> Option<PathBuf> {
     match mode {
-        WorkspaceMode::Worktree => {
-            let own = rev_parse(&Git::at(&workspace.path), "--absolute-git-dir")?;
-            Ok(Some(own.join(RECORD)))
-        }
-        WorkspaceMode::InPlace | WorkspaceMode::None => Ok(None),
-    }
-}
-
-/// Forgets that a worktree was set up.
-pub(super) fn forget_setup(git: &Git<'_>) -> Result<(), WorkspaceError> {
-    let record = rev_parse(git, "--absolute-git-dir")?.join(RECORD);
-    match fs::remove_file(&record) {
-        Err(err) if err.kind() != io::ErrorKind::NotFound => Err(WorkspaceError::io(&record, &err)),
-        _ => Ok(()),
+        WorkspaceMode::Worktree => Some(Records::of(&workspace.path).setup()),
+        WorkspaceMode::InPlace | WorkspaceMode::None => None,
     }
 }
 

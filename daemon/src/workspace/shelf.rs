@@ -3,24 +3,23 @@
 use std::{
     ffi::OsStr,
     fs, io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 use super::{
     WorkspaceError,
     git::{Git, GitError},
+    held::Held,
     list::lists,
-    lock_of_dir, places,
+    lock_of_dir,
+    records::Records,
     refs::{self, Moment},
-    setup::{Teardown, forget_setup},
+    setup::Teardown,
     snapshot::{Checkout, commit_of, names, text},
     worktree::rev_parse,
 };
 use crate::task::id::{AttemptId, Timestamp};
 
-/// Who had a worktree last, in a file of git's own directory of it.
-const HAD_BY: &str = "agentd.attempt";
 /// How the branches begin that we make.
 const OWN_BRANCHES: &str = "agent/";
 
@@ -169,25 +168,20 @@ fn look(path: &Path) -> Result<Found, WorkspaceError> {
         let path = path.display();
         return Err(WorkspaceError::failed(format!("{path} is not a worktree")));
     }
-    places::of_noted_repo(&canonical)?;
-    let own = rev_parse(&git, "--absolute-git-dir")?;
+    let held = Held::at_noted(&canonical)?;
+    let git = git.held(held.inside());
+    let records = Records::of(&canonical);
     let branch = match git.call(&[&"symbolic-ref", &"--quiet", &"--short", &"HEAD"]) {
         Ok(name) => Some(text(name)),
         Err(GitError::Failed { .. }) => None,
         Err(err) => return Err(err.into()),
     };
-    let status: [&dyn AsRef<OsStr>; 4] = [
-        &"status",
-        &"--porcelain",
-        &"--no-renames",
-        &"--untracked-files=all",
-    ];
-    let status = git.call(&[&status[..], &[&"-z", &"--ignore-submodules=none"]].concat())?;
+    let status = status(&git)?;
     let (inside, uncommitted): (Vec<_>, Vec<_>) =
         names(&status).partition(|name| name.as_os_str().as_encoded_bytes().ends_with(b"/"));
-    let attempt = had_by(&own);
+    let attempt = records.had_by();
     let snapshots = match attempt {
-        Some(attempt) => refs::list(&git, Some(attempt.task))?,
+        Some(attempt) => refs::list(&git, attempt.task)?,
         None => Vec::new(),
     };
     Ok(Found {
@@ -195,12 +189,25 @@ fn look(path: &Path) -> Result<Found, WorkspaceError> {
         unmerged: unmerged(&git, "HEAD", branch.as_deref())?,
         branch,
         attempt,
-        given_at: given_at(&own),
+        given_at: records.given_at(),
         uncommitted: count(uncommitted.len()),
         inside: count(inside.len() + submodules(&git, path)?),
         snapshots: snapshots.into_iter().map(|kept| kept.name).collect(),
         broken: None,
     })
+}
+
+/// What is not as it was committed, submodules included.
+fn status(git: &Git<'_>) -> Result<Vec<u8>, GitError> {
+    let words: [&dyn AsRef<OsStr>; 6] = [
+        &"status",
+        &"--porcelain",
+        &"--no-renames",
+        &"--untracked-files=all",
+        &"-z",
+        &"--ignore-submodules=none",
+    ];
+    git.call(&words)
 }
 
 /// Commits up to `tip` that would be found nowhere but by a worktree and its
@@ -225,44 +232,25 @@ fn unmerged(git: &Git<'_>, tip: &str, branch: Option<&str>) -> Result<u32, GitEr
     }
 }
 
-/// Submodules that are there: their repositories would go with the worktree.
+/// Submodules that are there, or something in their places, which git does not look at:
+/// all of it would go with the worktree. So would the repositories of those that were
+/// there once, in git's own directory.
 fn submodules(git: &Git<'_>, path: &Path) -> Result<usize, GitError> {
     let entries = git.call(&[&"ls-files", &"-s", &"-z"])?;
     let modules = entries
         .split(|byte| *byte == 0)
         .filter(|entry| entry.starts_with(b"160000 "));
     let paths = modules.filter_map(|entry| entry.splitn(2, |byte| *byte == b'\t').nth(1));
-    let there = paths.flat_map(names).filter(|name| {
-        let link = path.join(name).join(".git");
-        link.symlink_metadata().is_ok()
-    });
-    Ok(there.count())
+    let holds_something = |dir: &Path| fs::read_dir(dir).map_or(0, Iterator::count) > 0;
+    let there = paths.flat_map(names);
+    let there = there.filter(|name| holds_something(&path.join(name)));
+    let own = rev_parse(git, "--absolute-git-dir")?;
+    let once = usize::from(holds_something(&own.join("modules")));
+    Ok(there.count().max(once))
 }
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-fn had_by(own: &Path) -> Option<AttemptId> {
-    let text = fs::read_to_string(own.join(HAD_BY)).ok()?;
-    let (task, number) = text.trim().split_once('.')?;
-    Some(AttemptId {
-        task: crate::task::id::TaskId::new(task.parse().ok()?)?,
-        number: number.parse().ok()?,
-    })
-}
-
-fn given_at(own: &Path) -> Option<Timestamp> {
-    let at = fs::metadata(own.join(HAD_BY)).ok()?.mtime();
-    Some(Timestamp(at.saturating_mul(1000)))
-}
-
-/// Writes down who is given a worktree. Only what is shown depends on it.
-pub(super) fn note_attempt(own: &Path, attempt: AttemptId) {
-    let file = own.join(HAD_BY);
-    if let Err(error) = fs::write(&file, format!("{attempt}\n")) {
-        tracing::warn!(path = %file.display(), %error, "cannot write down who has a worktree");
-    }
 }
 
 /// How much of a worktree may go.
@@ -332,13 +320,14 @@ pub fn remove(
         return Err(stays(vec![reason], false));
     }
     may_go(terms, &found)?;
+    let held = Held::at_noted(&path)?;
     let checkout = Checkout {
         path: &path,
         lock: &lock,
+        held: held.inside(),
     };
-    places::of_noted_repo(&path)?;
-    let git = Git::at(&path).holding(&lock);
-    let common = rev_parse(&git, "--git-common-dir")?;
+    let records = Records::of(&path);
+    let common = rev_parse(&checkout.git(), "--git-common-dir")?;
     let from = Git::at(&common).holding(&lock);
     if !lists(&from, &path)? {
         return Err(stays(
@@ -351,7 +340,7 @@ pub fn remove(
         None => found,
         Some(teardown) => {
             // Whatever becomes of it, it is not set up any more.
-            forget_setup(&git)?;
+            records.forget_setup()?;
             match teardown.run(&path) {
                 Err(error) if terms.forced => {
                     tracing::warn!(path = %path.display(), %error, "removed though its teardown failed");
@@ -369,12 +358,19 @@ pub fn remove(
         }
     };
     failpoint!("workspace.remove.before").map_err(|err| WorkspaceError::io(&path, &err))?;
-    if found.stays_for().is_empty() {
+    // Without force git looks once more; where it has to be held, we have it look.
+    let is_clean = found.stays_for().is_empty();
+    if is_clean && held.inside().is_none() {
         from.call(&[&"worktree", &"remove", &path])?;
     } else {
+        if is_clean && !status(&checkout.git())?.is_empty() {
+            return Err(stays(vec!["it has just been changed".to_owned()], true));
+        }
         from.call(&[&"worktree", &"remove", &"--force", &path])?;
     }
     crashpoint!("workspace.remove.after");
+    records.forget()?;
+    let from = from.held(held.repo());
     let branch = found.branch.as_deref().filter(|_| terms.branch);
     let branch_went = match branch {
         Some(branch) => drop_branch(&from, branch)?,
@@ -422,8 +418,9 @@ fn record(checkout: &Checkout<'_>, found: &Found) -> Result<(), RemoveError> {
     };
     let message = format!("agentd: what was in the worktree of {attempt} when it was removed");
     let snapshot = checkout.record(&[], &message)?;
-    let git = Git::at(checkout.path).holding(checkout.lock);
-    refs::keep_snapshot(&git, attempt, Moment::Removed, &snapshot)?;
+    let git = checkout.git();
+    let records = Records::of(checkout.path);
+    refs::keep_snapshot(&git, &records, attempt, Moment::Removed, &snapshot)?;
     if let (None, Some(head)) = (&found.branch, &snapshot.head) {
         refs::keep(&git, attempt, Moment::Head, head)?;
     }

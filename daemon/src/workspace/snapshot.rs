@@ -25,6 +25,7 @@ use super::{
     raw::Raw,
     worktree::rev_parse,
 };
+use crate::{file, process::Cage};
 
 mod add;
 mod index;
@@ -83,13 +84,21 @@ pub(super) struct Snapshot {
 
 /// A checkout that is looked at. Nobody else may look at it so at the same
 /// time: whoever does has the lock of the repository's worktrees.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Checkout<'a> {
     /// The top of its files.
     pub(super) path: &'a Path,
     pub(super) lock: &'a File,
+    /// What holds git there.
+    pub(super) held: Option<&'a Cage>,
 }
 
-impl Checkout<'_> {
+impl<'a> Checkout<'a> {
+    /// Git in it.
+    pub(super) fn git(&self) -> Git<'a> {
+        Git::at(self.path).holding(self.lock).held(self.held)
+    }
+
     /// Records the checkout. `targets` are commits that it may be set to next:
     /// what is in the place of their files is recorded even if it is ignored.
     /// `message` is that of the commit.
@@ -98,7 +107,7 @@ impl Checkout<'_> {
         targets: &[String],
         message: &str,
     ) -> Result<Snapshot, WorkspaceError> {
-        let plain = Git::at(self.path).holding(self.lock);
+        let plain = self.git();
         let own = rev_parse(&plain, "--absolute-git-dir")?;
         let raw = Raw::of(&plain)?;
         let head = commit_of(&plain, "HEAD")?;
@@ -123,7 +132,7 @@ impl Checkout<'_> {
     /// was told not to look at, it refuses to replace what has changed, even
     /// with `--hard`, or leaves it as it is.
     pub(super) fn show_all(&self) -> Result<(), WorkspaceError> {
-        let git = Git::at(self.path).holding(self.lock).at_length();
+        let git = self.git().at_length();
         Listed::of(&git)?.show_all(&git, self.path)
     }
 
@@ -186,9 +195,16 @@ impl Checkout<'_> {
         for name in listed.submodules.iter().take(MAX_INSIDE) {
             let path = self.path.join(name);
             if path.join(".git").symlink_metadata().is_err() {
+                // Git looks at nothing there.
+                if fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some()) {
+                    found.push(LeftOut {
+                        what: format!("what is in the place of submodule {}", name.display()),
+                        at_risk: true,
+                    });
+                }
                 continue;
             }
-            let git = Git::at(&path).env(index.plain_vars());
+            let git = Git::at(&path).held(self.held).env(index.plain_vars());
             let dirty = match git.call(&[&"status", &"--porcelain", &"-z"]) {
                 Ok(status) => !status.is_empty(),
                 Err(GitError::Failed { .. }) => true,
@@ -246,12 +262,12 @@ fn commit_tree(
 fn in_progress(git: &Git<'_>, own: &Path) -> Result<Vec<String>, WorkspaceError> {
     let mut commits = Vec::new();
     for name in IN_PROGRESS {
-        let file = own.join(name);
-        let lines = match fs::read(&file) {
+        let path = own.join(name);
+        let lines = match file::read(&path, file::SMALL) {
             Ok(lines) => String::from_utf8_lossy(&lines).into_owned(),
             Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
             Err(err) if err.kind() == io::ErrorKind::NotADirectory => continue,
-            Err(err) => return Err(WorkspaceError::io(&file, &err)),
+            Err(err) => return Err(WorkspaceError::io(&path, &err)),
         };
         for id in lines.lines().map(str::trim) {
             let is_id = id.len() >= 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -1,6 +1,7 @@
 mod collected;
 mod damage;
 mod fetches;
+mod held;
 mod locks;
 mod modes;
 mod moved;
@@ -9,6 +10,7 @@ mod odd;
 mod reuses;
 mod setups;
 mod snapshots;
+mod wanted;
 mod worktrees;
 
 use std::{ffi::OsStr, os::unix::fs::PermissionsExt as _};
@@ -34,7 +36,10 @@ impl Sandbox {
     }
 
     fn unborn() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap())
+    }
+
+    fn within(dir: TempDir) -> Self {
         let root = dir.path().canonicalize().unwrap();
         let repo = root.join("app");
         git(&root, &["init", "--quiet", "-b", "main", "app"]);
@@ -100,7 +105,7 @@ impl Sandbox {
 }
 
 fn prepare(request: &Request) -> Result<Workspace, WorkspaceError> {
-    super::prepare(request, &mut Vec::new())
+    super::prepare(request, &|| true, &mut Vec::new())
 }
 
 fn attempt(task: u64, number: u32) -> AttemptId {

@@ -15,20 +15,30 @@ use std::{
     io,
     os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{
     WorkspaceError,
     fetch::Base,
     git::{Git, GitError},
+    held::Held,
     leftover,
     list::{self, Entry},
+    places,
     reuse::{self, Next},
-    setup::forget_setup,
-    shelf::note_attempt,
     snapshot::{Checkout, commit_of},
 };
-use crate::task::{attempt::Workspace, spec::WorkspaceReuse};
+use crate::{
+    file,
+    task::{attempt::Workspace, spec::WorkspaceReuse},
+};
+
+/// How long a checkout may take: a large repository takes minutes. Whoever waits for
+/// the workspace waits longer ([`WORKSPACE_TIMEOUT`](crate::task::limits::WORKSPACE_TIMEOUT)).
+const ADD_LIMIT: Duration = Duration::from_secs(600);
+/// A longer log of what was checked out is not read, bytes.
+const MAX_LOG: u64 = 64 * 1024 * 1024;
 
 /// Where a new branch begins, and what is to be known of it.
 pub(super) struct Begin<'a> {
@@ -57,6 +67,8 @@ pub(super) struct Place<'a> {
     pub(super) lock: &'a File,
     /// Who gets it.
     pub(super) next: Next<'a>,
+    /// What holds git at the repository.
+    pub(super) held: &'a Held,
 }
 
 enum Found {
@@ -105,8 +117,7 @@ impl Place<'_> {
     /// it.
     pub(super) fn prepare(&self, mut base: Begin<'_>) -> Result<Workspace, WorkspaceError> {
         let workspace = self.find_or_make(&mut base)?;
-        let own = rev_parse(&self.git_inside(), "--absolute-git-dir")?;
-        note_attempt(&own, self.next.attempt);
+        self.next.records.note_attempt(self.next.attempt);
         Ok(workspace)
     }
 
@@ -122,25 +133,49 @@ impl Place<'_> {
     }
 
     fn make(&self, base: &mut Begin<'_>) -> Result<Workspace, WorkspaceError> {
-        let git = self.git();
-        let common = rev_parse(&git, "--git-common-dir")?;
+        let common = rev_parse(&self.git(), "--git-common-dir")?;
         leftover::clear(&[self.branch_lock(&common, &self.branch)], &[&self.path])?;
+        // Nothing of what is known of an earlier one holds of this one.
+        self.next.records.forget()?;
+        let held = self.held_for_new()?;
+        let git = self.git().held(held.repo());
         let add: [&dyn AsRef<OsStr>; 3] = [&"worktree", &"add", &"--no-track"];
         let branch = self.branch_to_use()?;
         let exists = self.has_branch(&branch)?;
         if exists && self.next.reuse != WorkspaceReuse::Fresh {
+            self.next.wanted.check()?;
             let add: [&dyn AsRef<OsStr>; 2] = [add[0], add[1]];
-            let made = git.call(&[&add[..], &[&self.path, &branch]].concat());
+            let made = git
+                .within(ADD_LIMIT)
+                .call(&[&add[..], &[&self.path, &branch]].concat());
             made.map_err(|err| self.not_made(err))?;
         } else {
             let base = base.commit()?;
+            self.next.wanted.check()?;
             reuse::keep_branch(&git, &self.next, &branch, &base)?;
-            let made = git.call(&[&add[..], &[&"-B", &branch, &self.path, &base]].concat());
+            let made = git
+                .within(ADD_LIMIT)
+                .call(&[&add[..], &[&"-B", &branch, &self.path, &base]].concat());
             made.map_err(|err| self.not_made(err))?;
         }
         let mut workspace = Workspace::at(self.path.clone(), Some(branch));
-        workspace.head = commit_of(&self.git_inside(), "HEAD")?;
+        workspace.head = commit_of(&self.git_inside().held(held.repo()), "HEAD")?;
         Ok(workspace)
+    }
+
+    /// What holds git at the repository while it makes the worktree. Rules are of what
+    /// is there: an empty directory.
+    fn held_for_new(&self) -> Result<Held, WorkspaceError> {
+        if self.held.repo().is_none() {
+            return Ok(Held::default());
+        }
+        super::make_dir(&self.path)?;
+        Held::at_repo(self.dir(), self.repo, Some(&self.path))
+    }
+
+    /// The directory of the repository's worktrees.
+    fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
     }
 
     /// The branch, or if that is taken by somebody else, the next free one
@@ -174,6 +209,9 @@ impl Place<'_> {
             let top = top.display();
             return Err(self.broken(&format!("its .git file leads to {top}")));
         }
+        let found = places::of_repo(self.repo, &self.path)?;
+        let held = Held::at(self.dir(), self.repo, &self.path, &found)?;
+        let git = git.held(held.inside());
         let branch = self.checked_out(&git)?;
         let mut locks = vec![own.join("index.lock"), own.join("HEAD.lock")];
         locks.extend(branch.iter().map(|name| self.branch_lock(&common, name)));
@@ -188,7 +226,7 @@ impl Place<'_> {
             )));
         }
         self.mend_index(&git, &own.join("index"))?;
-        self.hand_over(branch, base)
+        self.hand_over(branch, base, &held)
     }
 
     /// Records what is there, and sets it to what the next attempt wants.
@@ -196,10 +234,12 @@ impl Place<'_> {
         &self,
         branch: Option<String>,
         base: &mut Begin<'_>,
+        held: &Held,
     ) -> Result<Workspace, WorkspaceError> {
         let checkout = Checkout {
             path: &self.path,
             lock: self.lock,
+            held: held.inside(),
         };
         let mut workspace = Workspace::at(self.path.clone(), branch);
         match self.next.reuse {
@@ -208,7 +248,7 @@ impl Place<'_> {
                 return Ok(workspace);
             }
             WorkspaceReuse::Reset => {
-                forget_setup(&self.git_inside())?;
+                self.next.records.forget_setup()?;
                 reuse::reset(&checkout, &self.next)?;
             }
             WorkspaceReuse::Fresh => {
@@ -216,12 +256,12 @@ impl Place<'_> {
                 let own = workspace.branch.take().filter(|name| self.is_own(name));
                 let branch = own.unwrap_or_else(|| self.branch.clone());
                 let base = base.commit()?;
-                forget_setup(&self.git_inside())?;
+                self.next.records.forget_setup()?;
                 reuse::fresh(&checkout, &self.next, &branch, &base)?;
                 workspace.branch = Some(branch);
             }
         }
-        workspace.head = commit_of(&self.git_inside(), "HEAD")?;
+        workspace.head = commit_of(&checkout.git(), "HEAD")?;
         Ok(workspace)
     }
 
@@ -319,6 +359,7 @@ impl Place<'_> {
         common.join(format!("refs/heads/{branch}.lock"))
     }
 
+    /// Not held: for what runs no program.
     pub(super) fn git(&self) -> Git<'_> {
         Git::at(self.repo).holding(self.lock)
     }
@@ -374,7 +415,8 @@ pub(super) fn rev_parse(git: &Git<'_>, what: &str) -> Result<PathBuf, GitError> 
 /// The commit that was checked out last, by what git keeps of a worktree whose
 /// branch is gone.
 fn last_commit(own: &Path) -> Option<String> {
-    let log = fs::read_to_string(own.join("logs/HEAD")).ok()?;
+    let log = file::read(&own.join("logs/HEAD"), MAX_LOG).ok()?;
+    let log = String::from_utf8_lossy(&log);
     let commit = log.lines().next_back()?.split(' ').nth(1)?;
     let is_id = commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
     (is_id && commit.bytes().any(|byte| byte != b'0')).then(|| commit.to_owned())

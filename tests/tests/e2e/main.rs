@@ -37,6 +37,7 @@ mod roles;
 mod run;
 mod runner;
 mod sandbox;
+mod sandbox_git;
 mod schedule;
 mod secrets;
 mod service;

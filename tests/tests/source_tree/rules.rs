@@ -4,7 +4,8 @@
 /// named here is a fault, too.
 pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("task", &[]),
-    ("spool", &["task"]),
+    ("file", &[]),
+    ("spool", &["file", "task"]),
     ("transcript", &["task"]),
     ("process", &["task"]),
     ("config", &["task"]),
@@ -14,11 +15,19 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["task"]),
     (
         "workspace",
-        &["task", "spool", "transcript", "config", "process"],
+        &["file", "task", "spool", "transcript", "config", "process"],
     ),
     (
         "agents",
-        &["task", "spool", "transcript", "config", "process", "clock"],
+        &[
+            "file",
+            "task",
+            "spool",
+            "transcript",
+            "config",
+            "process",
+            "clock",
+        ],
     ),
     ("forge", &["process"]),
     (
@@ -48,7 +57,10 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
         "cron",
         &["task", "config", "clock", "dispatcher", "request"],
     ),
-    ("backup", &["task", "store", "spool", "clock", "dispatcher"]),
+    (
+        "backup",
+        &["file", "task", "store", "spool", "clock", "dispatcher"],
+    ),
     ("reload", &["config", "dispatcher", "service"]),
     ("service", &["task", "spool", "clock", "dispatcher"]),
     ("host", &[]),
@@ -70,6 +82,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
             "backup",
             "config",
             "dispatcher",
+            "file",
             "process",
             "retention",
             "spool",

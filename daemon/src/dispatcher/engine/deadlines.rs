@@ -72,16 +72,26 @@ impl Engine {
                 return Ok(());
             }
             (Ends::QueueTtl, _, _) => Event::QueueExpired,
-            (Ends::StartTimeout | Ends::Timeout | Ends::Budget, Some(limit), Some(attempt)) => {
-                Event::Deadline { attempt, limit }
-            }
+            (
+                Ends::WorkspaceTimeout | Ends::StartTimeout | Ends::Timeout | Ends::Budget,
+                Some(limit),
+                Some(attempt),
+            ) => Event::Deadline { attempt, limit },
             (Ends::Stop, _, Some(attempt)) => {
                 // Again and again, until it has come to its end.
                 let again = waits(task, turn.now, turn.moment);
                 self.timers.set(id, again);
                 Event::StopOverdue { attempt }
             }
-            (Ends::StartTimeout | Ends::Timeout | Ends::Budget | Ends::Stop, _, _) => {
+            (
+                Ends::WorkspaceTimeout
+                | Ends::StartTimeout
+                | Ends::Timeout
+                | Ends::Budget
+                | Ends::Stop,
+                _,
+                _,
+            ) => {
                 return Ok(());
             }
         };

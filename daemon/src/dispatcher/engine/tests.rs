@@ -18,7 +18,7 @@ use crate::{
         attempt::{Changes, Workspace},
         event::{AttemptRef, Stage},
         id::{AttemptId, Timestamp},
-        limits::Limits,
+        limits::{Limits, WORKSPACE_TIMEOUT},
         moment::{Boot, Steady},
         reason::FailureReason,
         recovery::Finding,
@@ -232,10 +232,13 @@ fn a_clock_that_is_set_while_an_agent_runs_changes_nothing() {
 }
 
 #[test]
-fn a_start_is_counted_from_its_claim_whatever_comes_between() {
+fn a_start_is_counted_from_its_workspace_whatever_comes_between() {
     let mut world = World::new();
     let _launch = world.submit(Limits::default());
-    world.pass(20_000);
+    // Others of its repository are waited for, and git.
+    assert_eq!(world.wakes_in(), Some(WORKSPACE_TIMEOUT.into()));
+    world.pass(15 * 60_000);
+    assert_eq!(world.turn(Vec::new()), []);
     let attempt = world.attempt();
     let workspace = Workspace::at("/w".into(), None);
     let _none = world.tell(Event::Prepared {
@@ -243,8 +246,8 @@ fn a_start_is_counted_from_its_claim_whatever_comes_between() {
         workspace,
         given: Given::default(),
     });
-    assert_eq!(world.wakes_in(), Some(40_000));
-    world.pass(20_000);
+    assert_eq!(world.wakes_in(), Some(60_000));
+    world.pass(40_000);
     let _go = world.registers(Stage::Waiting);
     assert_eq!(world.wakes_in(), Some(20_000));
     // A restart is part of it, and so is what it waits for.
@@ -254,6 +257,17 @@ fn a_start_is_counted_from_its_claim_whatever_comes_between() {
     let _go = world.registers(Stage::Waiting);
     assert_eq!(world.wakes_in(), Some(16_000));
     world.pass(16_000);
+    let effects = world.turn(Vec::new());
+    assert!(stops(&effects, StopReason::StartTimeout), "{effects:?}");
+}
+
+#[test]
+fn a_workspace_that_takes_for_ever_ends_the_attempt() {
+    let mut world = World::new();
+    let _launch = world.submit(Limits::default());
+    world.pass(WORKSPACE_TIMEOUT - 1);
+    assert_eq!(world.turn(Vec::new()), []);
+    world.pass(1);
     let effects = world.turn(Vec::new());
     assert!(stops(&effects, StopReason::StartTimeout), "{effects:?}");
 }

@@ -102,6 +102,11 @@ struct AttemptRecord {
     found: Option<String>,
     #[prost(int64, optional, tag = "140")]
     pruned_at: Option<i64>,
+    #[prost(int64, optional, tag = "160")]
+    prepared_at: Option<i64>,
+    /// Of the attempt's boot.
+    #[prost(uint64, optional, tag = "161")]
+    prepared_steady: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -202,6 +207,8 @@ pub(in crate::store) fn encode_attempt(attempt: &Attempt) -> Vec<u8> {
         found: workspace.and_then(|w| w.found.clone()),
         news: attempt.news,
         pruned_at: attempt.pruned_at.map(|at| at.0),
+        prepared_at: attempt.prepared_at.map(|at| at.wall.0),
+        prepared_steady: attempt.prepared_at.and_then(steady),
     }
     .encode_to_vec()
 }
@@ -254,6 +261,9 @@ pub(in crate::store) fn decode_attempt(
         runner: record.runner.map(process),
         agent: record.agent.map(process),
         claimed_at: moment(record.claimed_at, record.claimed_steady),
+        prepared_at: record
+            .prepared_at
+            .map(|at| moment(at, record.prepared_steady)),
         started_at: record
             .started_at
             .map(|at| moment(at, record.started_steady)),

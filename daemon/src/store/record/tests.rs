@@ -80,6 +80,7 @@ fn full_attempt() -> Attempt {
             ..testing::process(11)
         }),
         claimed_at: Moment::of_wall(Timestamp(1)),
+        prepared_at: None,
         started_at: Some(Moment::of_wall(Timestamp(2))),
         observed: Observed::default(),
         reported: Observed::default(),
@@ -324,6 +325,10 @@ fn both_clocks_and_the_newer_limits_are_kept() {
     attempt.started_at = Some(Moment {
         wall: Timestamp(2),
         steady: Some(steady(2)),
+    });
+    attempt.prepared_at = Some(Moment {
+        wall: Timestamp(3),
+        steady: Some(steady(3)),
     });
     assert_eq!(
         decode_attempt(attempt.id, &encode_attempt(&attempt)).unwrap(),

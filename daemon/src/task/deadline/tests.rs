@@ -51,6 +51,7 @@ fn with_attempt(state: State) -> Task {
         runner: None,
         agent: None,
         claimed_at: begin(),
+        prepared_at: Some(begin()),
         started_at: Some(begin()),
         observed: Observed::default(),
         reported: Observed::default(),
@@ -89,7 +90,12 @@ fn steps_of_the_wall_clock_and_a_suspend_change_no_wait() {
     let backoff = Hold::Backoff {
         until: begin().plus_millis(30_000),
     };
+    let mut unprepared = with_attempt(State::Starting);
+    let attempt = unprepared.attempt.as_mut().unwrap();
+    attempt.prepared_at = None;
+    let workspace = (WORKSPACE_TIMEOUT - 20_000, Ends::WorkspaceTimeout);
     for (task, left) in [
+        (unprepared, workspace),
         (with_attempt(State::Starting), (40_000, Ends::StartTimeout)),
         (with_attempt(State::Running), (40_000, Ends::Timeout)),
         (queued(Hold::None, Some(50_000)), (30_000, Ends::QueueTtl)),

@@ -1,12 +1,12 @@
 //! The one way in which an attempt ends, whoever found out.
 
-use super::{Context, Decision, apply, reference, with_attempt};
+use super::{Context, Decision, apply, reference, stop::is_prepared, with_attempt};
 use crate::task::{
     attempt::{Ending, Exit, Phase},
     effect::Effect,
     event::What,
     id::Timestamp,
-    limits::{MAX_MESSAGE, clip, span},
+    limits::{MAX_MESSAGE, WORKSPACE_TIMEOUT, clip, span},
     moment::Moment,
     observed::Observed,
     reason::{FailureReason, Outcome, Verdict},
@@ -134,10 +134,16 @@ fn after_stop(task: &Task, verdict: Verdict, by_itself: bool) -> Verdict {
         ),
         StopReason::StartTimeout => (
             Outcome::Failed,
-            format!(
-                "not started within {}",
-                span(task.spec.limits.start_timeout())
-            ),
+            match is_prepared(task) {
+                true => format!(
+                    "not started within {}",
+                    span(task.spec.limits.start_timeout())
+                ),
+                false => format!(
+                    "its workspace was not ready within {}",
+                    span(WORKSPACE_TIMEOUT)
+                ),
+            },
         ),
         StopReason::Idle => (
             Outcome::Failed,

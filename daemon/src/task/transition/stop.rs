@@ -6,7 +6,7 @@ use crate::task::{
     budget::UsedUp,
     effect::Effect,
     event::What,
-    limits::span,
+    limits::{WORKSPACE_TIMEOUT, span},
     reason::{FailureReason, Outcome},
     state::{Hold, State, StopReason, Task},
 };
@@ -59,10 +59,16 @@ pub(super) fn deadline(task: &Task, limit: StopReason) -> Decision {
     let (fits, why) = match limit {
         StopReason::StartTimeout => (
             task.state == State::Starting,
-            format!(
-                "not started after {}",
-                span(task.spec.limits.start_timeout())
-            ),
+            match is_prepared(task) {
+                true => format!(
+                    "not started after {}",
+                    span(task.spec.limits.start_timeout())
+                ),
+                false => format!(
+                    "its workspace was not ready after {}",
+                    span(WORKSPACE_TIMEOUT)
+                ),
+            },
         ),
         StopReason::Timeout => (
             task.state == State::Running,
@@ -99,6 +105,12 @@ pub(super) fn deadline(task: &Task, limit: StopReason) -> Decision {
     };
     let effect = stop(task, limit, forced);
     apply(next, What::StopRequested, why, Some(effect))
+}
+
+/// Whether the workspace of its attempt has been ready.
+pub(super) fn is_prepared(task: &Task) -> bool {
+    let attempt = task.attempt.as_ref();
+    attempt.is_some_and(|attempt| attempt.prepared_at.is_some())
 }
 
 /// A task that has waited too long for its first start ends.

@@ -4,14 +4,18 @@ use std::{
     collections::BTreeSet,
     ffi::OsStr,
     fs,
+    io::Write as _,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
 use super::{ADD_LIMIT, Checkout, LeftOut, MAX_ALL, MAX_FILE, index::CopiedIndex, names, pathspec};
-use crate::workspace::{
-    WorkspaceError,
-    git::{Git, GitError},
+use crate::{
+    file,
+    workspace::{
+        WorkspaceError,
+        git::{Git, GitError},
+    },
 };
 
 /// Adds what has changed, what is new and what is gone.
@@ -158,14 +162,16 @@ fn add(
     flags: &[&str],
     left_out: &mut Vec<LeftOut>,
 ) -> Result<(), WorkspaceError> {
-    let file = index.beside();
+    let list_at = index.beside();
     let mut list = Vec::new();
     for spec in specs {
         list.extend_from_slice(spec.as_bytes());
         list.push(0);
     }
-    fs::write(&file, list).map_err(|err| WorkspaceError::io(&file, &err))?;
-    let from = pathspec("--pathspec-from-file=", &file);
+    file::remove(&list_at)
+        .and_then(|()| file::make(&list_at)?.write_all(&list))
+        .map_err(|err| WorkspaceError::io(&list_at, &err))?;
+    let from = pathspec("--pathspec-from-file=", &list_at);
     let mut words: Vec<&dyn AsRef<OsStr>> = vec![&"add", &"--ignore-errors"];
     words.extend(flags.iter().map(|flag| flag as &dyn AsRef<OsStr>));
     words.push(&from);

@@ -2,21 +2,26 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, File},
-    io,
+    fs,
+    io::{self, Read as _},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
 use super::{Checkout, commit_tree, text};
-use crate::workspace::{
-    WorkspaceError,
-    git::{Git, GitError},
-    raw::Raw,
+use crate::{
+    file,
+    workspace::{
+        WorkspaceError,
+        git::{Git, GitError},
+        raw::Raw,
+    },
 };
 
 /// Names of copies begin so. They lie beside the index.
 const NAME: &str = "agentd-index";
+/// A longer index is not copied, bytes: it has entries of some ten million files.
+const MAX_INDEX: u64 = 1024 * 1024 * 1024;
 /// The sides of a conflict: base, ours, theirs.
 const SIDES: [u8; 3] = [1, 2, 3];
 
@@ -61,7 +66,7 @@ impl CopiedIndex {
             path,
             empty_tree: String::new(),
         };
-        let git = Git::at(checkout.path).holding(checkout.lock);
+        let git = checkout.git();
         let empty = git.call(&[&"hash-object", &"-t", &"tree", &"/dev/null"])?;
         copied.empty_tree = text(empty);
         let index = own.join("index");
@@ -78,9 +83,7 @@ impl CopiedIndex {
 
     /// Git with this index, in the checkout.
     pub(super) fn git<'a>(&'a self, checkout: &Checkout<'a>) -> Git<'a> {
-        Git::at(checkout.path)
-            .holding(checkout.lock)
-            .env(&self.vars)
+        checkout.git().env(&self.vars)
     }
 
     /// Variables for a git that has nothing to do with this index.
@@ -149,7 +152,7 @@ impl CopiedIndex {
     ) -> Result<String, WorkspaceError> {
         let mut vars = self.vars.clone();
         vars.push(("GIT_INDEX_FILE".into(), index.into()));
-        let git = Git::at(checkout.path).holding(checkout.lock).env(&vars);
+        let git = checkout.git().env(&vars);
         match from {
             Some(from) => copy(from, index).map_err(|err| WorkspaceError::io(from, &err))?,
             None => {
@@ -168,7 +171,7 @@ impl CopiedIndex {
         tree: &str,
     ) -> Result<String, GitError> {
         let vars = Raw::without_dates(&self.vars);
-        let git = Git::at(checkout.path).holding(checkout.lock).env(&vars);
+        let git = checkout.git().env(&vars);
         commit_tree(&git, tree, &[], "agentd: what was staged")
     }
 }
@@ -177,7 +180,7 @@ impl Drop for CopiedIndex {
     fn drop(&mut self) {
         // What stays is removed by the next one.
         for path in [self.path.clone(), self.beside()] {
-            drop(fs::remove_file(path));
+            drop(file::remove(&path));
         }
     }
 }
@@ -243,9 +246,14 @@ fn parse_unmerged(entry: &[u8]) -> Option<(&[u8], u8, &[u8])> {
 /// With its time: git takes files that are younger than their index for
 /// changed until it has read them.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    let modified = File::open(from)?.metadata()?.modified()?;
-    fs::copy(from, to)?;
-    File::options().write(true).open(to)?.set_modified(modified)
+    let mut from = file::open(from)?;
+    let meta = from.metadata()?;
+    if meta.len() > MAX_INDEX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut to = file::make(to)?;
+    io::copy(&mut (&mut from).take(MAX_INDEX), &mut to)?;
+    to.set_modified(meta.modified()?)
 }
 
 /// Removes copies that a killed daemon has left.
@@ -264,8 +272,5 @@ fn clear(own: &Path) -> Result<(), WorkspaceError> {
 }
 
 fn remove(path: &Path) -> Result<(), WorkspaceError> {
-    match fs::remove_file(path) {
-        Err(err) if err.kind() != io::ErrorKind::NotFound => Err(WorkspaceError::io(path, &err)),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    file::remove(path).map_err(|err| WorkspaceError::io(path, &err))
 }

@@ -28,7 +28,7 @@ fn begins(
         fetch,
         ..sandbox.request(Some(issue))
     };
-    let workspace = crate::workspace::prepare(&request, &mut notes)?;
+    let workspace = crate::workspace::prepare(&request, &|| true, &mut notes)?;
     Ok((git(&workspace.path, &["log", "-1", "--format=%s"]), notes))
 }
 

@@ -1,7 +1,7 @@
 //! A workspace that is given on: kept, reset or begun anew, and what it was
 //! is found again.
 
-use super::{refs, *};
+use super::*;
 use crate::task::attempt::Changes;
 
 const ME: [&str; 4] = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org"];
@@ -34,8 +34,11 @@ pub(super) fn end(sandbox: &Sandbox, task: u64, workspace: &Workspace) -> Change
 }
 
 fn names(sandbox: &Sandbox) -> Vec<String> {
-    let kept = refs::list(&Git::at(&sandbox.repo), None).unwrap();
-    kept.into_iter().map(|kept| kept.name).collect()
+    let kept = git(
+        &sandbox.repo,
+        &["for-each-ref", "--format=%(refname)", "refs/agentd"],
+    );
+    kept.lines().map(str::to_owned).collect()
 }
 
 fn show(sandbox: &Sandbox, what: &str) -> String {

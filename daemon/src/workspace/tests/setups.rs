@@ -3,7 +3,7 @@
 use super::*;
 
 fn record(workspace: &Workspace) -> PathBuf {
-    let found = setup_record(WorkspaceMode::Worktree, workspace).unwrap();
+    let found = setup_record(WorkspaceMode::Worktree, workspace);
     found.expect("a worktree has a place for it")
 }
 
@@ -54,7 +54,7 @@ fn the_record_goes_with_what_was_set_up() {
     fs::remove_dir_all(&workspace.path).unwrap();
     assert!(!record(&prepare(&request).unwrap()).exists());
     let mode = WorkspaceMode::InPlace;
-    assert_eq!(setup_record(mode, &workspace), Ok(None));
+    assert_eq!(setup_record(mode, &workspace), None);
 }
 
 #[test]

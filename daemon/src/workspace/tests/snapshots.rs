@@ -22,7 +22,11 @@ fn record_for(path: &Path, targets: &[String]) -> Snapshot {
     let dir = tempfile::tempdir().unwrap();
     let lock = lock::take(dir.path(), Duration::ZERO).unwrap();
     let before = untouched(path);
-    let checkout = Checkout { path, lock: &lock };
+    let checkout = Checkout {
+        path,
+        lock: &lock,
+        held: None,
+    };
     let snapshot = checkout.record(targets, "a snapshot").unwrap();
     assert_eq!(untouched(path), before);
     let own = git(path, &["rev-parse", "--absolute-git-dir"]);
@@ -250,6 +254,7 @@ fn bytes_are_recorded_as_they_are_and_no_program_runs() {
     let checkout = Checkout {
         path: &path,
         lock: &lock,
+        held: None,
     };
     let snapshot = checkout.record(&[], "x").unwrap();
     assert!(!ran.exists(), "a program of the repository ran");
@@ -357,8 +362,8 @@ fn a_snapshot_is_kept_under_a_name_of_its_own() {
     git(&sandbox.repo, &["gc", "-q", "--prune=now"]);
     assert_eq!(content(&path, &first, "file"), b"1");
     assert_eq!(content(&path, &second, "file"), b"2");
-    let kept = refs::list(&repo, None).unwrap();
+    let kept = refs::list(&repo, attempt.task).unwrap();
     let names: Vec<_> = kept.iter().map(|kept| kept.name.as_str()).collect();
     assert_eq!(names, [first.as_str(), &before, &second]);
-    assert_eq!(refs::list(&repo, TaskId::new(8)).unwrap(), []);
+    assert_eq!(refs::list(&repo, TaskId::new(8).unwrap()).unwrap(), []);
 }
