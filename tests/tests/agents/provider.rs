@@ -134,16 +134,7 @@ fn a_provider_that_is_not_there_is_waited_for() {
         let shop = Shop::new(Script::default());
         shop.endpoint.refuse();
         let task = shop.submit(agent, &["mend it"]);
-        if agent == Kind::Codex {
-            // It tries for ever by itself.
-            wait_until("it says so", || {
-                let shown = shop.daemon.show(task);
-                let progress = shown["attempt"]["progress"].as_str();
-                progress.is_some_and(|text| text.contains("Reconnecting"))
-            });
-        } else {
-            shop.wait_reason(task, 1, "provider_unreachable");
-        }
+        shop.wait_reason(task, 1, "provider_unreachable");
         shop.endpoint.listen_again();
         shop.well(task);
     }
