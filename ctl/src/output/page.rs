@@ -298,7 +298,8 @@ fn exit_text(exit: &v1::Exit) -> String {
 /// `12000 tokens in, 800 out, 90000 cached, 3 turns, $0.0125`.
 fn usage_text(usage: &v1::Usage) -> String {
     let mut text = format!("{} tokens in, {} out", usage.input, usage.output);
-    let more = [(usage.cached, "cached"), (usage.turns, "turns")];
+    let turns = if usage.turns == 1 { "turn" } else { "turns" };
+    let more = [(usage.cached, "cached"), (usage.turns, turns)];
     for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {
         text.push_str(&format!(", {count} {what}"));
     }

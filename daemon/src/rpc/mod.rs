@@ -32,6 +32,7 @@ mod runner;
 mod schedules;
 mod sessions;
 mod status;
+mod tail;
 mod to_proto;
 mod until;
 mod usage;
