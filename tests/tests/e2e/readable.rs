@@ -7,6 +7,7 @@ use std::{
 };
 
 use agentd_tests::{Output, TestDaemon, wait_until};
+use serde_json::json;
 
 use crate::install;
 
@@ -66,6 +67,13 @@ fn what_was_used_is_said_last_and_is_the_attempts_own() {
         let (first, rest) = said.text().split_once('\n').unwrap();
         assert!(first.starts_with("# session "), "{said:?}");
         let used = used(&daemon, task);
+        let claim = &daemon.show(task)["attempt"]["claim"];
+        assert_eq!(*claim, json!({"done": true, "message": "well"}));
+        let page = daemon.ctl(&["show", &task.to_string()]).ok();
+        assert!(
+            page.text().contains("\nclaim:       done: well\n"),
+            "{page:?}"
+        );
         // The second goes on with the session of the first.
         assert_eq!(used, "# used: 1000 tokens in, 10 out, 1 turn, $0.01\n");
         let texts = "first\nsecond\nthird\nfourth\nfifth\n# ended\n";
