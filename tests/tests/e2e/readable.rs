@@ -129,8 +129,8 @@ fn the_last_lines_are_followed_by_what_comes() {
     let mut line = String::new();
     out.read_line(&mut line).unwrap();
     assert_eq!(line, "second\n");
-    drop(held);
     gate.open();
+    drop(held);
     let mut rest = String::new();
     out.read_to_string(&mut rest).unwrap();
     let used = used(&daemon, task);
