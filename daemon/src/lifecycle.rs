@@ -221,11 +221,11 @@ async fn containment(config: &Config, state: &StateDir) -> Containment {
     }
     let runtime_dir = Environment::of_process().xdg_runtime_dir.map(PathBuf::from);
     let found = Containment::find(state.path(), runtime_dir.as_deref()).await;
-    match &found.scopes {
+    match &*found.scopes() {
         Ok(scopes) => tracing::info!(slice = scopes.slice(), "attempts have scopes"),
         Err(why) => tracing::info!(%why, "attempts have no scopes"),
     }
-    match &found.groups {
+    match found.handed_over() {
         Ok(Some(groups)) => {
             let controllers = groups.controllers().join(" ");
             tracing::info!(below = %groups.base().display(), controllers, "attempts have control groups");

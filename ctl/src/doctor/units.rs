@@ -31,7 +31,7 @@ const SYSTEM_UNITS: [&str; 4] = [
 
 /// What starts the daemon where a unit of it is installed.
 pub(crate) fn start_command(around: &Surroundings) -> Option<&'static str> {
-    let (_, manager) = installed_unit(around)?;
+    let (_, manager) = installed_unit(around, None)?;
     Some(match manager {
         Manager::User => "systemctl --user start agentd",
         Manager::System => "sudo systemctl start agentd",
@@ -41,13 +41,21 @@ pub(crate) fn start_command(around: &Surroundings) -> Option<&'static str> {
 /// What ends a daemon, the process `pid`, that its unit would start again;
 /// `None` if it runs in none, or nobody can tell.
 pub(crate) fn stop_command(root: &Path, pid: u32) -> Option<&'static str> {
+    Some(match manager_of(root, pid)? {
+        Manager::User => "systemctl --user stop agentd",
+        Manager::System => "sudo systemctl stop agentd",
+    })
+}
+
+/// Whose unit a process runs in; `None` if in none, or nobody can tell.
+fn manager_of(root: &Path, pid: u32) -> Option<Manager> {
     let groups = groups(root, pid)?;
     let group = group_in_unit(&groups)?;
     // A user's manager is a unit of the system's: user@1000.service.
     let of_user = group.split('/').any(|part| part.starts_with("user@"));
     Some(match of_user {
-        true => "systemctl --user stop agentd",
-        false => "sudo systemctl stop agentd",
+        true => Manager::User,
+        false => Manager::System,
     })
 }
 
@@ -71,7 +79,7 @@ pub(crate) fn units(around: &Surroundings, pid: Option<u32>) -> Vec<Finding> {
                 .fix("systemctl --user disable --now agentd"),
         );
     }
-    let Some((unit, manager)) = installed_unit(around) else {
+    let Some((unit, manager)) = installed_unit(around, pid) else {
         let what = "no unit is installed: agentctl run starts the daemon";
         return vec![finding(Severity::Ok, what)];
     };
@@ -147,10 +155,21 @@ enum Manager {
     System,
 }
 
-/// The user's own before the system's, as with sockets.
-fn installed_unit(around: &Surroundings) -> Option<(Unit, Manager)> {
+/// The one that the daemon `pid` runs in, or else the one that is enabled: the
+/// package installs both. Of two that are, or are not, the user's own before the
+/// system's, as with sockets.
+fn installed_unit(around: &Surroundings, pid: Option<u32>) -> Option<(Unit, Manager)> {
     let user = of_users(around).map(|unit| (unit, Manager::User));
-    user.or_else(|| Some((of_system(around)?, Manager::System)))
+    let system = of_system(around).map(|unit| (unit, Manager::System));
+    let runs_in = pid.and_then(|pid| manager_of(&around.root, pid));
+    let by_rank = |(unit, manager): &(Unit, Manager)| {
+        (
+            runs_in == Some(*manager),
+            unit.enabled,
+            *manager == Manager::User,
+        )
+    };
+    user.into_iter().chain(system).max_by_key(by_rank)
 }
 
 fn of_users(around: &Surroundings) -> Option<Unit> {
@@ -283,6 +302,47 @@ mod tests {
         fs::create_dir_all(dir.path().join(sockets)).unwrap();
         fs::write(dir.path().join(sockets).join(SOCKET), "").unwrap();
         assert_eq!(fixes(&units(&around, None)), [(Severity::Ok, "")]);
+    }
+
+    #[test]
+    fn of_both_units_of_the_package_the_one_in_use_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let lib = dir.path().join("usr/lib/systemd");
+        let wants = dir
+            .path()
+            .join("etc/systemd/system/multi-user.target.wants");
+        for dir in [&lib.join("user"), &lib.join("system"), &wants] {
+            fs::create_dir_all(dir).unwrap();
+        }
+        fs::create_dir_all(dir.path().join("proc/7")).unwrap();
+        fs::write(lib.join("user").join(SERVICE), "").unwrap();
+        fs::write(lib.join("system").join(SERVICE), "").unwrap();
+        let around = Surroundings {
+            user: Some("agentd".to_owned()),
+            root: dir.path().to_owned(),
+            ..Surroundings::default()
+        };
+        let group = dir.path().join("proc/7/cgroup");
+        let of_system = "0::/agentd.slice/agentd.service\n";
+        fs::write(&group, of_system).unwrap();
+        // It runs and is not enabled.
+        let enable = "sudo systemctl enable --now agentd";
+        assert_eq!(
+            fixes(&units(&around, Some(7))),
+            [(Severity::Warning, enable)]
+        );
+        // Enabled, whether it runs or not; what only a user's manager needs is
+        // not asked for.
+        fs::write(wants.join(SERVICE), "").unwrap();
+        assert_eq!(fixes(&units(&around, Some(7))), [(Severity::Ok, "")]);
+        assert_eq!(fixes(&units(&around, None)), [(Severity::Ok, "")]);
+        assert_eq!(start_command(&around), Some("sudo systemctl start agentd"));
+        // A daemon of the user's beside it.
+        let of_user = "0::/user.slice/user@1.service/agentd.slice/agentd.service\n";
+        fs::write(&group, of_user).unwrap();
+        let found = units(&around, Some(7));
+        let enable = "systemctl --user enable --now agentd";
+        assert_eq!(fixes(&found)[0], (Severity::Warning, enable));
     }
 
     #[test]

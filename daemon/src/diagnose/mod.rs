@@ -276,7 +276,7 @@ fn groups(subject: &Subject<'_>) -> Finding {
             "switched off by the configuration (daemon.cgroups)",
         );
     }
-    let why = match &subject.containment.scopes {
+    let why = match &*subject.containment.scopes() {
         Ok(scopes) => {
             let slice = scopes.slice();
             return finding(Severity::Good, &format!("attempts have scopes in {slice}"));

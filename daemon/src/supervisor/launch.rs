@@ -44,12 +44,13 @@ impl Supervisor {
     /// Everything that comes of it is reported.
     pub fn launch(&self, attempt: AttemptRef, mut plan: Plan) {
         let this = self.clone();
-        let containment = &self.shared.containment;
-        let groups = containment.groups();
-        plan.launch.cgroup = groups.map(|groups| groups.leaf(attempt.id));
-        let scopes = containment.scopes.as_ref().ok();
-        plan.launch.scope = scopes.map(|scopes| scope(scopes, attempt, &plan.agent));
         self.track(async move {
+            let containment = &this.shared.containment;
+            let groups = containment.groups();
+            plan.launch.cgroup = groups.map(|groups| groups.leaf(attempt.id));
+            let scopes = containment.current_scopes().await;
+            let scopes = scopes.as_ref().as_ref().ok();
+            plan.launch.scope = scopes.map(|scopes| scope(scopes, attempt, &plan.agent));
             let dir = this.shared.state.attempt(attempt.id);
             match spawn(&dir, &plan) {
                 Ok(child) => this.begin_guard(attempt, Begin::Spawned(child)),

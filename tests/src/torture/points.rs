@@ -110,8 +110,8 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// Where a runner dies of which the daemon then hears.
 const LOSS: &str = "runner.exec.after";
 
-/// How long it may take until a point is met.
-const MET: Duration = Duration::from_secs(30);
+/// How long it may take until a point is met. Some are met by one job in twenty.
+const MET: Duration = crate::wait::DEADLINE;
 /// Between two looks.
 const AGAIN: Duration = Duration::from_millis(5);
 

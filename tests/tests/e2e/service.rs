@@ -176,3 +176,34 @@ fn what_cannot_be_served_is_refused() {
     });
     assert!(exists(u32::try_from(pid).unwrap()));
 }
+
+#[test]
+fn each_line_of_a_json_log_is_an_object_with_its_fields() {
+    let mut daemon = TestDaemon::prepared("");
+    daemon.start_through(&["sh", "-c", "exec \"$@\" --log-format json", "sh"]);
+    daemon.launch();
+    let title = "a \"quoted\" one: {";
+    let task = daemon.submit(&["--title", title, "--", "sh", "-c", "exit 3"]);
+    assert_eq!(daemon.wait(task)["state"], "failed");
+    assert!(daemon.terminate().success());
+    let log = daemon.log();
+    let lines: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let id = task.to_string();
+    let of_the_task = lines
+        .iter()
+        .filter(|line| line["fields"]["task"].as_str() == Some(&id));
+    let said: Vec<&str> = of_the_task
+        .filter_map(|line| line["fields"]["message"].as_str())
+        .collect();
+    for what in ["submitted", "claimed", "started", "finished"] {
+        assert!(said.contains(&what), "{log}");
+    }
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["timestamp"].is_string() && line["level"].is_string())
+    );
+}

@@ -51,6 +51,21 @@ pub enum NoScopes {
     Io(io::Error),
 }
 
+impl NoScopes {
+    /// Whether it may be otherwise soon: nobody has said that it is so.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Ask(_) | Self::Silent => true,
+            Self::Unwanted
+            | Self::NoManager
+            | Self::NoService
+            | Self::Unusable(_)
+            | Self::Io(_) => false,
+        }
+    }
+}
+
 /// The place where scopes can be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scopes {
