@@ -11,11 +11,15 @@ use crate::{
     output::{
         json::{AGENT, AGENTS, Document},
         list::{ListArgs, Listed},
-        table::{Cell, Column, Shown, one_line},
+        style::of_state,
+        table::{Cell, Column, Look, Shown, one_line},
     },
+    view::state_word,
+    when::{between, rfc3339, short},
 };
 
-/// List the agents: their programs, versions and logins, and what they lack.
+/// List the agents: their programs, versions and logins, what they lack, and how
+/// their last task ended (-o wide).
 ///
 /// Whether an agent is logged in is concluded from its files and variables; its
 /// provider may still refuse it.
@@ -67,6 +71,7 @@ impl Listed for v1::Agent {
         Column::<Self>::number("queued", |agent, _| Cell::number(agent.queued)).shown(Shown::Wide),
         Column::<Self>::new("state", |agent, _| state(agent)),
         Column::<Self>::new("account", |agent, _| Cell::or_dash(&agent.account)).shown(Shown::Wide),
+        Column::<Self>::new("last", last).shown(Shown::Wide),
         Column::<Self>::new("model", |agent, _| Cell::or_dash(&agent.model)).shown(Shown::Wide),
         Column::<Self>::new("program", |agent, _| Cell::or_dash(&agent.program))
             .cut(8)
@@ -94,6 +99,18 @@ fn state(agent: &v1::Agent) -> Cell {
     }
 }
 
+/// `failed 3m ago (42)`.
+fn last(agent: &v1::Agent, look: &Look) -> Cell {
+    let Some(last) = &agent.last else {
+        return Cell::or_dash("");
+    };
+    let state = last.state();
+    let ago = between(last.ended_at, look.now.as_millisecond()).map(short);
+    let ago = ago.unwrap_or_default();
+    let text = format!("{} {ago} ago ({})", state_word(state), last.task);
+    Cell::styled(text, of_state(state))
+}
+
 /// The agents, for scripts.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -119,6 +136,17 @@ pub(crate) struct AgentView {
     model: Option<String>,
     permissions: Option<String>,
     troubles: Vec<TroubleView>,
+    /// The task of it that ended last; `null`: none that is still known.
+    last_task: Option<LastTaskView>,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct LastTaskView {
+    id: u64,
+    state: &'static str,
+    failure_reason: Option<String>,
+    finished_at: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -137,7 +165,14 @@ impl From<v1::Agent> for AgentView {
         };
         let some = |text: String| (!text.is_empty()).then_some(text);
         let troubles = agent.troubles.into_iter();
+        let last_task = agent.last.map(|last| LastTaskView {
+            id: last.task,
+            state: state_word(last.state()),
+            finished_at: rfc3339(last.ended_at),
+            failure_reason: some(last.failure_reason),
+        });
         Self {
+            last_task,
             name: agent.name,
             r#type: agent.r#type,
             program: some(agent.program),

@@ -28,7 +28,7 @@ pub(crate) struct Logs {
     #[arg(short, long)]
     follow: bool,
 
-    /// Begin with the last N lines.
+    /// Begin with the last N lines, as they are shown.
     #[arg(short = 'n', long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     tail: Option<u64>,

@@ -24,9 +24,11 @@ const SECOND_INTERRUPT: Duration = Duration::from_secs(2);
 
 /// Run a task and follow it to its end.
 ///
-/// The agent's stdout and stderr appear as they are. The exit code is 0 if the
-/// task succeeds and 1 if it does not. Ctrl-C leaves the task running; a
-/// second one within 2 seconds cancels it.
+/// What the agent writes to stdout and stderr appears there as it comes; of one
+/// with structured output, such as Claude Code, a readable rendering of it
+/// (agentctl logs --raw gives the bytes). The exit code is 0 if the task succeeds
+/// and 1 if it does not. Ctrl-C leaves the task running; a second one within 2
+/// seconds cancels it.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     #[command(flatten)]

@@ -17,6 +17,8 @@ pub(crate) struct AttemptView {
     failure_reason: Option<String>,
     message: Option<String>,
     exit: Option<ExitView>,
+    /// What the agent said of its work in the end; `null` if it said nothing.
+    claim: Option<ClaimView>,
     /// What it was given to begin with, and why.
     session_given: Option<String>,
     session_way: Option<String>,
@@ -72,6 +74,15 @@ struct UsageView {
     cost_micro_usd: Option<u64>,
 }
 
+/// What an agent says of its own work.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ClaimView {
+    done: bool,
+    /// Its last words.
+    message: Option<String>,
+}
+
 /// What the agent's processes used at the last heartbeat.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -108,6 +119,7 @@ impl From<v1::Attempt> for AttemptView {
             failure_reason: text(attempt.failure_reason),
             message: text(attempt.message),
             exit: attempt.exit.map(ExitView::from),
+            claim: attempt.claim.map(ClaimView::from),
             session_given: text(attempt.session_given),
             session_way: text(attempt.session_way),
             session_why: text(attempt.session_why),
@@ -146,6 +158,15 @@ impl From<v1::Usage> for UsageView {
             cached_tokens: usage.cached,
             turns: usage.turns,
             cost_micro_usd: usage.cost,
+        }
+    }
+}
+
+impl From<v1::Claim> for ClaimView {
+    fn from(claim: v1::Claim) -> Self {
+        Self {
+            done: claim.done,
+            message: text(claim.message),
         }
     }
 }

@@ -2,18 +2,25 @@
 
 use agentd_proto::v1;
 
-use super::{Shared, error::Failure};
+use super::{Shared, error::Failure, to_proto};
 use crate::{
     agents::{Login, Survey, Trouble, survey},
     config::{Agent, Config},
     dispatcher::{AgentOverview, Overview},
-    task::spec::AgentType,
+    store::Reader,
+    task::{
+        spec::AgentType,
+        state::{State, Task},
+    },
 };
 
 /// Looks at every agent, all at once: each may wait for its program.
 pub(super) async fn agents(shared: &Shared) -> Result<v1::AgentsResponse, Failure> {
     let overview = shared.dispatcher.overview().await?;
     let config = shared.dispatcher.config();
+    let names: Vec<String> = config.agents.keys().cloned().collect();
+    let last = move |reader: &Reader| names.iter().map(|name| reader.last_ended(name)).collect();
+    let last: Vec<Option<Task>> = shared.read(last).await?;
     let looks = config.agents.values().map(|agent| {
         let agent = agent.clone();
         let versions = shared.versions.clone();
@@ -22,7 +29,7 @@ pub(super) async fn agents(shared: &Shared) -> Result<v1::AgentsResponse, Failur
     // They are all under way before the first is waited for.
     let looks: Vec<_> = looks.collect();
     let mut agents = Vec::new();
-    for (agent, look) in config.agents.values().zip(looks) {
+    for ((agent, look), last) in config.agents.values().zip(looks).zip(last) {
         let found = look.await.unwrap_or_else(|error| Survey {
             program: None,
             version: None,
@@ -32,7 +39,10 @@ pub(super) async fn agents(shared: &Shared) -> Result<v1::AgentsResponse, Failur
                 hint: "see the log of the daemon".to_owned(),
             }],
         });
-        agents.push(message(agent, found, &config, &overview));
+        agents.push(v1::Agent {
+            last: last.as_ref().and_then(last_task),
+            ..message(agent, found, &config, &overview)
+        });
     }
     Ok(v1::AgentsResponse { agents })
 }
@@ -80,6 +90,7 @@ fn message(agent: &Agent, found: Survey, config: &Config, overview: &Overview) -
             .or_else(|| agent.agent_type.program())
             .unwrap_or_default()
             .to_owned(),
+        last: None,
         troubles: troubles
             .map(|trouble| v1::agent::Trouble {
                 what: trouble.what,
@@ -87,6 +98,23 @@ fn message(agent: &Agent, found: Survey, config: &Config, overview: &Overview) -
             })
             .collect(),
     }
+}
+
+/// What came of a task that has ended.
+fn last_task(task: &Task) -> Option<v1::agent::LastTask> {
+    let ending = match &task.state {
+        State::Finished(ending) => ending,
+        State::Queued(_) | State::Starting | State::Running | State::Stopping { .. } => {
+            return None;
+        }
+    };
+    let reason = ending.reason.map_or("", |reason| reason.as_str());
+    Some(v1::agent::LastTask {
+        task: task.id.get(),
+        state: to_proto::state(task.state.kind()).into(),
+        failure_reason: reason.to_owned(),
+        ended_at: ending.at.0,
+    })
 }
 
 #[cfg(test)]

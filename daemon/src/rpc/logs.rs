@@ -6,11 +6,18 @@ use agentd_proto::v1::{self, log_line::Stream as Wire};
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
-use super::{Shared, error::Failure, from_proto, readable::Rendering, to_proto};
+use super::{
+    Shared,
+    error::Failure,
+    from_proto,
+    readable::Rendering,
+    tail::{Start, Tail},
+    to_proto,
+};
 use crate::{
     dispatcher::Unavailable,
     task::{
-        attempt::Phase,
+        attempt::{Attempt, Phase},
         id::{AttemptId, Revision, TaskId},
         state::Task,
     },
@@ -26,6 +33,8 @@ type Sender = mpsc::Sender<Result<v1::LogsResponse, Status>>;
 struct Place {
     attempt: u32,
     offset: u64,
+    /// Lines from there on that are left out.
+    skip: u64,
 }
 
 /// One attempt that is read.
@@ -33,6 +42,7 @@ struct Reading<'a> {
     request: &'a v1::LogsRequest,
     attempt: AttemptId,
     rendering: Option<Rendering>,
+    skip: u64,
 }
 
 /// Sends the transcript that was asked for until its end.
@@ -66,6 +76,7 @@ async fn follow(
                     .readable
                     .then(|| Rendering::of(task.spec.agent_type))
                     .flatten(),
+                skip: place.skip,
             };
             if !read_attempt(shared, reading, &mut place, &mut revisions, to).await? {
                 return Ok(());
@@ -86,6 +97,7 @@ async fn follow(
         place = Place {
             attempt: place.attempt + 1,
             offset: 0,
+            skip: 0,
         };
     }
 }
@@ -109,19 +121,53 @@ async fn begin(
             .hint(format!("agentctl show {} lists its attempts", task.id)));
         }
     };
-    let mut place = Place {
+    let place = Place {
         attempt,
         offset: request.offset,
+        skip: 0,
     };
-    if request.tail > 0 && request.offset == 0 && attempt > 0 {
-        let id = AttemptId {
-            task: task.id,
-            number: attempt,
-        };
-        let lines = usize::try_from(request.tail).unwrap_or(usize::MAX);
-        place.offset = blocking(shared, id, move |reader| reader.tail(lines)).await?;
+    if request.tail == 0 || request.offset > 0 || attempt == 0 {
+        return Ok(place);
     }
-    Ok(place)
+    let id = AttemptId {
+        task: task.id,
+        number: attempt,
+    };
+    let Start { offset, skip } = tail(shared, request, id, task).await?;
+    Ok(Place {
+        offset,
+        skip,
+        ..place
+    })
+}
+
+/// Where the last lines begin: those that are sent, not those of the transcript.
+async fn tail(
+    shared: &Arc<Shared>,
+    request: &v1::LogsRequest,
+    id: AttemptId,
+    task: &Task,
+) -> Result<Start, Failure> {
+    let agent_type = task.spec.agent_type;
+    if !request.readable || Rendering::of(agent_type).is_none() {
+        let lines = usize::try_from(request.tail).unwrap_or(usize::MAX);
+        let offset = blocking(shared, id, move |reader| reader.tail(lines)).await?;
+        return Ok(Start { offset, skip: 0 });
+    }
+    let row = shared.read(move |reader| reader.attempt(id)).await?;
+    let used = row.as_ref().and_then(Rendering::used);
+    let tail = Tail {
+        agent_type,
+        wanted: request.tail,
+        behind: used
+            .filter(|line| is_wanted(request, line))
+            .map_or(0, |_| 1),
+        ended: row.is_some_and(|row| row.phase == Phase::Ended),
+        page: PAGE,
+    };
+    let request = request.clone();
+    let find = move |reader: &Reader| tail.find(reader, |line| is_wanted(&request, line));
+    blocking(shared, id, find).await
 }
 
 /// Sends one attempt's transcript, until its end if the attempt has one.
@@ -143,7 +189,7 @@ async fn read_attempt(
         if row.as_ref().is_some_and(|row| row.pruned_at.is_some()) {
             return Err(pruned(attempt));
         }
-        let ended = row.is_none_or(|row| row.phase == Phase::Ended);
+        let ended = row.as_ref().is_none_or(|row| row.phase == Phase::Ended);
         if request.follow && !ended && follower.is_none() {
             follower = watch_growth(shared, attempt)?;
         }
@@ -157,7 +203,9 @@ async fn read_attempt(
             continue;
         }
         if ended || !request.follow {
-            if let Some(rest) = reading.rest(place.offset) {
+            // Who goes on from behind the end was told it before.
+            let row = row.filter(|_| place.offset == page.next_offset);
+            if let Some(rest) = reading.rest(row.as_ref(), place.offset) {
                 return Ok(to.send(Ok(rest)).await.is_ok());
             }
             return Ok(true);
@@ -199,24 +247,40 @@ impl Reading<'_> {
         self.answer(lines, next_offset)
     }
 
-    /// What was begun, now that nothing more comes; `None`: nothing was.
-    fn rest(&mut self, next_offset: u64) -> Option<v1::LogsResponse> {
-        let lines = self.rendering.as_mut()?.rest();
+    /// What was begun, now that nothing more comes, and what the attempt has
+    /// used, if it has ended; `None`: nothing of both.
+    fn rest(&mut self, row: Option<&Attempt>, offset: u64) -> Option<v1::LogsResponse> {
+        let mut lines = self.rendering.as_mut()?.rest();
+        let used = row.and_then(Rendering::used);
+        // Behind the end, so that it is said once.
+        let next_offset = offset.saturating_add(used.iter().len() as u64);
+        lines.extend(used);
         (!lines.is_empty()).then(|| self.answer(lines, next_offset))
     }
 
-    fn answer(&self, mut lines: Vec<v1::LogLine>, next_offset: u64) -> v1::LogsResponse {
-        let request = self.request;
-        lines.retain(|line| match line.stream() {
-            Wire::Stdout => !request.no_stdout,
-            Wire::Stderr => !request.no_stderr,
-            Wire::Note | Wire::Unspecified => true,
+    fn answer(&mut self, mut lines: Vec<v1::LogLine>, next_offset: u64) -> v1::LogsResponse {
+        lines.retain(|line| {
+            let skipped = self.skip > 0;
+            let wanted = is_wanted(self.request, line);
+            if wanted && skipped && !line.partial {
+                self.skip -= 1;
+            }
+            wanted && !skipped
         });
         v1::LogsResponse {
             attempt: self.attempt.number,
             lines,
             next_offset,
         }
+    }
+}
+
+/// Whether a line is sent to who asks for this.
+fn is_wanted(request: &v1::LogsRequest, line: &v1::LogLine) -> bool {
+    match line.stream() {
+        Wire::Stdout => !request.no_stdout,
+        Wire::Stderr => !request.no_stderr,
+        Wire::Note | Wire::Unspecified => true,
     }
 }
 

@@ -34,6 +34,7 @@ mod schedules;
 mod send;
 mod sessions;
 mod status;
+mod tail;
 mod to_proto;
 mod until;
 mod usage;

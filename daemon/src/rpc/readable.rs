@@ -4,8 +4,8 @@ use agentd_proto::v1::{self, log_line::Stream as Wire};
 
 use super::to_proto;
 use crate::{
-    agents::readable::{Readable, Text},
-    task::spec::AgentType,
+    agents::readable::{Readable, Text, used},
+    task::{attempt::Attempt, spec::AgentType},
     transcript::{Page, Record, Stream},
 };
 
@@ -69,6 +69,13 @@ impl Rendering {
         };
         let texts = self.readable.line(&begun.data).into_iter();
         texts.map(|text| log_line(begun.at, text)).collect()
+    }
+
+    /// What an attempt that has ended has used: the last line of all.
+    pub(super) fn used(attempt: &Attempt) -> Option<v1::LogLine> {
+        let usage = attempt.known().usage?;
+        let at = attempt.ending.as_ref()?.at;
+        Some(log_line(at.0, used(usage)))
     }
 
     fn output(&mut self, record: Record, offset: u64, lines: &mut Vec<v1::LogLine>) {

@@ -228,6 +228,10 @@ pub(super) fn attempt(attempt: &Attempt) -> v1::Attempt {
         session_why: attempt.given.why.clone(),
         session_gone: text(known.session_gone.as_ref()),
         pruned_at: time(attempt.pruned_at),
+        claim: known.claim.map(|claim| v1::Claim {
+            done: claim.done,
+            message: claim.message,
+        }),
         changes: attempt
             .changes
             .as_ref()

@@ -86,6 +86,42 @@ fn what_lineages_spent_and_accounts_met_is_kept() {
 }
 
 #[test]
+fn the_task_of_an_agent_that_ended_last_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let mut batch = store.begin().unwrap();
+    let mut end = |agent: &str, at: Option<i64>| {
+        let before = insert(&mut batch, testing::spec(agent));
+        let Some(at) = at else { return };
+        let mut task = before.clone();
+        task.state = State::Finished(Ending {
+            outcome: Outcome::Failed,
+            reason: None,
+            message: String::new(),
+            at: Timestamp(at),
+        });
+        batch.put(Some(&before), &mut task, &SUBMITTED).unwrap();
+    };
+    // The third task outlives others of its agent.
+    end("a", Some(20));
+    end("b", Some(99));
+    end("a", Some(50));
+    for _ in 0..20 {
+        end("a", Some(40));
+    }
+    for _ in 0..40 {
+        end("a", None);
+    }
+    end("b", Some(60));
+    batch.commit().unwrap();
+    let reader = store.reader().unwrap();
+    let last = |agent: &str| reader.last_ended(agent).unwrap().map(|task| task.id);
+    assert_eq!(last("a"), Some(testing::id(3)));
+    assert_eq!(last("b"), Some(testing::id(2)));
+    assert_eq!(last("c"), None);
+}
+
+#[test]
 fn a_store_of_before_gets_the_tables_that_it_lacks() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();

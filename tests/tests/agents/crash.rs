@@ -4,7 +4,7 @@
 use std::io::Write as _;
 
 use agentd_tests::{
-    exists,
+    exists, kill_pid,
     model::{Reply, Script},
     wait_until,
 };
@@ -41,6 +41,24 @@ fn an_agent_goes_on_without_its_daemon() {
 
 #[test]
 fn a_conversation_goes_on_after_daemon_and_runner_died() {
+    goes_on_after(|shop| {
+        shop.crash();
+        shop.daemon.launch();
+    });
+}
+
+#[test]
+fn a_conversation_goes_on_after_its_runner_died() {
+    goes_on_after(|shop| {
+        let runners = shop.daemon.runners();
+        assert_eq!(runners.len(), 1, "{runners:?}");
+        kill_pid(runners[0].pid);
+    });
+}
+
+/// Nothing is left of an agent whose runner dies at its tool, and the next
+/// attempt knows what was said.
+fn goes_on_after(die: impl Fn(&mut Shop)) {
     for agent in AGENTS {
         let mut shop = Shop::new(Script::default());
         let (tool, gate) = shop.tool_at_gate("first");
@@ -51,8 +69,7 @@ fn a_conversation_goes_on_after_daemon_and_runner_died() {
         let _waiting = gate.reached();
         let session = shop.session(task);
         let first = shop.daemon.show(task);
-        shop.crash();
-        shop.daemon.launch();
+        die(&mut shop);
         let mut waiting = second_gate.reached();
         // Of the first run no process is left, neither agent nor tool.
         assert!(!exists(shop.tools()[0]), "{agent}");

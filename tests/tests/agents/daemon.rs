@@ -1,9 +1,13 @@
 //! The real agents, run by the real daemon: what comes of their tasks.
 
-use std::path::Path;
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+};
 
 use agentd_tests::{
-    model::{Call, Reply, Script},
+    Output,
+    model::{Call, Reply, Script, Usage},
     wait_for, wait_until,
 };
 use serde_json::json;
@@ -32,6 +36,56 @@ fn they_commit_their_work_and_name_their_sessions() {
         assert_eq!(turns[0].prompts(), ["mend it"]);
         let story = shop.explain(id);
         assert!(story.contains("session"), "{story}");
+    }
+}
+
+/// What a person types, and sees of it while it goes on and afterwards.
+#[test]
+fn who_runs_one_sees_what_it_does_and_what_it_cost() {
+    let usage = Usage {
+        input: 1100,
+        cached: 210,
+        output: 70,
+    };
+    for agent in AGENTS {
+        let shop = Shop::new(Script::default());
+        let (tool, gate) = shop.tool_at_gate("gate");
+        let commit = "echo new >new.txt && git add . && git commit -qm mended";
+        shop.endpoint.set_script(Script::new([
+            tool.usage(usage),
+            Reply::shell(commit).usage(usage),
+            Reply::text("all is mended").usage(usage),
+        ]));
+        let args = ["run", "--agent", agent.name(), "--repo", shop.repo.arg()];
+        let args = [&args[..], &["--issue", "7", "mend it"]].concat();
+        let mut run = shop.daemon.agentctl().command(&args).spawn().unwrap();
+        let mut out = BufReader::new(run.stdout.take().unwrap());
+        let held = gate.reached();
+        // It says what it does while the tool waits.
+        let mut line = String::new();
+        while !line.starts_with("> ") && !line.contains("Using a tool.") {
+            line.clear();
+            assert_ne!(out.read_line(&mut line).unwrap(), 0, "{agent}: it ended");
+        }
+        gate.open();
+        drop(held);
+        let mut rest = String::new();
+        out.read_to_string(&mut rest).unwrap();
+        let ended = Output::wait(run);
+        assert_eq!(ended.code, 0, "{rest}\n{ended:?}");
+        assert!(rest.contains("> "), "{agent}: its tools: {rest}");
+        assert!(rest.contains("\nall is mended\n"), "{agent}: {rest}");
+        let used = shop.used(1);
+        assert!(rest.ends_with(&format!("\n# used: {used}\n")), "{rest}");
+        let tokens = "3300 tokens in, 210 out, 630 cached";
+        assert!(used.starts_with(tokens), "{agent}: {used}");
+        // Two of them know prices.
+        let priced = matches!(agent, Kind::Claude | Kind::Opencode);
+        assert_eq!(used.contains('$'), priced, "{agent}: {used}");
+        let branch = format!("agent/{agent}-7");
+        let repo = &shop.repo;
+        assert_eq!(repo.git(&["show", &format!("{branch}:new.txt")]), "new\n");
+        assert_eq!(repo.git(&["log", "-1", "--format=%s", &branch]), "mended\n");
     }
 }
 

@@ -87,6 +87,42 @@ fn the_account_of_a_subscription_waits_for_its_reset() {
     assert!(story.contains("the attempt is not counted"), "{story}");
 }
 
+/// Codex says it in words, to the minute.
+#[test]
+fn the_reset_that_codex_names_is_kept_and_shown() {
+    let resets_at = now() + 2 * 3600;
+    let script = Script::always(Reply::UsageLimit { resets_at });
+    let shop = Shop::new(script);
+    let task = shop.submit(Kind::Codex, &["mend it"]);
+    shop.wait_reason(task, 1, "usage_limit");
+    let account = shop.account("codex");
+    assert_eq!(account["parked"], true, "{account:#}");
+    let until: jiff::Timestamp = account["until"].as_str().unwrap().parse().unwrap();
+    let named = i64::try_from(resets_at).unwrap();
+    let late = until.as_second() - named;
+    assert!((-60..=300).contains(&late), "{late} s: {account:#}");
+    let shown = shop.daemon.ctl(&["quota"]).ok();
+    assert!(shown.text().contains("parked"), "{shown:?}");
+}
+
+/// As many as the daemon lets it: it is given no word about it here.
+#[test]
+fn claude_code_repeats_twice_by_itself() {
+    let mut shop = Shop::new(Script::default());
+    shop.change("CLAUDE_CODE_MAX_RETRIES = '0', ", "");
+    let failure = || Reply::error(529).retry_after(0);
+    for (failures, attempts) in [(2, 1), (3, 2)] {
+        let before = shop.endpoint.turns().len();
+        let failures = vec![failure(); failures];
+        let asked = failures.len() + 1;
+        shop.endpoint.set_script(Script::new(failures));
+        let task = shop.succeeds(Kind::Claude, "mend it");
+        let shown = shop.daemon.show(task);
+        assert_eq!(shown["attempt_count"], attempts, "{shown:#}");
+        assert_eq!(shop.endpoint.turns().len() - before, asked);
+    }
+}
+
 #[test]
 fn a_limit_spends_no_attempt() {
     for agent in AGENTS {
@@ -134,16 +170,7 @@ fn a_provider_that_is_not_there_is_waited_for() {
         let shop = Shop::new(Script::default());
         shop.endpoint.refuse();
         let task = shop.submit(agent, &["mend it"]);
-        if agent == Kind::Codex {
-            // It tries for ever by itself.
-            wait_until("it says so", || {
-                let shown = shop.daemon.show(task);
-                let progress = shown["attempt"]["progress"].as_str();
-                progress.is_some_and(|text| text.contains("Reconnecting"))
-            });
-        } else {
-            shop.wait_reason(task, 1, "provider_unreachable");
-        }
+        shop.wait_reason(task, 1, "provider_unreachable");
         shop.endpoint.listen_again();
         shop.well(task);
     }

@@ -164,6 +164,15 @@ impl Shop {
         told.text().to_owned()
     }
 
+    /// What `show` says that the attempt of a task has used.
+    #[track_caller]
+    pub(crate) fn used(&self, task: u64) -> String {
+        let page = self.daemon.ctl(&["show", &task.to_string()]).ok();
+        let mut lines = page.text().lines();
+        let usage = lines.find_map(|line| line.strip_prefix("usage:"));
+        usage.unwrap().trim().to_owned()
+    }
+
     /// Waits until the attempt of a task has ended of this.
     #[track_caller]
     pub(crate) fn wait_reason(&self, task: u64, attempt: usize, reason: &str) {

@@ -37,14 +37,22 @@ fn figures_of_resumed_attempts_are_their_own() {
         }
         let shown: Vec<Value> = tasks.iter().map(|task| shop.daemon.show(*task)).collect();
         let mut costs = Vec::new();
+        let session = shown[0]["attempt"]["session"].as_str().unwrap();
         for (shown, turns) in shown.iter().zip(2..) {
-            assert_eq!(shown["attempt"]["session"], shown["attempt"]["session"]);
+            assert_eq!(shown["attempt"]["session"], session, "{agent}");
             let usage = &shown["attempt"]["usage"];
             let of = |key| number(usage, key);
             assert_eq!(of("input_tokens"), turns * STEP.input, "{agent}: {usage}");
             assert_eq!(of("cached_tokens"), turns * STEP.cached, "{agent}: {usage}");
             assert_eq!(of("output_tokens"), turns * STEP.output, "{agent}: {usage}");
             costs.push(of("cost_micro_usd"));
+        }
+        for task in tasks {
+            let logs = shop
+                .daemon
+                .ctl(&["logs", "-n", "1", &task.to_string()])
+                .ok();
+            assert_eq!(logs.text(), format!("# used: {}\n", shop.used(task)));
         }
         // Two of them know prices: as much for each answer.
         if matches!(agent, Kind::Claude | Kind::Opencode) {

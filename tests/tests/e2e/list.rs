@@ -1,7 +1,7 @@
 //! Lists, filters, formats; the daemon's own figures.
 
 use agentd_tests::{TestDaemon, wait_until};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The numbers that `ls` with these arguments names.
 #[track_caller]
@@ -188,4 +188,30 @@ fn waiting_ends_as_asked() {
     assert_eq!(daemon.wait(long)["state"], "succeeded");
     assert_eq!(daemon.ctl(&["wait", "1-2", "--propagate"]).code, 4);
     assert_eq!(daemon.wait(short)["state"], "failed");
+}
+
+#[test]
+fn agents_tell_how_their_last_task_ended() {
+    let daemon = TestDaemon::start();
+    let last = || {
+        let agents = daemon.ctl(&["agents", "-o", "json"]).json();
+        let mut agents = agents["agents"].as_array().unwrap().iter();
+        let shell = agents.find(|agent| agent["name"] == "shell").unwrap();
+        shell["last_task"].clone()
+    };
+    assert_eq!(last(), Value::Null);
+    let failing = daemon.sh("exit 3");
+    daemon.wait(failing);
+    let _said = daemon.ctl(&["pause"]).ok();
+    daemon.sh("true");
+    let shown = daemon.show(failing);
+    let expected = json!({
+        "id": failing,
+        "state": "failed",
+        "failure_reason": "agent_error",
+        "finished_at": shown["finished_at"],
+    });
+    assert_eq!(last(), expected);
+    let wide = daemon.ctl(&["agents", "-o", "wide"]).ok();
+    assert!(wide.text().contains("  failed "), "{wide:?}");
 }

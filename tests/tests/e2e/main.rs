@@ -25,6 +25,7 @@ mod outdated;
 mod output;
 mod prune;
 mod quota;
+mod readable;
 mod recovery;
 mod refusal;
 mod reload;

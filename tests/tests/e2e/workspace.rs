@@ -30,7 +30,13 @@ fn fails(daemon: &TestDaemon, args: &[&str], reason: &str, words: &str) -> Value
 
 #[test]
 fn a_worktree_that_cannot_be_made_fails_the_task_in_gits_words() {
-    let daemon = TestDaemon::start();
+    let mut daemon = TestDaemon::prepared("");
+    let astray = daemon.repo("astray");
+    daemon.configure(&format!(
+        "[repos.astray]\npath = '{}'\nbase = 'nowhere'\n",
+        astray.arg()
+    ));
+    daemon.launch();
     let unborn = Repo::unborn(&daemon.path("unborn"), &daemon.home());
     fails(&daemon, &["-C", unborn.arg()], "workspace_failed", "commit");
 
@@ -55,6 +61,13 @@ fn a_worktree_that_cannot_be_made_fails_the_task_in_gits_words() {
     );
 
     // A base that is nowhere.
+    fails(
+        &daemon,
+        &["-C", astray.arg()],
+        "workspace_failed",
+        "nowhere",
+    );
+
     let active = daemon.ctl(&["ls", "--active", "-o", "name"]).ok();
     assert_eq!(active.text(), "", "none stays");
     let next = daemon.sh("true");

@@ -219,6 +219,12 @@ impl Control for Canned {
             running: 1,
             account: "claude".to_owned(),
             permissions: "all".to_owned(),
+            last: Some(v1::agent::LastTask {
+                task: 3,
+                state: v1::State::Failed.into(),
+                failure_reason: "auth_failed".to_owned(),
+                ended_at: data::NOW - 180_000,
+            }),
             troubles: vec![v1::agent::Trouble {
                 what: "not logged\u{1b}[2J in".to_owned(),
                 hint: "log in".to_owned(),

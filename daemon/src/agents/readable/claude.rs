@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Page, arguments, number, text, used};
+use super::{Page, arguments, number, text};
 
 pub(super) fn show(event: &Value, page: &mut Page) {
     match text(event, "/type") {
@@ -47,21 +47,14 @@ fn system(event: &Value, page: &mut Page) {
 }
 
 fn result(event: &Value, page: &mut Page) {
-    let turns = number(event, "/num_turns");
-    let used = used(
-        number(event, "/usage/input_tokens"),
-        number(event, "/usage/output_tokens"),
-        event["total_cost_usd"].as_f64(),
-    );
-    if event["is_error"].as_bool().unwrap_or(false) {
-        let why = match text(event, "/result") {
-            "" => text(event, "/subtype"),
-            words => words,
-        };
-        page.status(&format!("failed: {why}"));
+    if !event["is_error"].as_bool().unwrap_or(false) {
+        return page.status("ended");
     }
-    let ended = if turns == 1 { "turn" } else { "turns" };
-    page.status(&format!("ended after {turns} {ended}: {used}"));
+    let why = match text(event, "/result") {
+        "" => text(event, "/subtype"),
+        words => words,
+    };
+    page.status(&format!("failed: {why}"));
 }
 
 fn parts(event: &Value) -> impl Iterator<Item = &Value> {

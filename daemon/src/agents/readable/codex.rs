@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Page, number, text, used};
+use super::{Page, text};
 
 pub(super) fn show(event: &Value, page: &mut Page) {
     match text(event, "/type") {
@@ -13,14 +13,7 @@ pub(super) fn show(event: &Value, page: &mut Page) {
         "item.completed" => item(&event["item"], page),
         "error" => page.status(text(event, "/message")),
         "turn.failed" => page.status(&format!("failed: {}", text(event, "/error/message"))),
-        "turn.completed" => page.status(&format!(
-            "ended: {}",
-            used(
-                number(event, "/usage/input_tokens"),
-                number(event, "/usage/output_tokens"),
-                None
-            )
-        )),
+        "turn.completed" => page.status("ended"),
         _other => {}
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Page, arguments, number, text, used};
+use super::{Page, arguments, text};
 
 pub(super) fn show(event: &Value, page: &mut Page) {
     match text(event, "/type") {
@@ -24,15 +24,7 @@ pub(super) fn show(event: &Value, page: &mut Page) {
             page.result(text(event, "/output"), failed);
         }
         "error" => page.status(text(event, "/message")),
-        "result" => {
-            let status = text(event, "/status");
-            let used = used(
-                number(event, "/stats/input_tokens"),
-                number(event, "/stats/output_tokens"),
-                None,
-            );
-            page.status(&format!("ended, {status}: {used}"));
-        }
+        "result" => page.status(&format!("ended, {}", text(event, "/status"))),
         _other => {}
     }
 }

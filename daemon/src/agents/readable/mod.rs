@@ -6,12 +6,17 @@
 //! > Bash: cat a.txt
 //!   | alpha
 //!   | … 12 more lines
-//! # done: 2 turns, 2000 tokens in, 100 out, $0.01
+//! # ended
+//! # used: 2000 tokens in, 100 out, 2 turns, $0.01
 //! ```
 //!
 //! Each line of output gives some lines of text, or none if it tells a person
 //! nothing. What is no event that is known is shown as it is. The bytes stay in
 //! the transcript.
+//!
+//! Not here: what was used is not taken from the output. Most agents count on
+//! over a session, each in a way of its own; what is known of the attempt comes
+//! last instead ([`used`]), so that it is what `show` says.
 
 mod claude;
 mod codex;
@@ -20,7 +25,7 @@ mod opencode;
 
 use serde_json::Value;
 
-use crate::task::spec::AgentType;
+use crate::task::{spec::AgentType, usage::Usage};
 
 /// Longest line of output that is looked into, bytes.
 const MAX_LINE: usize = 1024 * 1024;
@@ -100,6 +105,32 @@ impl Readable {
         }
         true
     }
+}
+
+/// What an attempt has used, in the words in which `show` says it.
+#[must_use]
+pub fn used(usage: Usage) -> Text {
+    let Usage {
+        input,
+        output,
+        cached,
+        cost,
+        turns,
+    } = usage;
+    let mut text = format!("# used: {input} tokens in, {output} out");
+    let turn = if turns == 1 { "turn" } else { "turns" };
+    for (count, what) in [(cached, "cached"), (turns, turn)] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    if let Some(micros) = cost {
+        let part = format!("{:06}", micros % 1_000_000);
+        // Cents at least.
+        let part = format!("{:0<2}", part.trim_end_matches('0'));
+        text.push_str(&format!(", ${}.{part}", micros / 1_000_000));
+    }
+    Text::whole(text)
 }
 
 impl Text {
@@ -189,12 +220,6 @@ fn text<'a>(event: &'a Value, at: &str) -> &'a str {
 fn number(event: &Value, at: &str) -> u64 {
     let found = event.pointer(at).and_then(Value::as_u64);
     found.unwrap_or_default()
-}
-
-/// `2000 tokens in, 100 out`, and the money if it is known.
-fn used(input: u64, output: u64, dollars: Option<f64>) -> String {
-    let money = dollars.map_or_else(String::new, |dollars| format!(", ${dollars:.4}"));
-    format!("{input} tokens in, {output} out{money}")
 }
 
 /// What a tool is called with, in one line: the value that says most, else all

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Page, arguments, number, text, used};
+use super::{Page, arguments, text};
 
 pub(super) fn show(event: &Value, page: &mut Page) {
     let part = &event["part"];
@@ -18,14 +18,11 @@ pub(super) fn show(event: &Value, page: &mut Page) {
             };
             page.result(came, failed);
         }
-        "step_finish" if text(part, "/reason") != "tool-calls" => page.status(&format!(
-            "step ended: {}",
-            used(
-                number(part, "/tokens/input"),
-                number(part, "/tokens/output"),
-                part["cost"].as_f64()
-            )
-        )),
+        "step_finish" => match text(part, "/reason") {
+            "tool-calls" => {}
+            "stop" => page.status("ended"),
+            why => page.status(&format!("its answer ended: {why}")),
+        },
         "error" => {
             let words = match text(event, "/error/data/message") {
                 "" => text(event, "/error/name"),

@@ -31,6 +31,46 @@ fn recordings_are_readable() {
     insta::assert_snapshot!("opencode", read(Opencode, opencode));
 }
 
+/// What stands in these events is what the whole session has used.
+#[test]
+fn figures_of_a_session_are_not_taken_for_those_of_an_attempt() {
+    let claude = include_str!("../stream/fixtures/claude-cost-2.txt");
+    let claude = read(AgentType::Claude, claude);
+    insta::assert_snapshot!("claude_resumed", claude);
+    let codex = include_str!("../stream/fixtures/codex-resume-2.txt");
+    let codex = read(AgentType::Codex, codex);
+    insta::assert_snapshot!("codex_resumed", codex);
+    for (text, figures) in [(claude, ["0.0154", "3000"]), (codex, ["3000", "120"])] {
+        for figure in figures {
+            assert!(!text.contains(figure), "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_was_used_is_said_as_show_says_it() {
+    let mut usage = Usage {
+        input: 12_000,
+        output: 800,
+        ..Usage::default()
+    };
+    let text = |usage| used(usage).text;
+    assert_eq!(text(usage), "# used: 12000 tokens in, 800 out");
+    usage.cached = 5;
+    usage.turns = 1;
+    usage.cost = Some(12_500);
+    assert_eq!(
+        text(usage),
+        "# used: 12000 tokens in, 800 out, 5 cached, 1 turn, $0.0125"
+    );
+    usage.turns = 3;
+    for (micros, cost) in [(3_000_000, "$3.00"), (1, "$0.000001")] {
+        usage.cost = Some(micros);
+        let all = format!("# used: 12000 tokens in, 800 out, 5 cached, 3 turns, {cost}");
+        assert_eq!(text(usage), all);
+    }
+}
+
 #[test]
 fn text_of_commands_is_text_already() {
     assert!(Readable::of(AgentType::Command).is_none());

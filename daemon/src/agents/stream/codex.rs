@@ -19,6 +19,10 @@ use crate::{
 const THOUGHTS: [&str; 4] = ["agent_message", "reasoning", "error", "todo_list"];
 /// How it announces that it tries again.
 const AGAIN: &str = "Reconnecting...";
+/// So many announcements in a row without an end to come, and its provider is
+/// not there. They come after 5, 10 and 20 seconds, in the end each minute; each
+/// is a sign of life, so that no limit of idleness would ever be reached.
+const MAX_WAITS: u32 = 4;
 /// Words of a resume that found nothing.
 const GONE: &str = "no rollout found";
 
@@ -33,6 +37,8 @@ pub(super) struct Codex {
     /// Its last words.
     said: String,
     answers: u64,
+    /// Its announcements without an end since it has last got anywhere.
+    waits: u32,
 }
 
 impl Codex {
@@ -45,6 +51,7 @@ impl Codex {
             tools: Tools::default(),
             said: String::new(),
             answers: 0,
+            waits: 0,
         }
     }
 
@@ -78,6 +85,7 @@ impl Codex {
                 if !THOUGHTS.contains(&&*kind) {
                     self.tools.started(item.text("id"));
                 }
+                self.goes_on(&item, seen);
                 seen.stale = false;
             }
             "item.completed" => self.item(&event.object("item"), seen),
@@ -116,6 +124,7 @@ impl Codex {
 
     fn item(&mut self, item: &Object<'_>, seen: &mut Seen) {
         self.tools.ended(item.text("id"));
+        self.goes_on(item, seen);
         if item.is("type", "agent_message") {
             seen.stale = false;
             self.answers += 1;
@@ -126,12 +135,35 @@ impl Codex {
         }
     }
 
-    /// It has met an error and goes on; for ever, if nobody answers at all.
+    /// It has met an error and goes on; for ever, if nobody listens at all: then
+    /// it is as good as over.
     fn trouble(&mut self, message: &str, seen: &mut Seen) {
         progress(message, seen);
-        if message.starts_with(AGAIN) {
-            common::fault(FailureReason::ProviderUnreachable, message, seen);
+        let Some(how) = message.strip_prefix(AGAIN) else {
+            return;
+        };
+        common::fault(FailureReason::ProviderUnreachable, message, seen);
+        if is_counted(how) {
+            return;
         }
+        self.waits = self.waits.saturating_add(1);
+        if self.waits >= MAX_WAITS {
+            let words = format!("its provider is not there, and it asks without end: {message}");
+            common::fault(FailureReason::ProviderUnreachable, &words, seen);
+            common::failed(&words, seen);
+            seen.over = true;
+        }
+    }
+
+    /// Its provider has answered.
+    fn goes_on(&mut self, item: &Object<'_>, seen: &mut Seen) {
+        if item.is("type", "error") {
+            return;
+        }
+        if self.waits >= MAX_WAITS {
+            seen.over = false;
+        }
+        self.waits = 0;
     }
 
     fn settle(&mut self, usage: &Object<'_>, seen: &mut Seen) {
@@ -167,4 +199,14 @@ impl Codex {
         seen.stale = false;
         seen.over = true;
     }
+}
+
+/// Whether an announcement says which of how many it is, as `2/5`: then there is
+/// a last one, after which it ends by itself.
+fn is_counted(how: &str) -> bool {
+    let first = how.split_whitespace().next().unwrap_or_default();
+    let number = |text: &str| text.parse::<u32>().is_ok();
+    first
+        .split_once('/')
+        .is_some_and(|(n, of)| number(n) && number(of))
 }

@@ -341,6 +341,36 @@ fn another_thread_than_was_asked_for_shows() {
     assert!(!seen.stale && seen.tool, "it has done something");
 }
 
+/// Codex waits for a provider that is not there without end, and says so again
+/// and again. What it counts, it ends by itself.
+#[test]
+fn a_wait_without_an_end_is_ended() {
+    let waits = r#"{"type":"error","message":"Reconnecting... waiting for network (no)"}"#;
+    let counted = r#"{"type":"error","message":"Reconnecting... 2/5 (no)"}"#;
+    let warning = r#"{"type":"item.completed","item":{"id":"w","type":"error","message":"old"}}"#;
+    let answer =
+        r#"{"type":"item.completed","item":{"id":"a","type":"agent_message","text":"ah"}}"#;
+    let of = |lines: &[&str]| known(AgentType::Codex, false, lines);
+    assert!(!of(&[counted; 9]).over);
+    assert!(!of(&[waits, waits, waits]).over);
+    assert!(!of(&[waits, waits, waits, answer, waits]).over);
+    let ended = of(&[waits, waits, counted, warning, waits, waits]);
+    assert!(ended.over);
+    let verdict = judge(AgentType::Codex, 1, true, &ended.observed);
+    assert_eq!(verdict.reason, Some(FailureReason::ProviderUnreachable));
+    assert!(
+        verdict.message.contains("waiting for network (no)"),
+        "{verdict:?}"
+    );
+    // It is there again just in time.
+    let back = of(&[waits, waits, waits, waits, answer]);
+    assert!(!back.over);
+    let done = r#"{"type":"turn.completed","usage":{}}"#;
+    let done = of(&[waits, waits, waits, waits, answer, done]);
+    assert!(done.over && done.observed.fault.is_none());
+    assert!(done.observed.claim.unwrap().done);
+}
+
 #[test]
 fn what_comes_after_the_end_is_not_read() {
     let mut stream = Stream::at(reads(AgentType::Claude, Usage::default(), None), now);

@@ -1,10 +1,11 @@
-//! What lineages have spent, what accounts have met, and what was tried when.
+//! What lineages have spent, what accounts have met, what was tried when, and
+//! what ended last.
 
 use std::collections::BTreeMap;
 
 use redb::ReadableTable as _;
 
-use super::{CLOCK_SLACK, Reader};
+use super::{CLOCK_SLACK, Filter, Reader, agreed};
 use crate::{
     store::{
         StoreError, record,
@@ -15,8 +16,13 @@ use crate::{
         event::What,
         id::{AttemptId, TaskId, Timestamp},
         quota::Account,
+        state::{State, StateKind, Task},
     },
 };
+
+/// How many newer tasks of an agent a task may outlive and still be found as the
+/// one that ended last.
+const OUTLIVED: usize = 32;
 
 impl Reader {
     /// What a lineage has spent.
@@ -88,5 +94,35 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// The task of an agent that ended last, of the newest that have ended. Its
+    /// tasks that have not are jumped over, however many they are.
+    ///
+    /// # Errors
+    /// If the store cannot be read or a row is damaged.
+    pub fn last_ended(&self, agent: &str) -> Result<Option<Task>, StoreError> {
+        let ended = StateKind::ALL.into_iter().filter(|kind| !kind.is_active());
+        let indexes = self.indexes(&Filter {
+            states: ended.collect(),
+            agent: Some(agent.to_owned()),
+            ..Filter::default()
+        })?;
+        let mut last: Option<(Timestamp, Task)> = None;
+        let mut candidate = u64::MAX;
+        for _ in 0..OUTLIVED {
+            let Some(number) = agreed(&indexes, candidate)? else {
+                break;
+            };
+            let task = TaskId::new(number).map(|id| self.task(id)).transpose()?;
+            if let Some(task) = task.flatten()
+                && let State::Finished(ending) = &task.state
+                && last.as_ref().is_none_or(|(at, _)| *at < ending.at)
+            {
+                last = Some((ending.at, task));
+            }
+            candidate = number.saturating_sub(1);
+        }
+        Ok(last.map(|(_, task)| task))
     }
 }
