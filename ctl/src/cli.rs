@@ -32,6 +32,7 @@ use crate::{
         sessions::Sessions,
         show::Show,
         shutdown::{Drain, Shutdown},
+        start::Start,
         status::Status,
         stop::Cancel,
         stop::Kill,
@@ -107,6 +108,7 @@ enum Command {
     Doctor(Doctor),
     Service(Service),
     Backup(Backup),
+    Start(Start),
     Reload(Reload),
     Drain(Drain),
     Shutdown(Shutdown),
@@ -146,6 +148,7 @@ impl Command {
             Self::Doctor(args) => args.run(cx).await,
             Self::Service(args) => args.run(cx).await,
             Self::Backup(args) => args.run(cx).await,
+            Self::Start(args) => args.run(cx).await,
             Self::Reload(args) => args.run(cx).await,
             Self::Drain(args) => args.run(cx).await,
             Self::Shutdown(args) => args.run(cx).await,
@@ -179,7 +182,7 @@ impl Context {
 
     /// Whether [`Self::client_or_start`] may start one.
     pub(crate) fn starts(&self) -> bool {
-        autostart::is_on(&self.sockets, &self.env)
+        autostart::is_on(&self.sockets, &self.surroundings)
     }
 
     /// Connects to the daemon, starting it if need be.
@@ -187,7 +190,7 @@ impl Context {
     /// # Errors
     /// Nobody answers and none could be started.
     pub(crate) async fn client_or_start(&mut self) -> Result<Client, Error> {
-        autostart::reach_or_start(&self.sockets, &self.env, &mut self.out).await
+        autostart::reach_or_start(self).await
     }
 }
 
@@ -208,11 +211,12 @@ pub fn main() -> ExitCode {
         }
     };
     let env = Environment::of_process();
+    let surroundings = Surroundings::of_process();
     let mut cx = Context {
         out: Output::of_process(cli.color),
-        sockets: Sockets::choose(cli.socket.as_deref(), &env),
+        sockets: Sockets::choose(cli.socket.as_deref(), &env, &surroundings),
         env,
-        surroundings: Surroundings::of_process(),
+        surroundings,
     };
     let code = perform(cli.command, &mut cx);
     cx.out.finish(code)

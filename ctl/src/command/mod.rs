@@ -29,6 +29,7 @@ pub(crate) mod service;
 pub(crate) mod sessions;
 pub(crate) mod show;
 pub(crate) mod shutdown;
+pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod submit;
