@@ -153,13 +153,17 @@ fn what_was_pasted_is_not_obeyed() {
 fn one_thing_is_done_at_a_time() {
     let mut model = at(45);
     type_keys(&mut model, &[Key::Char('c'), Key::Char('y')]);
+    // It is about everything: asked first.
     assert_eq!(press(&mut model, Key::Char('p')), []);
+    assert_eq!(model.mode, Mode::Confirm(Action::Pause));
+    assert_eq!(press(&mut model, Key::Char('y')), []);
     assert_eq!(said(&model), "first: cancelling task 45 …");
     let why = "no such task\nhint: agentctl ls";
     tell(&mut model, Event::Answered(Err(why.to_owned())));
     assert!(model.message.as_ref().unwrap().is_error);
+    type_keys(&mut model, &[Key::Char('p')]);
     assert_eq!(
-        press(&mut model, Key::Char('p')),
+        press(&mut model, Key::Char('y')),
         [Effect::Act(Action::Pause)]
     );
     tell(&mut model, Event::Answered(Ok(String::new())));
