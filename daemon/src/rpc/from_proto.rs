@@ -3,6 +3,7 @@
 mod agent;
 mod limits;
 mod observed;
+mod repo;
 mod runner;
 mod wait;
 mod workspace;
@@ -56,7 +57,10 @@ pub(super) fn submission(
     let limits = limits::limits(request.limits.as_ref())?;
     let retry = limits::policy(request.retry.as_ref())?;
     let repo = match text("repo", &request.repo)? {
-        Some(path) => Some(locate(&path, Code::InvalidArgument)?),
+        Some(given) => {
+            let path = repo::named(&given, config)?;
+            Some(locate(&path.to_string_lossy(), Code::InvalidArgument)?)
+        }
         None => None,
     };
     let mode = workspace_mode(request.workspace_mode, repo.as_deref())?;
@@ -290,7 +294,7 @@ pub(super) fn task_id(id: u64) -> Result<TaskId, Failure> {
     TaskId::new(id).ok_or_else(|| Failure::field("id", "0 is no task's number"))
 }
 
-pub(super) fn filter(filter: v1::Filter) -> Result<Filter, Failure> {
+pub(super) fn filter(filter: v1::Filter, config: &Config) -> Result<Filter, Failure> {
     let optional = |text: String| (!text.is_empty()).then_some(text);
     let time = |at: i64| (at != 0).then_some(Timestamp(at));
     let states = filter.states.iter().map(|state| {
@@ -301,7 +305,7 @@ pub(super) fn filter(filter: v1::Filter) -> Result<Filter, Failure> {
     Ok(Filter {
         states: states.collect::<Result<_, _>>()?,
         agent: optional(filter.agent),
-        repo: optional(filter.repo),
+        repo: optional(filter.repo).map(|repo| repo::filtered(repo, config)),
         issue: optional(filter.issue),
         labels: filter.labels.into_iter().collect(),
         since: time(filter.since),
