@@ -1,6 +1,10 @@
 //! The tree of commands.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use agentd_proto::endpoint::Environment;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -206,7 +210,7 @@ pub fn main() -> ExitCode {
         Err(usage) => {
             let code = u8::try_from(usage.exit_code()).unwrap_or(crate::error::EXIT_USAGE);
             // Nobody reads it: nothing to be done.
-            drop(usage.print());
+            drop(print_usage(&usage));
             return ExitCode::from(code);
         }
     };
@@ -220,6 +224,19 @@ pub fn main() -> ExitCode {
     };
     let code = perform(cli.command, &mut cx);
     cx.out.finish(code)
+}
+
+/// Help and versions as they are; what is wrong begins as all errors do.
+fn print_usage(usage: &clap::Error) -> io::Result<()> {
+    if !usage.use_stderr() {
+        return usage.print();
+    }
+    let said = usage.render().ansi().to_string();
+    write!(
+        anstream::stderr(),
+        "{}",
+        said.replacen("error:", "agentctl:", 1)
+    )
 }
 
 /// The exit code; what went wrong is said.
