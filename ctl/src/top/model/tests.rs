@@ -177,6 +177,22 @@ fn one_thing_is_done_at_a_time() {
 }
 
 #[test]
+fn that_a_task_is_being_stopped_is_said_until_it_has_ended() {
+    let mut model = at(45);
+    type_keys(&mut model, &[Key::Char('c'), Key::Char('y')]);
+    let stopped = "task 45 is being stopped";
+    tell(&mut model, Event::Answered(Ok(stopped.to_owned())));
+    let other = v1_newer(task(44, State::Cancelled, "other"));
+    tell(&mut model, Event::Changed(vec![other], vec![]));
+    let stopping = v1_newer(task(45, State::Stopping, "it"));
+    tell(&mut model, Event::Changed(vec![stopping], vec![]));
+    assert_eq!(said(&model), stopped);
+    let ended = v1_newer(task(45, State::Cancelled, "it"));
+    tell(&mut model, Event::Changed(vec![ended], vec![]));
+    assert_eq!(said(&model), "");
+}
+
+#[test]
 fn what_cannot_be_done_is_said_without_asking() {
     let mut model = at(40);
     for key in ['c', 'K'] {
