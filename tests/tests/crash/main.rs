@@ -64,5 +64,7 @@ async fn nothing_is_lost_at_any_failpoint() {
         seed: seed(),
         ..Options::default()
     };
-    clean(&torture::failpoints(&options).await.unwrap());
+    let outcome = torture::failpoints(&options).await.unwrap();
+    assert!(outcome.drafts > 0, "{outcome}");
+    clean(&outcome);
 }

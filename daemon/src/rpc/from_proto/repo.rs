@@ -1,6 +1,6 @@
 //! Repositories by the names that the operator has given them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use agentd_proto::reason;
 use tonic::Code;
@@ -44,6 +44,8 @@ pub(super) fn filtered(given: String, config: &Config) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
