@@ -1,7 +1,8 @@
-//! Starts the per-user daemon for a submit that finds none.
+//! Starts the per-user daemon for a submit that finds none, and for `start`.
 //!
-//! Not where the user named a socket, where a service manager is to start it (this
-//! user has a unit of it, or a package has and systemd runs), or where `AGENTCTL_NO_AUTOSTART` says so. The daemon gets a process group
+//! Not where a service manager is to start it (this user has a unit of it, or a
+//! package has and systemd runs). Unasked also not where the user named a socket,
+//! or where `AGENTCTL_NO_AUTOSTART` says so. The daemon gets a process group
 //! of its own, so that a Ctrl-C meant for agentctl does not reach it.
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
         fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
         process::CommandExt as _,
     },
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
@@ -21,15 +22,22 @@ use std::{
 use agentd_proto::endpoint::Environment;
 
 use crate::{
+    cli::Context,
     client::{Client, unreachable},
+    doctor::{
+        Surroundings,
+        units::{own_unit, packaged_unit, system_start_command},
+    },
     error::{Error, Kind},
-    output::Output,
     reconnect::Backoff,
     socket::{Refusal, Sockets},
 };
 
+/// The command that starts a daemon where agentctl may do so.
+pub(crate) const START: &str = "agentctl start";
+
 /// How long a daemon may take from its start to its first answer.
-const START: Duration = Duration::from_secs(10);
+const BEGIN: Duration = Duration::from_secs(10);
 
 /// How long another daemon, started at the same time and faster, may take.
 const RIVAL: Duration = Duration::from_secs(2);
@@ -43,8 +51,8 @@ const LOG_TAIL: u64 = 4096;
 
 /// Whether it is for agentctl to start the daemon: the user named none, did not
 /// forbid it, and has no unit of it.
-pub(crate) fn is_on(sockets: &Sockets, env: &Environment) -> bool {
-    !sockets.named && !is_forbidden() && unit(env).is_none()
+pub(crate) fn is_on(sockets: &Sockets, around: &Surroundings) -> bool {
+    !sockets.named && !is_forbidden() && unit(around).is_none()
 }
 
 fn is_forbidden() -> bool {
@@ -52,75 +60,67 @@ fn is_forbidden() -> bool {
 }
 
 /// What starts the daemon if a service manager is to do it.
-fn unit(env: &Environment) -> Option<&'static str> {
-    let config_home = env::var_os("XDG_CONFIG_HOME");
-    if unit_installed(own_units(env, config_home.as_deref())) {
+fn unit(around: &Surroundings) -> Option<&'static str> {
+    if own_unit(around) {
         return Some("systemctl --user start agentd");
     }
-    // A package may be where systemd does not run, as in a container.
-    let runs = Path::new("/run/systemd/system").is_dir();
-    (runs && unit_installed(PACKAGED)).then_some("agentctl service install switches it on for you")
+    packaged_unit(around).then_some("agentctl service install switches it on for you")
+}
+
+/// The command that starts the daemon of a user who names no socket.
+pub(crate) fn how(around: &Surroundings) -> String {
+    match (unit(around), system_start_command(around)) {
+        (Some(unit), _) => unit.to_owned(),
+        (None, Some(system)) => format!("{system}, or {START} for one of your own"),
+        (None, None) => START.to_owned(),
+    }
 }
 
 /// Connects to the daemon, starting it if none answers and none was named.
 ///
 /// # Errors
 /// None could be reached or started.
-pub(crate) async fn reach_or_start(
-    sockets: &Sockets,
-    env: &Environment,
-    out: &mut Output,
-) -> Result<Client, Error> {
-    let refusals = match Client::connect(sockets).await {
-        Ok(client) => return Ok(client),
-        Err(refusals) => refusals,
-    };
+pub(crate) async fn reach_or_start(cx: &mut Context) -> Result<Client, Error> {
+    match Client::connect(&cx.sockets).await {
+        Ok(client) => Ok(client),
+        Err(refusals) if cx.sockets.named || is_forbidden() => {
+            Err(unreachable(refusals, &cx.sockets.start))
+        }
+        Err(refusals) => start(cx, refusals).await,
+    }
+}
+
+/// Starts a daemon where the first of these sockets has none, and waits until it
+/// answers.
+///
+/// # Errors
+/// It may not be, or could not be, started.
+pub(crate) async fn start(cx: &mut Context, refusals: Vec<Refusal>) -> Result<Client, Error> {
+    let sockets = &cx.sockets;
     // A user may have a daemon of their own beside one they may not talk to.
-    let start = !sockets.named && refusals.first().is_some_and(Refusal::nobody_there);
-    if !start || is_forbidden() {
-        return Err(unreachable(refusals));
+    let vacant = refusals.first().is_some_and(Refusal::nobody_there);
+    if !vacant || (!sockets.named && unit(&cx.surroundings).is_some()) {
+        return Err(unreachable(refusals, &sockets.start));
     }
-    if let Some(start) = unit(env) {
-        return Err(unreachable(refusals).hint(start));
-    }
-    let beside = env::current_exe().ok();
-    let program = find_program(beside.as_deref(), env::var_os("PATH").as_deref())
-        .ok_or_else(|| unreachable(refusals).hint("install agentd beside agentctl, or on PATH"))?;
-    let log = Log::open(env)
+    let around = &cx.surroundings;
+    let Some(program) = find_program(around.own.as_deref(), around.path.as_deref()) else {
+        let error = unreachable(refusals, &sockets.start);
+        return Err(error.hint("install agentd beside agentctl, or on PATH"));
+    };
+    let log = Log::open(&cx.env)
         .map_err(|error| Error::new(Kind::Unreachable, "cannot start agentd").because(error))?;
-    let child = spawn(&program, &log)?;
-    out.message(&format!(
-        "started agentd (pid {}), its log is {}",
-        child.id(),
-        log.path.display()
-    ));
-    answer(sockets, child, &log).await
+    let socket = sockets.paths.first().filter(|_| sockets.named);
+    let child = spawn(&program, socket.map(PathBuf::as_path), &log)?;
+    let pid = child.id();
+    let client = answer(sockets, child, &log).await?;
+    let log = log.path.display();
+    cx.out
+        .message(&format!("started agentd (pid {pid}), its log is {log}"));
+    Ok(client)
 }
 
 fn switched_off(value: Option<&OsStr>) -> bool {
     value.is_some_and(|value| !value.is_empty() && value != "0")
-}
-
-/// Where packages and the administrator install units for users' managers.
-const PACKAGED: [&str; 4] = [
-    "/etc/systemd/user",
-    "/usr/local/lib/systemd/user",
-    "/usr/lib/systemd/user",
-    "/lib/systemd/user",
-];
-
-/// Where this user's own units are.
-fn own_units(env: &Environment, config_home: Option<&OsStr>) -> Option<PathBuf> {
-    let config = config_home
-        .filter(|dir| !dir.is_empty())
-        .map(PathBuf::from)
-        .or_else(|| Some(Path::new(env.home.as_ref()?).join(".config")));
-    config.map(|config| config.join("systemd/user"))
-}
-
-fn unit_installed(dirs: impl IntoIterator<Item = impl AsRef<Path>>) -> bool {
-    let mut dirs = dirs.into_iter();
-    dirs.any(|dir| dir.as_ref().join("agentd.service").exists())
 }
 
 /// `agentd` beside this program, else on PATH.
@@ -169,6 +169,24 @@ impl Log {
         Ok(Self { path, file, from })
     }
 
+    /// Why a daemon that has ended at once did so: its own words, and its own hint.
+    fn obituary(&self, status: ExitStatus) -> Error {
+        let said = self.last_lines().unwrap_or_default();
+        let path = self.path.display();
+        let (hints, said): (Vec<&str>, Vec<&str>) =
+            said.lines().partition(|line| line.starts_with("hint: "));
+        let why = match said.as_slice() {
+            [] => format!("it said nothing in {path}"),
+            said => said.join("\n"),
+        };
+        let hint = match hints.last().and_then(|hint| hint.strip_prefix("hint: ")) {
+            Some(hint) => hint.to_owned(),
+            None => format!("agentd check-config reads its configuration; its log is {path}"),
+        };
+        let what = format!("agentd ended as soon as it was started ({status})");
+        Error::new(Kind::Unreachable, what).because(why).hint(hint)
+    }
+
     /// The last lines since the start.
     fn last_lines(&self) -> io::Result<String> {
         let mut file = File::open(&self.path)?;
@@ -188,7 +206,7 @@ impl Log {
     clippy::disallowed_methods,
     reason = "the one place where agentctl starts a process"
 )]
-fn spawn(program: &Path, log: &Log) -> Result<Child, Error> {
+fn spawn(program: &Path, socket: Option<&Path>, log: &Log) -> Result<Child, Error> {
     let failed = |error: io::Error| {
         Error::new(
             Kind::Unreachable,
@@ -196,7 +214,13 @@ fn spawn(program: &Path, log: &Log) -> Result<Child, Error> {
         )
         .because(error)
     };
-    Command::new(program)
+    let mut command = Command::new(program);
+    if let Some(socket) = socket {
+        // It runs in another directory.
+        let socket = path::absolute(socket).map_err(failed)?;
+        command.arg("--socket").arg(socket);
+    }
+    command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log.file.try_clone().map_err(failed)?)
@@ -217,7 +241,7 @@ fn spawn(program: &Path, log: &Log) -> Result<Child, Error> {
 
 /// Waits until the socket answers, or the daemon dies.
 async fn answer(sockets: &Sockets, mut child: Child, log: &Log) -> Result<Client, Error> {
-    let mut backoff = Backoff::new(START);
+    let mut backoff = Backoff::new(BEGIN);
     let mut died: Option<(ExitStatus, Backoff)> = None;
     loop {
         let refusals = match Client::connect(sockets).await {
@@ -237,21 +261,8 @@ async fn answer(sockets: &Sockets, mut child: Child, log: &Log) -> Result<Client
             continue;
         }
         return Err(match died {
-            Some((status, _)) => {
-                let said = log.last_lines().unwrap_or_default();
-                let said = if said.is_empty() {
-                    format!("it said nothing in {}", log.path.display())
-                } else {
-                    said
-                };
-                Error::new(
-                    Kind::Unreachable,
-                    format!("agentd ended as soon as it was started ({status})"),
-                )
-                .because(said)
-                .hint("agentd check-config tells whether its configuration is at fault")
-            }
-            None => unreachable(refusals).hint(format!(
+            Some((status, _)) => log.obituary(status),
+            None => unreachable(refusals, &sockets.start).hint(format!(
                 "agentd was started and does not answer yet: look into {}",
                 log.path.display()
             )),
@@ -272,21 +283,56 @@ mod tests {
     }
 
     #[test]
-    fn units_are_looked_for_where_they_are_installed() {
+    fn how_to_start_it_follows_what_is_installed() {
+        let dir = tempfile::tempdir().unwrap();
+        let around = Surroundings {
+            config_home: Some(dir.path().join("conf")),
+            root: dir.path().join("root"),
+            ..Surroundings::default()
+        };
+        let install = |path: &str| {
+            let file = dir.path().join(path);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        };
+        assert_eq!(how(&around), "agentctl start");
+        install("root/lib/systemd/system/agentd.service");
+        // It is there; whether it is used is for its administrator to say.
+        assert_eq!(how(&around), "agentctl start");
+        install("root/etc/systemd/system/multi-user.target.wants/agentd.service");
+        assert_eq!(
+            how(&around),
+            "sudo systemctl start agentd, or agentctl start for one of your own"
+        );
+        install("root/usr/lib/systemd/user/agentd.service");
+        // A package may be where systemd does not run, as in a container.
+        assert_eq!(unit(&around), None);
+        fs::create_dir_all(dir.path().join("root/run/systemd/system")).unwrap();
+        assert_eq!(
+            how(&around),
+            "agentctl service install switches it on for you"
+        );
+        install("conf/systemd/user/agentd.service");
+        assert_eq!(how(&around), "systemctl --user start agentd");
+    }
+
+    #[test]
+    fn the_hint_of_a_daemon_that_died_is_its_own() {
+        let dir = tempfile::tempdir().unwrap();
         let env = Environment {
-            home: Some("/home/ann".into()),
+            xdg_state_home: Some(dir.path().into()),
             ..Environment::default()
         };
-        let own = |config_home: Option<&str>| own_units(&env, config_home.map(OsStr::new));
-        let default = Some(PathBuf::from("/home/ann/.config/systemd/user"));
-        assert_eq!(own(None), default);
-        assert_eq!(own(Some("")), default);
-        assert_eq!(own(Some("/conf")), Some("/conf/systemd/user".into()));
-        assert_eq!(own_units(&Environment::default(), None), None);
-        let dir = tempfile::tempdir().unwrap();
-        assert!(!unit_installed([dir.path()]));
-        fs::write(dir.path().join("agentd.service"), "").unwrap();
-        assert!(unit_installed([dir.path()]));
+        let log = Log::open(&env).unwrap();
+        let status = ExitStatus::default();
+        let silent = log.obituary(status);
+        assert!(silent.render().contains("it said nothing"), "{silent:?}");
+        fs::write(&log.path, "agentd: the store is damaged\nhint: look here\n").unwrap();
+        let told = log.obituary(status).render();
+        assert!(
+            told.ends_with(": agentd: the store is damaged\nhint: look here"),
+            "{told}"
+        );
     }
 
     #[test]

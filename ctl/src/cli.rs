@@ -1,6 +1,10 @@
 //! The tree of commands.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use agentd_proto::endpoint::Environment;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -32,6 +36,7 @@ use crate::{
         sessions::Sessions,
         show::Show,
         shutdown::{Drain, Shutdown},
+        start::Start,
         status::Status,
         stop::Cancel,
         stop::Kill,
@@ -107,6 +112,7 @@ enum Command {
     Doctor(Doctor),
     Service(Service),
     Backup(Backup),
+    Start(Start),
     Reload(Reload),
     Drain(Drain),
     Shutdown(Shutdown),
@@ -146,6 +152,7 @@ impl Command {
             Self::Doctor(args) => args.run(cx).await,
             Self::Service(args) => args.run(cx).await,
             Self::Backup(args) => args.run(cx).await,
+            Self::Start(args) => args.run(cx).await,
             Self::Reload(args) => args.run(cx).await,
             Self::Drain(args) => args.run(cx).await,
             Self::Shutdown(args) => args.run(cx).await,
@@ -179,7 +186,7 @@ impl Context {
 
     /// Whether [`Self::client_or_start`] may start one.
     pub(crate) fn starts(&self) -> bool {
-        autostart::is_on(&self.sockets, &self.env)
+        autostart::is_on(&self.sockets, &self.surroundings)
     }
 
     /// Connects to the daemon, starting it if need be.
@@ -187,7 +194,7 @@ impl Context {
     /// # Errors
     /// Nobody answers and none could be started.
     pub(crate) async fn client_or_start(&mut self) -> Result<Client, Error> {
-        autostart::reach_or_start(&self.sockets, &self.env, &mut self.out).await
+        autostart::reach_or_start(self).await
     }
 }
 
@@ -203,19 +210,33 @@ pub fn main() -> ExitCode {
         Err(usage) => {
             let code = u8::try_from(usage.exit_code()).unwrap_or(crate::error::EXIT_USAGE);
             // Nobody reads it: nothing to be done.
-            drop(usage.print());
+            drop(print_usage(&usage));
             return ExitCode::from(code);
         }
     };
     let env = Environment::of_process();
+    let surroundings = Surroundings::of_process();
     let mut cx = Context {
         out: Output::of_process(cli.color),
-        sockets: Sockets::choose(cli.socket.as_deref(), &env),
+        sockets: Sockets::choose(cli.socket.as_deref(), &env, &surroundings),
         env,
-        surroundings: Surroundings::of_process(),
+        surroundings,
     };
     let code = perform(cli.command, &mut cx);
     cx.out.finish(code)
+}
+
+/// Help and versions as they are; what is wrong begins as all errors do.
+fn print_usage(usage: &clap::Error) -> io::Result<()> {
+    if !usage.use_stderr() {
+        return usage.print();
+    }
+    let said = usage.render().ansi().to_string();
+    write!(
+        anstream::stderr(),
+        "{}",
+        said.replacen("error:", "agentctl:", 1)
+    )
 }
 
 /// The exit code; what went wrong is said.

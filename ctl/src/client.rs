@@ -5,7 +5,7 @@
 //! again for a while. Streams are not: only whoever reads one knows where to
 //! go on, see [`crate::follow`].
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use agentd_proto::{
     MAX_MESSAGE,
@@ -33,6 +33,8 @@ type Control = ControlClient<Channel>;
 pub(crate) struct Client {
     control: Control,
     patience: Duration,
+    /// The command that starts a daemon where this one was; empty: nobody knows.
+    start: Arc<str>,
 }
 
 impl Client {
@@ -44,7 +46,12 @@ impl Client {
         let mut refusals = Vec::new();
         for path in &sockets.paths {
             match Self::connect_to(path).await {
-                Ok(client) => return Ok(client),
+                Ok(client) => {
+                    return Ok(Self {
+                        start: sockets.start.as_str().into(),
+                        ..client
+                    });
+                }
                 Err(refusal) => refusals.push(refusal),
             }
         }
@@ -56,7 +63,8 @@ impl Client {
     /// # Errors
     /// Nobody answers.
     pub(crate) async fn reach(sockets: &Sockets) -> Result<Self, Error> {
-        Self::connect(sockets).await.map_err(unreachable)
+        let connected = Self::connect(sockets).await;
+        connected.map_err(|refusals| unreachable(refusals, &sockets.start))
     }
 
     /// Connects to one socket.
@@ -79,7 +87,13 @@ impl Client {
                 .max_decoding_message_size(MAX_MESSAGE)
                 .max_encoding_message_size(MAX_MESSAGE),
             patience: QUESTION,
+            start: "".into(),
         })
+    }
+
+    /// The command that starts a daemon where this one was; empty: nobody knows.
+    pub(crate) fn start(&self) -> &Arc<str> {
+        &self.start
     }
 
     /// The same connection, whose questions wait longer for a daemon that
@@ -328,9 +342,10 @@ fn stuck() -> Error {
 }
 
 /// The error of sockets none of which answered.
-pub(crate) fn unreachable(refusals: Vec<Refusal>) -> Error {
+/// `start` is the command that starts a daemon.
+pub(crate) fn unreachable(refusals: Vec<Refusal>, start: &str) -> Error {
     most_telling(refusals).map_or_else(
         || Error::new(Kind::Unreachable, "no socket to reach agentd at"),
-        Error::from,
+        |refusal| refusal.into_error(start),
     )
 }

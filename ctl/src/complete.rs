@@ -23,6 +23,7 @@ use clap_complete::{
 
 use crate::{
     client::Client,
+    doctor::Surroundings,
     error::Error,
     output::table::{cut, one_line},
     socket::Sockets,
@@ -196,7 +197,11 @@ where
     F: Future<Output = Result<T, Error>>,
 {
     let named = socket_of(env::args().skip_while(|word| word != "--"));
-    let sockets = Sockets::choose(named.as_deref(), &Environment::of_process());
+    let sockets = Sockets::choose(
+        named.as_deref(),
+        &Environment::of_process(),
+        &Surroundings::of_process(),
+    );
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -34,7 +34,7 @@ pub(crate) const EXIT_INTERRUPTED: u8 = 130;
 pub(crate) const EXIT_CODES_HELP: &str = "\
 Exit codes:
     0  ok
-    1  the task did not succeed (run, wait), or another error
+    1  the task did not succeed, or another error
     2  wrong usage or an invalid argument
     3  no such task
     4  conflict, or the task is in the wrong state
@@ -44,8 +44,8 @@ Exit codes:
     8  a time limit passed
   130  interrupted
 
-run --propagate and wait --propagate exit with the agent's own code instead of 1
-(128 + number for a signal).";
+With --propagate, run and wait exit with the agent's own code
+instead of 1 (128 + number for a signal).";
 
 /// What a script has to tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -278,7 +278,7 @@ impl From<Status> for Error {
         };
         let message = message_or_code(&status);
         let what = match meta(reason::META_FIELD) {
-            Some(field) if !message.contains(&field) => format!("{field}: {message}"),
+            Some(field) if !message.contains(&field) => format!("{}: {message}", flag_of(&field)),
             Some(_) | None => message,
         };
         let hint = meta(reason::META_HINT).or_else(|| {
@@ -329,6 +329,17 @@ pub(crate) fn is_lost(status: &Status) -> bool {
     status.code() == Code::Unavailable || status.source().is_some()
 }
 
+/// How a person writes a field of the interface, so far as there is a flag for it.
+fn flag_of(field: &str) -> String {
+    let name = field.rsplit('.').next().unwrap_or(field);
+    match name {
+        "prompt" | "command" | "id" | "page_token" => name.to_owned(),
+        "labels" => "--label".to_owned(),
+        "workspace_mode" | "workspace_reuse" => "--workspace".to_owned(),
+        name => format!("--{}", name.replace('_', "-")),
+    }
+}
+
 fn message_or_code(status: &Status) -> String {
     match one_line(status.message()) {
         message if message.is_empty() => status.code().description().to_owned(),
@@ -361,6 +372,9 @@ fn own_hint(why: &str, task: Option<&str>) -> Option<String> {
         reason::BUDGET_EXCEEDED => "--override lets it be spent once more".to_owned(),
         reason::ACCOUNT_UNKNOWN => "agentctl quota lists the accounts".to_owned(),
         reason::ISSUE_CLOSED => "reopen the issue first".to_owned(),
+        reason::DAEMON_STOPPING => "if it drains, agentctl status tells what it waits for, and \
+             agentctl shutdown ends it at once (agents go on): the next daemon takes new tasks"
+            .to_owned(),
         reason::NOT_PERMITTED => "only the daemon's own user may do this".to_owned(),
         _ => return None,
     })

@@ -78,7 +78,7 @@ pub(crate) async fn read(
 ) -> Result<(), Error> {
     let since = selection.since;
     let mut printer = Printer::new(out, look, since);
-    let mut reader = Reader::new(client, &mut printer, selection, Patience::new());
+    let mut reader = Reader::new(client, &mut printer, selection, Patience::new(client));
     while let Some(how) = reader.stream(false).await? {
         reader.patience.lost(reader.listener, how).await?;
     }
@@ -104,7 +104,7 @@ pub(crate) async fn follow(
     look: Look,
 ) -> Result<v1::Task, Error> {
     let mut printer = Printer::new(out, look, selection.since);
-    listen(client, &mut printer, selection, Patience::new()).await
+    listen(client, &mut printer, selection, Patience::new(client)).await
 }
 
 /// As [`follow`], for any listener; a daemon that is away is waited for as
@@ -223,6 +223,7 @@ impl<'a, L: Listener> Reader<'a, L> {
             Err(status) if is_lost(&status) => return Ok(Some(status)),
             Err(status) => return Err(status.into()),
         };
+        self.patience.taken(self.listener);
         loop {
             match stream.message().await {
                 Ok(Some(chunk)) => self.receive(chunk).await?,

@@ -25,6 +25,7 @@ use tonic::{Code, Status};
 
 use crate::{
     command::{exit_code, task::parse_label},
+    doctor::Surroundings,
     error::{EXIT_OK, Error},
     id::{AttemptRef, TaskRef, TaskSet},
     output::{
@@ -211,7 +212,11 @@ pub fn socket(data: &[u8]) {
         assert!(dir.is_absolute(), "{dir:?}");
     }
     let flag = next();
-    let sockets = Sockets::choose(flag.as_deref().map(Path::new), &env);
+    let sockets = Sockets::choose(
+        flag.as_deref().map(Path::new),
+        &env,
+        &Surroundings::default(),
+    );
     assert_eq!(sockets.named, flag.is_some() || env.socket.is_some());
     let most = if sockets.named { 1 } else { 2 };
     assert!((1..=most).contains(&sockets.paths.len()));

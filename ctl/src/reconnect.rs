@@ -1,11 +1,11 @@
 //! How long to wait before the daemon is asked again, and when to give up.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::{error::Error, output::Output};
+use crate::{client::Client, error::Error, output::Output};
 
 const FIRST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_secs(1);
@@ -78,30 +78,41 @@ pub(crate) struct Patience {
     backoff: Backoff,
     told: bool,
     tried: Option<Instant>,
+    /// The command that starts a daemon; empty: nobody knows.
+    start: Arc<str>,
 }
 
 impl Patience {
     /// With the limit [`FOLLOWING`].
-    pub(crate) fn new() -> Self {
-        Self::of(FOLLOWING)
+    pub(crate) fn new(client: &Client) -> Self {
+        Self::of(client, FOLLOWING)
     }
 
     /// One that waits for as long as it takes.
-    pub(crate) fn endless() -> Self {
-        Self::of(Duration::MAX)
+    pub(crate) fn endless(client: &Client) -> Self {
+        Self::of(client, Duration::MAX)
     }
 
-    fn of(limit: Duration) -> Self {
+    fn of(client: &Client, limit: Duration) -> Self {
         Self {
             backoff: Backoff::new(limit),
             told: false,
             tried: None,
+            start: Arc::clone(client.start()),
         }
     }
 
     /// For how long it waits.
     pub(crate) fn limit(&self) -> Duration {
         self.backoff.limit
+    }
+
+    /// A daemon has taken the question, and may be silent for long: whoever was
+    /// told that it went away is told that it is back.
+    pub(crate) fn taken(&mut self, out: &mut impl Notes) {
+        if std::mem::take(&mut self.told) {
+            out.note("agentd is back");
+        }
     }
 
     /// The daemon has answered.
@@ -124,6 +135,9 @@ impl Patience {
         if !self.backoff.is_fresh() && !self.told {
             self.told = true;
             out.note("agentd went away: waiting for it to come back");
+            if !self.start.is_empty() {
+                out.note(&format!("hint: {}", self.start));
+            }
         }
         if self.backoff.pause().await {
             self.tried = Some(Instant::now());

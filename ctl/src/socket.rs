@@ -9,7 +9,11 @@ use std::{
 
 use agentd_proto::endpoint::{Environment, MAX_SOCKET_PATH};
 
-use crate::error::{Error, Kind};
+use crate::{
+    autostart,
+    doctor::{Surroundings, shell_word},
+    error::{Error, Kind},
+};
 
 /// The sockets to try, best first.
 #[derive(Debug)]
@@ -17,21 +21,31 @@ pub(crate) struct Sockets {
     /// At least one.
     pub(crate) paths: Vec<PathBuf>,
     /// The user named it, with `--socket` or `AGENTD_SOCKET`: no other will
-    /// do, and no daemon is started.
+    /// do, and no daemon is started unasked.
     pub(crate) named: bool,
+    /// The command that starts a daemon there.
+    pub(crate) start: String,
 }
 
 impl Sockets {
     /// By the rule of `agentd_proto::endpoint`.
-    pub(crate) fn choose(flag: Option<&Path>, env: &Environment) -> Self {
+    pub(crate) fn choose(flag: Option<&Path>, env: &Environment, around: &Surroundings) -> Self {
         match flag {
             Some(path) => Self {
                 paths: vec![path.to_path_buf()],
                 named: true,
+                start: format!(
+                    "agentctl --socket {} start",
+                    shell_word(&path.to_string_lossy())
+                ),
             },
             None => Self {
                 paths: env.candidates(),
                 named: env.socket.is_some(),
+                start: match &env.socket {
+                    Some(_) => autostart::START.to_owned(),
+                    None => autostart::how(around),
+                },
             },
         }
     }
@@ -116,18 +130,35 @@ impl Refusal {
         }
     }
 
-    fn hint(&self) -> &'static str {
-        match self.cause {
-            Cause::Missing | Cause::Stale => {
-                "start it with agentd &, or systemctl start agentd where it is a service"
-            }
+    /// `start` is the command that starts a daemon.
+    fn hint(&self, start: &str) -> String {
+        let hint = match self.cause {
+            Cause::Missing | Cause::Stale => start,
             Cause::TooLong => "name a shorter one with --socket or AGENTD_SOCKET",
             Cause::NotText | Cause::NoSocket => {
                 "name the daemon's socket with --socket or AGENTD_SOCKET"
             }
             Cause::Denied => "only the daemon's own user may talk to it",
             Cause::Other(_) => "look into the log of agentd",
-        }
+        };
+        hint.to_owned()
+    }
+
+    /// The error to end with; `start` is the command that starts a daemon.
+    pub(crate) fn into_error(self, start: &str) -> Error {
+        let kind = match self.cause {
+            Cause::Denied => Kind::Permission,
+            Cause::TooLong
+            | Cause::NotText
+            | Cause::Missing
+            | Cause::Stale
+            | Cause::NoSocket
+            | Cause::Other(_) => Kind::Unreachable,
+        };
+        let hint = self.hint(start);
+        Error::new(kind, "cannot reach agentd")
+            .because(self)
+            .hint(hint)
     }
 }
 
@@ -155,25 +186,6 @@ impl fmt::Display for Refusal {
 }
 
 impl StdError for Refusal {}
-
-/// The refusal of one socket.
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        let kind = match refusal.cause {
-            Cause::Denied => Kind::Permission,
-            Cause::TooLong
-            | Cause::NotText
-            | Cause::Missing
-            | Cause::Stale
-            | Cause::NoSocket
-            | Cause::Other(_) => Kind::Unreachable,
-        };
-        let hint = refusal.hint();
-        Self::new(kind, "cannot reach agentd")
-            .because(refusal)
-            .hint(hint)
-    }
-}
 
 /// Of several refusals the one that says most: a daemon that may not be
 /// talked to before one that is not there.
@@ -214,20 +226,23 @@ mod tests {
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
         let denied = Refusal::of(&stale, &denied);
         assert_eq!(denied.cause, Cause::Denied);
-        assert_eq!(Error::from(denied).kind(), Kind::Permission);
+        assert_eq!(denied.into_error("x").kind(), Kind::Permission);
     }
 
     #[test]
     fn a_named_socket_is_the_only_one() {
+        let around = Surroundings::default();
         let env = Environment {
             xdg_runtime_dir: Some("/run/user/7".into()),
             ..Environment::default()
         };
-        let sockets = Sockets::choose(Some(Path::new("/x.sock")), &env);
+        let sockets = Sockets::choose(Some(Path::new("/x y.sock")), &env, &around);
         assert!(sockets.named);
-        assert_eq!(sockets.paths, [PathBuf::from("/x.sock")]);
+        assert_eq!(sockets.paths, [PathBuf::from("/x y.sock")]);
+        // A daemon of another socket would not be asked.
+        assert_eq!(sockets.start, "agentctl --socket '/x y.sock' start");
 
-        let sockets = Sockets::choose(None, &env);
+        let sockets = Sockets::choose(None, &env, &around);
         assert!(!sockets.named);
         assert_eq!(sockets.paths.len(), 2);
 
@@ -235,7 +250,7 @@ mod tests {
             socket: Some("/y.sock".into()),
             ..env
         };
-        assert!(Sockets::choose(None, &env).named);
+        assert!(Sockets::choose(None, &env, &around).named);
     }
 
     #[test]

@@ -125,7 +125,9 @@ impl FromStr for When {
         if let Ok(at) = text.parse() {
             return Ok(Self::Local(at));
         }
-        match text.parse() {
+        // As one says it.
+        let span = text.strip_suffix("ago").unwrap_or(text);
+        match span.parse() {
             Ok(span) => Ok(Self::Ago(span)),
             Err(ParseTimeError::Unit) => Err(ParseTimeError::Unit),
             Err(_) => Err(ParseTimeError::Time),
@@ -168,21 +170,17 @@ impl FromStr for Due {
         if let Ok(at) = text.parse() {
             return Ok(Self::At(at));
         }
-        // A bare date is not a time: midnight is rarely what is meant by it.
-        let has_time = text.contains(':');
+        // A number alone would be a date, too.
+        let (has_time, has_date) = (text.contains(':'), text.contains('-'));
         let wrong = || {
-            "not a time (write for example 04:00, 2026-03-01 04:00 or 2026-03-01T04:00:00Z; \
-             for a while from now there is --delay)"
+            "not a time (write for example 04:00, 2026-03-01, 2026-03-01 04:00 or \
+             2026-03-01T04:00:00Z; for a while from now there is --delay)"
                 .to_owned()
         };
-        if let Some(time) = text
-            .parse()
-            .ok()
-            .filter(|_| has_time && !text.contains('-'))
-        {
+        if let Some(time) = text.parse().ok().filter(|_| has_time && !has_date) {
             return Ok(Self::Daily(time));
         }
-        let at = text.parse().ok().filter(|_| has_time);
+        let at = text.parse().ok().filter(|_| has_time || has_date);
         at.map(Self::Local).ok_or_else(wrong)
     }
 }
@@ -272,6 +270,7 @@ mod tests {
         let zone = TimeZone::fixed(jiff::tz::offset(2));
         for (text, at) in [
             ("2h", "2026-03-01T10:00:00Z"),
+            ("30d ago", "2026-01-30T12:00:00Z"),
             ("2026-02-28T08:00:00Z", "2026-02-28T08:00:00Z"),
             ("2026-02-28T08:00:00+01:00", "2026-02-28T07:00:00Z"),
             ("2026-02-28", "2026-02-27T22:00:00Z"),
@@ -296,6 +295,8 @@ mod tests {
         for (text, at) in [
             ("2026-04-01T08:00:00Z", "2026-04-01T08:00:00Z"),
             ("2026-04-01 08:00", "2026-04-01T06:00:00Z"),
+            // A day begins at its midnight.
+            ("2026-04-01", "2026-03-31T22:00:00Z"),
             ("13:30", "2026-03-28T12:30:00Z"),
             ("13:00", "2026-03-29T11:00:00Z"),
             ("04:00", "2026-03-29T02:00:00Z"),
@@ -306,15 +307,7 @@ mod tests {
             let at: Timestamp = at.parse().unwrap();
             assert_eq!(due.next(now, &zone), Some(at), "{text}");
         }
-        for bad in [
-            "",
-            "4",
-            "25:00",
-            "tomorrow",
-            "2026-04-01",
-            "2h",
-            "2026-13-01 04:00",
-        ] {
+        for bad in ["", "4", "25:00", "tomorrow", "2h", "2026-13-01 04:00"] {
             assert!(bad.parse::<Due>().is_err(), "{bad}");
         }
     }

@@ -8,7 +8,8 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
-    os::unix::ffi::OsStrExt as _,
+    fs,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -30,7 +31,8 @@ pub struct Environment {
     pub socket: Option<OsString>,
     /// `RUNTIME_DIRECTORY`, set by systemd from `RuntimeDirectory=`.
     pub runtime_directory: Option<OsString>,
-    /// `XDG_RUNTIME_DIR`.
+    /// `XDG_RUNTIME_DIR`, else `/run/user/UID` if there is one: cron, su and
+    /// sudo do not set the variable, and the user's daemon is there all the same.
     pub xdg_runtime_dir: Option<OsString>,
     /// `XDG_STATE_HOME`.
     pub xdg_state_home: Option<OsString>,
@@ -42,16 +44,19 @@ pub struct Environment {
 
 impl Environment {
     /// Reads the process's own environment. Empty variables count as unset.
+    /// Looks for the user's runtime directory.
     #[must_use]
     pub fn of_process() -> Self {
         let get = |name| env::var_os(name).filter(|v| !v.is_empty());
+        let user = nix::unistd::geteuid();
+        let runtime = || users_runtime_dir(Path::new("/run/user"), user.as_raw());
         Self {
             socket: get("AGENTD_SOCKET"),
             runtime_directory: get("RUNTIME_DIRECTORY"),
-            xdg_runtime_dir: get("XDG_RUNTIME_DIR"),
+            xdg_runtime_dir: get("XDG_RUNTIME_DIR").or_else(runtime),
             xdg_state_home: get("XDG_STATE_HOME"),
             home: get("HOME"),
-            root: nix::unistd::geteuid().is_root(),
+            root: user.is_root(),
         }
     }
 
@@ -105,6 +110,15 @@ impl Environment {
         }
         paths
     }
+}
+
+/// Where a login session of this user has its runtime directory, by the rule of
+/// systemd; not one that somebody else has made.
+fn users_runtime_dir(base: &Path, uid: u32) -> Option<OsString> {
+    let dir = base.join(uid.to_string());
+    let own = |meta: &fs::Metadata| meta.is_dir() && meta.uid() == uid;
+    let found = fs::symlink_metadata(&dir).is_ok_and(|meta| own(&meta));
+    found.then(|| dir.into_os_string())
 }
 
 fn absolute(path: Option<&OsStr>) -> Option<PathBuf> {
@@ -173,6 +187,25 @@ mod tests {
         assert_eq!(env.runtime_dir(), Some(state.join("run")));
         assert_eq!(env.candidates()[0], state.join("run/agentd.sock"));
         assert_eq!(env.state_dir(), Some(state));
+    }
+
+    #[test]
+    fn the_runtime_directory_of_a_session_is_found_without_its_variable() {
+        let base = tempfile::tempdir().unwrap();
+        let own = nix::unistd::geteuid().as_raw();
+        assert_eq!(users_runtime_dir(base.path(), own), None);
+        let dir = base.path().join(own.to_string());
+        fs::create_dir(&dir).unwrap();
+        assert_eq!(
+            users_runtime_dir(base.path(), own),
+            Some(dir.clone().into())
+        );
+        // Another's, and a link, are none.
+        fs::create_dir(base.path().join("4242424242")).unwrap();
+        assert_eq!(users_runtime_dir(base.path(), 4_242_424_242), None);
+        fs::remove_dir(&dir).unwrap();
+        std::os::unix::fs::symlink(base.path(), &dir).unwrap();
+        assert_eq!(users_runtime_dir(base.path(), own), None);
     }
 
     #[test]

@@ -112,7 +112,11 @@ impl Stage {
         output.color_err = seen.color;
         let mut cx = Context {
             out: output,
-            sockets: Sockets::choose(Some(&self.socket), &Environment::default()),
+            sockets: Sockets::choose(
+                Some(&self.socket),
+                &Environment::default(),
+                &Surroundings::default(),
+            ),
             env: Environment::default(),
             surroundings: Surroundings::default(),
         };

@@ -14,6 +14,7 @@ use tonic::Streaming;
 
 use crate::{
     cli::Context,
+    doctor::shell_word,
     error::{EXIT_INTERRUPTED, EXIT_OK, Error, Kind},
     output::{Output, page::bytes},
 };
@@ -100,10 +101,21 @@ impl Backup {
 
 /// A file that only its owner may read, in the directory of another one.
 fn beside(path: &Path) -> Result<NamedTempFile, Error> {
+    let dir = directory(path);
+    if !dir.is_dir() {
+        let why = format!("there is no directory {}", dir.display());
+        let make = shell_word(&dir.to_string_lossy());
+        return Err(
+            Error::new(Kind::Other, format!("cannot write {}", path.display()))
+                .because(why)
+                .hint(format!("mkdir -p {make}, or name another file")),
+        );
+    }
     let made = tempfile::Builder::new()
         .prefix(".agentd-backup-")
-        .tempfile_in(directory(path));
-    made.map_err(|error| cannot_write(path, error))
+        .tempfile_in(dir);
+    // Its own words tell of a name that nobody has given.
+    made.map_err(|error| cannot_write(path, error.kind().into()))
 }
 
 fn directory(path: &Path) -> &Path {

@@ -3,7 +3,7 @@
 use agentd_proto::v1;
 use clap::Args;
 
-use super::task::parse_limit;
+use super::{at_least_one, task::parse_limit};
 use crate::when::Span;
 
 /// Millionths in a dollar, in decimals.
@@ -18,7 +18,7 @@ pub(crate) struct BudgetArgs {
     max_cost_usd: Option<u64>,
 
     /// How many tokens they may use together, read and written.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<u64>)]
     max_tokens: Option<u64>,
 
     /// How long their agents may run in all.
@@ -26,7 +26,7 @@ pub(crate) struct BudgetArgs {
     max_wall_time: Option<Span>,
 
     /// How many attempts they may make together [default: 25].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<u32>)]
     max_lineage_attempts: Option<u32>,
 }
 

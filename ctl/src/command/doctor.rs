@@ -11,10 +11,10 @@ use crate::{
     client::Client,
     doctor::{
         Finding, Severity, agents,
-        daemon::{answers, refuses},
+        daemon::{answers, left_alone, refuses},
         modes::{Places, modes},
         programs,
-        units::{start_command, units},
+        units::units,
     },
     error::{EXIT_FAILED, EXIT_OK, Error},
     output::{
@@ -237,12 +237,11 @@ fn unanswered(what: &str, error: &Error) -> Finding {
 
 fn without_daemon(cx: &Context, refusals: &[Refusal]) -> Vec<Finding> {
     let around = &cx.surroundings;
-    let start = match cx.starts() {
-        true => None,
-        false => Some(start_command(around).unwrap_or("agentd &")),
-    };
-    let mut found = refuses(refusals, false, start);
+    let start = &cx.sockets.start;
+    let mut found = refuses(refusals, false, Some((start, cx.starts())));
     let state = cx.env.state_dir();
+    // A socket that was named may be that of a daemon with another directory.
+    found.extend(state.iter().filter_map(|state| left_alone(state, start)));
     let program = autostart::find_program(around.own.as_deref(), around.path.as_deref());
     match program {
         Some(program) => {

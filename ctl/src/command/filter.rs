@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::{
     given,
-    task::{parse_label, unique_labels},
+    task::{bare_name, parse_label, unique_labels},
 };
 use crate::{
     client::Client,
@@ -50,7 +50,7 @@ pub(crate) struct FilterArgs {
     #[arg(short, long, value_name = "NAME", value_parser = given)]
     agent: Option<String>,
 
-    /// Only tasks in this repository.
+    /// Only tasks in this repository, or the one of this name in the configuration.
     #[arg(short = 'C', long, value_name = "DIR")]
     repo: Option<PathBuf>,
 
@@ -82,6 +82,14 @@ pub(crate) struct Names {
 const RECENT: u32 = 100;
 
 impl Names {
+    /// Only this agent.
+    pub(crate) fn of_agent(agent: &str) -> Self {
+        Self {
+            agent: Some(agent.to_owned()),
+            repo: None,
+        }
+    }
+
     /// What is not known to the daemon, and what may have been meant.
     ///
     /// # Errors
@@ -173,10 +181,14 @@ impl FilterArgs {
     }
 }
 
-/// The canonical path; of a repository that is gone, as good as can be told.
+/// The canonical path, or a name; of a repository that is gone, as good as can be told.
 fn repo_name(path: &Path) -> Result<String, Error> {
-    let real = path
-        .canonicalize()
+    let real = path.canonicalize();
+    // The daemon knows the names in its configuration.
+    if let (Err(_), Some(name)) = (&real, bare_name(path)) {
+        return Ok(name);
+    }
+    let real = real
         .or_else(|_| std::path::absolute(path))
         .map_err(|error| Error::usage("cannot use the repository").because(error))?;
     real.into_os_string()

@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct LaterArgs {
     /// Start it at this time at the earliest: 04:00 (the next time that the
-    /// clock shows it), 2026-03-01 04:00 or 2026-03-01T04:00:00Z.
+    /// clock shows it), 2026-03-01, 2026-03-01 04:00 or 2026-03-01T04:00:00Z.
     #[arg(long, value_name = "TIME")]
     not_before: Option<Due>,
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::run::interrupts;
+use super::{count, run::interrupts};
 use crate::{
     cli::Context,
     error::{EXIT_INTERRUPTED, EXIT_OK, Error},
@@ -28,9 +28,10 @@ pub(crate) struct Logs {
     #[arg(short, long)]
     follow: bool,
 
-    /// Begin with the last N lines, as they are shown.
+    /// Begin with the last N lines, as they are shown; with 0 only what comes from now
+    /// on (-f).
     #[arg(short = 'n', long, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(value_parser = count::<u64>)]
     tail: Option<u64>,
 
     /// Only what was written since then: 10m, 2026-03-01, 2026-03-01T08:00:00Z.
@@ -60,13 +61,15 @@ impl Logs {
         let task = resolve(&client, self.id.task).await?;
         let since = match self.since {
             Some(since) => since.as_millis(cx.out.now, &cx.out.zone()),
+            None if self.tail == Some(0) => cx.out.now.as_millisecond(),
             None => 0,
         };
         let selection = Selection {
             from_first: false,
             task,
             attempt: self.id.attempt,
-            tail: self.tail.unwrap_or(0),
+            // 0 would be all of them.
+            tail: self.tail.map_or(0, |tail| tail.max(1)),
             since,
             no_stdout: self.stderr,
             no_stderr: self.stdout,

@@ -6,7 +6,10 @@ use agentd_proto::v1::{self, State};
 use clap::{Args, ValueEnum};
 
 use self::sort::{Best, Sort};
-use super::filter::{FilterArgs, Names, UnsuccessfulArgs};
+use super::{
+    at_least_one,
+    filter::{FilterArgs, Names, UnsuccessfulArgs},
+};
 use crate::{
     cli::Context,
     client::Client,
@@ -47,7 +50,7 @@ pub(crate) struct Ls {
 
     /// Show at most so many.
     #[arg(long, default_value_t = 50, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = at_least_one::<u32>)]
     limit: u32,
 
     /// Show all that match.
@@ -125,7 +128,7 @@ impl Ls {
             if let Some(why) = unknown(&client, &names).await {
                 cx.out.note(&why);
             }
-        } else if more > 0 {
+        } else if more > 0 && format != Format::Name {
             let least = if bound { "at least " } else { "" };
             cx.out.note(&format!(
                 "{least}{more} more: --limit N or --all shows them"

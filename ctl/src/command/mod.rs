@@ -29,6 +29,7 @@ pub(crate) mod service;
 pub(crate) mod sessions;
 pub(crate) mod show;
 pub(crate) mod shutdown;
+pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod submit;
@@ -40,12 +41,41 @@ pub(crate) mod wait;
 pub(crate) mod watch;
 pub(crate) mod workspace;
 
+use std::str::FromStr;
+
 use agentd_proto::v1::{self, State};
 
 use crate::{
     error::{EXIT_FAILED, EXIT_OK, Error, Kind},
     output::Output,
 };
+
+/// A number that counts something.
+///
+/// # Errors
+/// What is expected.
+pub(crate) fn count<T: FromStr>(text: &str) -> Result<T, String> {
+    let number = text.parse();
+    number.map_err(|_| "expected a whole number, 0 or more".to_owned())
+}
+
+/// As [`count`], of which there must be one at least.
+///
+/// # Errors
+/// What is expected.
+pub(crate) fn at_least_one<T: FromStr + Default + PartialEq>(text: &str) -> Result<T, String> {
+    let number = text.parse().ok().filter(|number| *number != T::default());
+    number.ok_or_else(|| "expected a whole number, 1 or more".to_owned())
+}
+
+/// A rank: what is greater comes first.
+///
+/// # Errors
+/// What is expected.
+pub(crate) fn priority(text: &str) -> Result<i32, String> {
+    let number = text.parse();
+    number.map_err(|_| "expected a whole number such as 10 or -5".to_owned())
+}
 
 /// The exit code for a task that has ended; the agent's own with `propagate`.
 pub(crate) fn exit_code(task: &v1::Task, propagate: bool) -> u8 {

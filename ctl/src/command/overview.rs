@@ -70,10 +70,11 @@ pub(crate) async fn overview(cx: &mut Context) -> Result<u8, Error> {
 
 /// Nothing is wrong with that: it may be the first time.
 fn nobody(cx: &mut Context) -> Result<u8, Error> {
-    let start = if cx.starts() {
-        "begin with: agentctl run -- echo hello (it starts the daemon, too)"
-    } else {
-        "start it with: systemctl --user start agentd, or agentd &"
+    let start = format!("start it with: {}", cx.sockets.start);
+    let known = cx.env.state_dir().is_some_and(|state| state.is_dir());
+    let start = match cx.starts() && !known {
+        true => "begin with: agentctl run -- echo hello (it starts the daemon, too)",
+        false => &start,
     };
     for line in [
         "agentd does not run",

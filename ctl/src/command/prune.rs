@@ -1,9 +1,12 @@
 //! `agentctl prune`.
 
+use std::collections::BTreeMap;
+
 use agentd_proto::v1::{self, prune_response::Kind};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::count;
 use crate::{
     cli::Context,
     error::{EXIT_OK, Error},
@@ -33,7 +36,7 @@ pub(crate) struct Prune {
     older_than: Option<Span>,
 
     /// Keep everything of so many tasks, the newest.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = count::<u64>)]
     keep: u64,
 
     /// Only say what would be removed.
@@ -52,6 +55,10 @@ pub(crate) struct Prune {
     #[arg(long)]
     worktrees: bool,
 
+    /// Also a line for each thing that stays, and why.
+    #[arg(short, long)]
+    verbose: bool,
+
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
@@ -60,7 +67,7 @@ pub(crate) struct Prune {
 /// How to print what was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum Format {
-    /// A line for each thing, when it is done.
+    /// A line for each thing that goes, when it is done; what stays is counted.
     #[default]
     #[value(alias = "table")]
     Text,
@@ -183,10 +190,12 @@ impl Prune {
         };
         let mut items = client.prune(request).await?;
         let mut totals = Totals::default();
+        let mut stays = Stays::default();
         let mut views = Vec::new();
         while let Some(item) = items.message().await? {
             totals.add(&item);
             match self.output {
+                Format::Text if !self.verbose && !item.stays_for.is_empty() => stays.add(&item),
                 Format::Text => cx.out.line(&line(&item, self.dry_run))?,
                 Format::Jsonl => {
                     cx.out
@@ -200,6 +209,9 @@ impl Prune {
             Format::Json => Script::Json,
             Format::Yaml => Script::Yaml,
             Format::Text | Format::Jsonl => {
+                for line in stays.lines() {
+                    cx.out.note(&line);
+                }
                 cx.out.note(&totals.text(self.dry_run));
                 return Ok(EXIT_OK);
             }
@@ -211,6 +223,50 @@ impl Prune {
         };
         cx.out.document(script, &Document::new(PRUNED, view))?;
         Ok(EXIT_OK)
+    }
+}
+
+/// So many reasons are told apart.
+const MOST_REASONS: usize = 20;
+
+/// How many stay, by what they are and why.
+#[derive(Debug, Default)]
+struct Stays {
+    by_reason: BTreeMap<(&'static str, String), u64>,
+    /// Those with yet another reason.
+    others: u64,
+}
+
+impl Stays {
+    fn add(&mut self, item: &v1::PruneResponse) {
+        let key = (kind_word(item.kind()), item.stays_for.join("; "));
+        if self.by_reason.len() < MOST_REASONS || self.by_reason.contains_key(&key) {
+            *self.by_reason.entry(key).or_default() += 1;
+        } else {
+            self.others += 1;
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let stay = |number: u64, kind: &str, why: &str| match number {
+            1 => format!("1 {kind} stays: {why}"),
+            number => format!("{number} {} stay: {why}", plural(kind)),
+        };
+        let told = self.by_reason.iter();
+        let mut lines: Vec<String> = told
+            .map(|((kind, why), number)| stay(*number, kind, why))
+            .collect();
+        if self.others > 0 {
+            lines.push(stay(self.others, "other", "--verbose says why"));
+        }
+        lines
+    }
+}
+
+fn plural(kind: &str) -> String {
+    match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{kind}s"),
     }
 }
 
@@ -236,6 +292,34 @@ fn line(item: &v1::PruneResponse, dry_run: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stays_is_counted_by_reason() {
+        let item = |kind: Kind, why: &str| v1::PruneResponse {
+            kind: kind.into(),
+            stays_for: vec![why.to_owned()],
+            ..v1::PruneResponse::default()
+        };
+        let mut stays = Stays::default();
+        for _ in 0..60 {
+            stays.add(&item(Kind::Task, "it ended not long enough ago"));
+        }
+        stays.add(&item(Kind::Directory, "nobody knows it"));
+        stays.add(&item(Kind::Directory, "nobody knows it"));
+        assert_eq!(
+            stays.lines(),
+            [
+                "2 directories stay: nobody knows it",
+                "60 tasks stay: it ended not long enough ago",
+            ]
+        );
+        for number in 0..100 {
+            stays.add(&item(Kind::Worktree, &number.to_string()));
+        }
+        let lines = stays.lines();
+        assert_eq!(lines.len(), MOST_REASONS + 1);
+        assert_eq!(lines[MOST_REASONS], "82 others stay: --verbose says why");
+    }
 
     #[test]
     fn each_thing_is_a_line_and_all_are_counted() {

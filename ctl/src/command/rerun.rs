@@ -4,7 +4,6 @@ use agentd_proto::v1;
 use clap::{Args, ValueEnum};
 
 use super::{
-    Tally,
     budget::BudgetArgs,
     bulk::BulkArgs,
     filter::{FilterArgs, UnsuccessfulArgs},
@@ -31,7 +30,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(crate) struct Rerun {
     /// The tasks: 42, 40-44, @last, @last-failed.
-    #[arg(value_name = "ID", required_unless_present = "which")]
+    #[arg(value_name = "ID")]
     #[arg(conflicts_with_all = ["which", "FilterArgs"])]
     ids: Vec<TaskSet>,
 
@@ -145,29 +144,16 @@ impl Rerun {
             let filter = self.filter.into_filter(states, &mut cx.out)?;
             return self.bulk.run(cx, filter, changes).await;
         }
-        let client = cx.client().await?;
-        let mut tally = Tally::default();
-        for id in resolve_all(&client, &self.ids).await? {
-            let result = rerun(cx, &client, id, changes.clone(), self.bulk.quiet).await;
-            tally.add(&mut cx.out, result)?;
+        if self.ids.is_empty() {
+            return Err(Error::usage("no task is named").hint(
+                "agentctl rerun ID, agentctl rerun @last-failed, or agentctl rerun --failed for \
+                 all that failed",
+            ));
         }
-        Ok(tally.code())
+        let client = cx.client().await?;
+        let ids = resolve_all(&client, &self.ids).await?;
+        self.bulk.run_named(cx, &client, ids, changes).await
     }
-}
-
-async fn rerun(
-    cx: &mut Context,
-    client: &Client,
-    id: u64,
-    changes: v1::RerunRequest,
-    quiet: bool,
-) -> Result<(), Error> {
-    let task = rerun_one(client, id, changes).await?;
-    cx.out.line(&task.id.to_string())?;
-    if !quiet {
-        cx.out.note(&runs_again(task.id, id));
-    }
-    Ok(())
 }
 
 /// Runs one task again, once however often the request has to be sent; the new

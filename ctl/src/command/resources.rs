@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use super::at_least_one;
+
 /// Limits of the agent's whole process tree, where its control group can be
 /// limited.
 #[derive(Debug, Clone, Copy, Args)]
@@ -11,7 +13,7 @@ pub(crate) struct ResourceArgs {
     pub(crate) memory: Option<u64>,
 
     /// How many processes and threads it may have at the same time.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<u32>)]
     pub(crate) pids: Option<u32>,
 
     /// How many CPUs it may use, for example 1.5.

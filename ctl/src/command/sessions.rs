@@ -3,7 +3,7 @@
 use agentd_proto::v1;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::given;
+use super::{filter::Names, given};
 use crate::{
     cli::Context,
     error::{EXIT_OK, Error},
@@ -42,7 +42,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Ls {
     /// Only those of this agent.
-    #[arg(long, value_name = "AGENT", value_parser = given)]
+    #[arg(short, long, value_name = "AGENT", value_parser = given)]
     agent: Option<String>,
 
     /// Only those in these states; may be given several times.
@@ -85,7 +85,7 @@ struct Which {
     id: String,
 
     /// Its agent, if several have one of this name.
-    #[arg(long, value_name = "AGENT", value_parser = given)]
+    #[arg(short, long, value_name = "AGENT", value_parser = given)]
     agent: Option<String>,
 }
 
@@ -123,12 +123,14 @@ impl Sessions {
 impl Ls {
     async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         let standings = self.state.iter().map(|state| state.as_str().to_owned());
+        let names = self.agent.as_deref().map(Names::of_agent);
+        let client = cx.client().await?;
         let request = v1::SessionListRequest {
             agent: self.agent.unwrap_or_default(),
             standings: standings.collect(),
             page_size: self.limit,
         };
-        let answer = cx.client().await?.session_list(request).await?;
+        let answer = client.session_list(request).await?;
         let (none, more, bound) = (
             answer.sessions.is_empty(),
             answer.more,
@@ -137,6 +139,12 @@ impl Ls {
         cx.out.sessions(SessionList::from(answer), &self.list)?;
         if none {
             cx.out.note("no sessions");
+            // That it cannot be told is no error.
+            if let Some(names) = names
+                && let Ok(Some(why)) = names.unknown(&client).await
+            {
+                cx.out.note(&why);
+            }
         } else if more > 0 {
             let least = if bound { "at least " } else { "" };
             cx.out

@@ -45,7 +45,7 @@ impl Shutdown {
             cancel_all: self.cancel_all,
             ..v1::ShutdownRequest::default()
         };
-        end(cx, request).await
+        end(cx, request, None).await
     }
 }
 
@@ -57,18 +57,30 @@ impl Drain {
             timeout: self.timeout.map_or(0, |span| span.as_millis().max(1)),
             ..v1::ShutdownRequest::default()
         };
-        cx.out
-            .note("waiting for running tasks to end; Ctrl-C leaves agentd draining");
-        end(cx, request).await
+        let waits = "waiting for running tasks to end; Ctrl-C leaves agentd draining, \
+                     agentctl shutdown ends it at once";
+        end(cx, request, Some(waits)).await
     }
 }
 
 /// How long a daemon may take from its answer to the end of its process.
 const END: Duration = Duration::from_secs(15);
 
-async fn end(cx: &mut Context, request: v1::ShutdownRequest) -> Result<u8, Error> {
+/// `waits` is what is said while it takes its time.
+async fn end(
+    cx: &mut Context,
+    request: v1::ShutdownRequest,
+    waits: Option<&str>,
+) -> Result<u8, Error> {
     let client = cx.client().await?;
-    let pid = client.status().await.map_or(0, |status| status.pid);
+    let status = client.status().await.unwrap_or_default();
+    let pid = status.pid;
+    if request.cancel_all {
+        cx.out.note(&cancelling(&status));
+    }
+    if let Some(waits) = waits {
+        cx.out.note(waits);
+    }
     let stop = stop_command(Path::new("/"), pid);
     let said = match client.shutdown(request).await {
         Ok(answer) => match answer.running {
@@ -93,6 +105,15 @@ async fn end(cx: &mut Context, request: v1::ShutdownRequest) -> Result<u8, Error
         cx.out.note(&process);
     }
     Ok(EXIT_OK)
+}
+
+/// How many tasks are to be cancelled; some may end by themselves meanwhile.
+fn cancelling(status: &v1::StatusResponse) -> String {
+    match status.queued + status.starting + status.running + status.stopping {
+        0 => "no task has to be cancelled".to_owned(),
+        1 => "cancelling 1 task; Ctrl-C leaves that to agentd".to_owned(),
+        more => format!("cancelling {more} tasks; Ctrl-C leaves that to agentd"),
+    }
 }
 
 /// Whether the process of a daemon that was told to end has done so.

@@ -12,10 +12,11 @@ use clap::{Args, ValueEnum};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
+    at_least_one,
     budget::BudgetArgs,
     given,
     later::{AfterArg, LaterArgs, parse_after},
-    random_request_id,
+    priority, random_request_id,
     resources::ResourceArgs,
     retry::RetryArgs,
 };
@@ -53,7 +54,8 @@ pub(crate) struct TaskArgs {
     #[arg(short, long, value_name = "NAME", value_parser = given)]
     agent: Option<String>,
 
-    /// The git repository to work in; without it the agent gets an empty directory.
+    /// The git repository to work in, or its name in the configuration; without it
+    /// the agent gets an empty directory.
     #[arg(short = 'C', long, value_name = "DIR")]
     repo: Option<PathBuf>,
 
@@ -79,6 +81,7 @@ pub(crate) struct TaskArgs {
         long,
         default_value_t = 0,
         value_name = "N",
+        value_parser = priority,
         allow_negative_numbers = true
     )]
     priority: i32,
@@ -105,7 +108,7 @@ pub(crate) struct TaskArgs {
     kill_grace: Option<Span>,
 
     /// How many attempts may be made in all.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<u32>)]
     max_attempts: Option<u32>,
 
     #[command(flatten)]
@@ -168,7 +171,7 @@ enum Workspace {
     Worktree,
     /// The repository's own checkout.
     InPlace,
-    /// A private, empty directory.
+    /// None is made: the repository itself, without one a private, empty directory.
     None,
 }
 
@@ -304,9 +307,15 @@ fn read_limited(from: impl Read, name: &str) -> Result<String, Error> {
 
 fn canonical_repo(path: &Path) -> Result<String, Error> {
     let shown = path.display();
-    let real = fs::canonicalize(path).map_err(|error| {
-        Error::usage(format!("cannot use the repository {shown}")).because(error)
-    })?;
+    let real = match fs::canonicalize(path) {
+        Ok(real) => real,
+        // It may be the name of one that is configured: the daemon knows.
+        Err(error) => {
+            return bare_name(path).ok_or_else(|| {
+                Error::usage(format!("cannot use the repository {shown}")).because(error)
+            });
+        }
+    };
     if !real.is_dir() {
         return Err(Error::usage(format!(
             "cannot use the repository {shown}: it is no directory"
@@ -315,6 +324,13 @@ fn canonical_repo(path: &Path) -> Result<String, Error> {
     real.into_os_string()
         .into_string()
         .map_err(|_| Error::usage(format!("the repository's path {shown} is not UTF-8")))
+}
+
+/// A word without a slash.
+pub(crate) fn bare_name(path: &Path) -> Option<String> {
+    let name = path.to_str()?;
+    let is_name = !name.is_empty() && !name.contains('/') && !name.starts_with('.');
+    is_name.then(|| name.to_owned())
 }
 
 /// The first line that says something, or the command.

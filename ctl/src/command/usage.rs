@@ -13,6 +13,7 @@ use crate::{
         limits::dollars,
         list::{ListArgs, Listed},
         table::{Cell, Column, Shown},
+        tasks::path,
     },
     when::{When, human, rfc3339},
 };
@@ -30,7 +31,7 @@ pub(crate) struct Usage {
     #[arg(long, value_enum, value_name = "WHAT")]
     by: Option<By>,
 
-    /// Only attempts that were begun at or after: 30d ago, or a date.
+    /// Only attempts that were begun at or after: 30d (ago), or a date.
     #[arg(long, value_name = "TIME", default_value = "30d")]
     since: When,
 
@@ -206,6 +207,14 @@ impl Row {
         self.row.usage.unwrap_or_default()
     }
 
+    /// As in a list of tasks: the last part of its path, all of it if there is room.
+    fn repo(&self, wide: bool) -> Cell {
+        match self.called(By::Repo) {
+            Some(repo) => Cell::or_dash(path(&repo, wide)),
+            None => self.cell(By::Repo),
+        }
+    }
+
     /// The sum is called so in whatever column stands first.
     fn cell(&self, by: By) -> Cell {
         match self.by {
@@ -222,7 +231,7 @@ impl Listed for Row {
         Column::<Self>::new("agent", |row, _| row.cell(By::Agent))
             .cut(6)
             .shown(Shown::Asked),
-        Column::<Self>::new("repo", |row, _| row.cell(By::Repo))
+        Column::<Self>::new("repo", |row, look| row.repo(look.wide))
             .cut(6)
             .shown(Shown::Asked),
         Column::<Self>::new("day", |row, _| row.cell(By::Day)).shown(Shown::Asked),
@@ -243,7 +252,11 @@ impl Listed for Row {
     ];
 
     fn name(&self) -> String {
-        self.name.clone()
+        // What belongs to none is a row, too.
+        match self.name.as_str() {
+            "" => "-".to_owned(),
+            name => name.to_owned(),
+        }
     }
 }
 

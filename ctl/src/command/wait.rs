@@ -121,7 +121,7 @@ async fn wait(
     any: bool,
     deadline: Option<Instant>,
 ) -> Result<v1::WaitResponse, Error> {
-    let mut patience = Patience::new();
+    let mut patience = Patience::new(client);
     loop {
         let request = v1::WaitRequest {
             ids: ids.to_vec(),

@@ -64,7 +64,7 @@ impl Watch {
         } else {
             client.status().await?.revision
         };
-        let mut patience = Patience::new();
+        let mut patience = Patience::new(&client);
         loop {
             let how = stream(cx, &client, task, &mut place, &mut patience, self.output).await?;
             match (how, task) {
@@ -101,6 +101,7 @@ async fn stream(
         Err(status) if is_lost(&status) => return Ok(Some(status)),
         Err(status) => return Err(status.into()),
     };
+    patience.taken(&mut cx.out);
     loop {
         match events.message().await {
             Ok(Some(event)) => {

@@ -11,6 +11,7 @@ use self::list::List;
 use super::Tally;
 use crate::{
     cli::Context,
+    doctor::shell_word,
     client::Client,
     error::{EXIT_OK, Error},
     id::{AttemptRef, TaskSet, resolve, resolve_all},
@@ -140,10 +141,18 @@ impl Restore {
         cx.out.line(&restored.path)?;
         let when = if self.before { "was given" } else { "left" };
         cx.out.note(&format!(
-            "what attempt {task}.{} {when} is there, at commit {}; \
-             git worktree remove takes it away again",
+            "what attempt {task}.{} {when} is there, at commit {}",
             restored.attempt, restored.commit
         ));
+        // It is there all the same if nobody can say whose it is.
+        let repo = client.get(task).await.ok().and_then(|got| got.task);
+        if let Some(repo) = repo.map(|task| task.repo).filter(|repo| !repo.is_empty()) {
+            cx.out.note(&format!(
+                "git -C {} worktree remove {} takes it away again",
+                shell_word(&repo),
+                shell_word(&restored.path)
+            ));
+        }
         Ok(EXIT_OK)
     }
 }

@@ -3,6 +3,8 @@
 
 use agentd_proto::v1;
 
+use std::{fs, path::Path};
+
 use super::{Finding, Severity};
 use crate::socket::{Cause, Refusal};
 
@@ -40,22 +42,50 @@ pub(crate) fn answers(status: &v1::StatusResponse, named: bool) -> Vec<Finding> 
     found
 }
 
+/// What was under way when the last daemon of a state directory ended: without
+/// one nobody sees how it ends, makes the next attempt, or can stop it.
+pub(crate) fn left_alone(state: &Path, start: &str) -> Option<Finding> {
+    let attempts = fs::read_dir(state.join("attempts")).ok()?.flatten();
+    let number = attempts.filter(|entry| is_attempt(&entry.file_name().to_string_lossy()));
+    let what = match number.count() {
+        0 => return None,
+        1 => "1 attempt is under way, and no daemon looks after it".to_owned(),
+        more => format!("{more} attempts are under way, and no daemon looks after them"),
+    };
+    let found = Finding::new(AREA, Severity::Warning, what);
+    Some(
+        found
+            .because("the agents go on; the next daemon takes them over, or what became of them")
+            .fix(start),
+    )
+}
+
+/// `42.1`, as the daemon names the directory of an attempt.
+fn is_attempt(name: &str) -> bool {
+    let number = |text: &str| text.parse::<u64>().is_ok();
+    name.split_once('.')
+        .is_some_and(|(task, attempt)| number(task) && number(attempt))
+}
+
 /// Sockets that did not answer. `other` is whether one that was asked later did,
-/// `start` the command that starts a daemon if agentctl does not do so by itself.
-pub(crate) fn refuses(refusals: &[Refusal], other: bool, start: Option<&str>) -> Vec<Finding> {
+/// `start` the command that starts a daemon, and whether agentctl does so unasked.
+pub(crate) fn refuses(
+    refusals: &[Refusal],
+    other: bool,
+    start: Option<(&str, bool)>,
+) -> Vec<Finding> {
+    let (start, unasked) = start.unwrap_or_default();
     let told = refusals.iter().filter_map(|refusal| {
         let finding = |severity| Finding::new(AREA, severity, refusal.to_string());
         let found = match &refusal.cause {
             Cause::Missing if other => return None,
             Cause::Missing | Cause::Stale if other => finding(Severity::Note),
-            Cause::Missing | Cause::Stale => match start {
-                Some(start) => finding(Severity::Error)
-                    .because("no daemon runs, or it listens elsewhere")
-                    .fix(start),
-                None => finding(Severity::Note)
-                    .because("no daemon runs; agentctl run and submit start one")
-                    .fix("agentctl run -- true"),
-            },
+            Cause::Missing | Cause::Stale if unasked => finding(Severity::Note)
+                .because("no daemon runs; agentctl run and submit start one")
+                .fix(start),
+            Cause::Missing | Cause::Stale => finding(Severity::Error)
+                .because("no daemon runs, or it listens elsewhere")
+                .fix(start),
             Cause::TooLong => finding(Severity::Error)
                 .because("no program can connect to it")
                 .fix("export AGENTD_SOCKET with a shorter path, for agentd, too"),
@@ -87,9 +117,14 @@ mod tests {
             cause,
         };
         let nobody = [of("/a", Cause::Missing), of("/b", Cause::Missing)];
-        let found = refuses(&nobody, false, None);
+        let found = refuses(&nobody, false, Some(("agentctl start", true)));
         assert_eq!((found.len(), found[0].severity), (1, Severity::Note));
-        let found = refuses(&nobody, false, Some("systemctl --user start agentd"));
+        assert_eq!(found[0].fix, "agentctl start");
+        let found = refuses(
+            &nobody,
+            false,
+            Some(("systemctl --user start agentd", false)),
+        );
         assert_eq!(found[0].severity, Severity::Error);
         assert_eq!(found[0].fix, "systemctl --user start agentd");
         // A stale one before one that answers is told; one that is not there is not.
@@ -97,9 +132,23 @@ mod tests {
         let found = refuses(&stale, true, None);
         assert_eq!((found.len(), found[0].severity), (1, Severity::Note));
         let denied = [of("/a", Cause::Missing), of("/b", Cause::Denied)];
-        let found = refuses(&denied, false, Some("agentd &"));
+        let found = refuses(&denied, false, Some(("agentctl start", false)));
         assert_eq!(found.len(), 2);
         assert!(found.iter().all(|finding| !finding.fix.is_empty()));
+    }
+
+    #[test]
+    fn attempts_without_a_daemon_are_no_good_state() {
+        let state = tempfile::tempdir().unwrap();
+        assert_eq!(left_alone(state.path(), "agentctl start"), None);
+        let attempts = state.path().join("attempts");
+        fs::create_dir_all(attempts.join("leftovers")).unwrap();
+        assert_eq!(left_alone(state.path(), "agentctl start"), None);
+        fs::create_dir(attempts.join("7.2")).unwrap();
+        let found = left_alone(state.path(), "agentctl start").unwrap();
+        assert_eq!(found.severity, Severity::Warning);
+        assert!(found.what.starts_with("1 attempt is"), "{}", found.what);
+        assert_eq!(found.fix, "agentctl start");
     }
 
     #[test]

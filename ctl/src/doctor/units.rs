@@ -29,13 +29,25 @@ const SYSTEM_UNITS: [&str; 4] = [
     "lib/systemd/system",
 ];
 
-/// What starts the daemon where a unit of it is installed.
-pub(crate) fn start_command(around: &Surroundings) -> Option<&'static str> {
-    let (_, manager) = installed_unit(around, None)?;
-    Some(match manager {
-        Manager::User => "systemctl --user start agentd",
-        Manager::System => "sudo systemctl start agentd",
-    })
+/// Whether this user has a unit of the daemon.
+pub(crate) fn own_unit(around: &Surroundings) -> bool {
+    let own = around.config_home.iter();
+    let mut own = own.map(|home| home.join("systemd/user").join(SERVICE));
+    own.any(|file| file.exists())
+}
+
+/// Whether a package has installed a unit for users, and systemd runs.
+pub(crate) fn packaged_unit(around: &Surroundings) -> bool {
+    let mut files = USER_UNITS
+        .map(|dir| around.root.join(dir).join(SERVICE))
+        .into_iter();
+    around.root.join("run/systemd/system").is_dir() && files.any(|file| file.exists())
+}
+
+/// What starts the daemon of the system, where it is a service.
+pub(crate) fn system_start_command(around: &Surroundings) -> Option<&'static str> {
+    let unit = of_system(around)?;
+    unit.enabled.then_some("sudo systemctl start agentd")
 }
 
 /// What ends a daemon, the process `pid`, that its unit would start again;
@@ -119,7 +131,7 @@ fn of_user(around: &Surroundings) -> Vec<Finding> {
     if !around.has_runtime_dir {
         found.push(
             finding(Severity::Warning, "XDG_RUNTIME_DIR is not set")
-                .because("systemctl --user and agentctl do not find what is in it")
+                .because("systemctl --user does not find what is in it")
                 .fix("export XDG_RUNTIME_DIR=/run/user/$(id -u)"),
         );
     }
@@ -336,7 +348,10 @@ mod tests {
         fs::write(wants.join(SERVICE), "").unwrap();
         assert_eq!(fixes(&units(&around, Some(7))), [(Severity::Ok, "")]);
         assert_eq!(fixes(&units(&around, None)), [(Severity::Ok, "")]);
-        assert_eq!(start_command(&around), Some("sudo systemctl start agentd"));
+        assert_eq!(
+            system_start_command(&around),
+            Some("sudo systemctl start agentd")
+        );
         // A daemon of the user's beside it.
         let of_user = "0::/user.slice/user@1.service/agentd.slice/agentd.service\n";
         fs::write(&group, of_user).unwrap();

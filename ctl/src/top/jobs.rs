@@ -80,7 +80,7 @@ impl Jobs {
                 sender: sender.clone(),
                 opening,
             };
-            let ended = listen(&client, &mut teller, selection, Patience::endless()).await;
+            let ended = listen(&client, &mut teller, selection, Patience::endless(&client)).await;
             let text = match ended {
                 Ok(task) => result_line(&task),
                 Err(error) => what(&error),

@@ -61,6 +61,8 @@ pub(super) struct Message {
     pub(super) text: String,
     pub(super) is_error: bool,
     at: Timestamp,
+    /// It says that this task is being stopped: not true any more once it has ended.
+    stops: Option<u64>,
 }
 
 /// Everything that is shown.
@@ -140,6 +142,8 @@ impl Model {
             Event::Away(why) => self.away(&why),
             Event::Changed(rows, gone) => {
                 let changed = |id: &u64| rows.iter().any(|row| row.id == *id);
+                let ended = |id: u64| rows.iter().any(|row| row.id == id && !row.is_active());
+                self.message.take_if(|said| said.stops.is_some_and(ended));
                 grown = before.as_ref().is_some_and(changed);
                 self.tasks.merge(rows);
                 gone.into_iter().for_each(|id| self.tasks.remove(id));
@@ -158,9 +162,16 @@ impl Model {
             Event::Lines(opening, lines) => self.lines(opening, lines),
             Event::NoMore(opening, why) => self.no_more(opening, &why),
             Event::Answered(said) => {
-                self.pending = None;
+                let asked = self.pending.take();
                 match said {
-                    Ok(said) => self.say(&said),
+                    Ok(said) => {
+                        self.say(&said);
+                        if let (Some(said), Some(Action::Cancel(id) | Action::Kill(id))) =
+                            (&mut self.message, asked)
+                        {
+                            said.stops = Some(id);
+                        }
+                    }
                     Err(why) => self.complain(&why),
                 }
             }
@@ -334,6 +345,7 @@ impl Model {
             text: text.to_owned(),
             is_error: false,
             at: self.now,
+            stops: None,
         });
     }
 
@@ -342,6 +354,7 @@ impl Model {
             text: text.to_owned(),
             is_error: true,
             at: self.now,
+            stops: None,
         });
     }
 

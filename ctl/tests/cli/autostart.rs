@@ -2,10 +2,12 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _},
+    io::Read as _,
     os::unix::{fs::symlink, net::UnixListener},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use agentd_proto::{endpoint::SYSTEM_SOCKET, v1::State};
@@ -64,13 +66,17 @@ impl Place {
     }
 
     fn submit(&self) -> Command {
+        self.ctl(&["submit", "do it"])
+    }
+
+    fn ctl(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.programs.path().join("agentctl"));
         command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", self.home.path())
             .env("XDG_RUNTIME_DIR", self.home.path().join("run"))
-            .args(["submit", "do it"])
+            .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -86,9 +92,11 @@ fn a_daemon_that_dies_at_its_start_is_quoted() {
     let mut command = place.submit();
     let (code, out, err) = ran(&mut command);
     assert_eq!((code, out.as_str()), (6, ""), "{err}");
-    assert!(
-        err.contains("(exit status: 4): the store is locked\n"),
-        "{err}"
+    // Its own hint, not a guess; and nothing says that it was started.
+    assert_eq!(
+        err,
+        "agentctl: agentd ended as soon as it was started (exit status: 4): \
+         the store is locked\nhint: agentctl restore\n"
     );
 
     let (code, _, err) = ran(command.env("AGENTCTL_NO_AUTOSTART", "1"));
@@ -109,16 +117,18 @@ fn a_daemon_that_dies_at_its_start_is_quoted() {
     );
 }
 
-/// Reads the pid of the daemon that the call says it has started.
-fn started(child: &mut Child) -> Pid {
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut said = String::new();
-    stderr.read_line(&mut said).unwrap();
-    let pid = said
-        .strip_prefix("started agentd (pid ")
-        .and_then(|rest| rest.split_once(')'))
-        .and_then(|(pid, _)| pid.parse().ok());
-    Pid::from_raw(pid.unwrap_or_else(|| panic!("{said}")))
+/// The pid of the daemon that the call has started, which it leaves in its home.
+fn started(place: &Place) -> Pid {
+    let file = place.home.path().join("pid");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let pid = fs::read_to_string(&file).unwrap_or_default();
+        if let Some(pid) = pid.strip_suffix('\n') {
+            return Pid::from_raw(pid.parse().unwrap());
+        }
+        assert!(Instant::now() < deadline, "it was not started");
+        thread::yield_now();
+    }
 }
 
 fn queued() -> Script {
@@ -133,12 +143,74 @@ fn a_daemon_is_started_if_there_is_none() {
     let Some(place) = Place::new("waits") else {
         return;
     };
-    let mut child = place.submit().spawn().unwrap();
-    let pid = started(&mut child);
+    let child = place.submit().spawn().unwrap();
+    let pid = started(&place);
     let _daemon = Daemon::start(&place.socket(), queued());
-    let (code, out, _) = told(child.wait_with_output().unwrap());
+    let (code, out, err) = told(child.wait_with_output().unwrap());
     kill(pid, Signal::SIGKILL).unwrap();
     assert_eq!((code, out.as_str()), (0, "42\n"));
+    let begun = format!("started agentd (pid {pid}), its log is ");
+    assert!(err.starts_with(&begun), "{err}");
+}
+
+#[test]
+fn start_starts_one_where_it_was_asked_for() {
+    let Some(place) = Place::new("waits") else {
+        return;
+    };
+    let other = place.socket().with_file_name("other.sock");
+    let start = || {
+        let mut start = place.ctl(&["--socket", other.to_str().unwrap(), "start"]);
+        // That is about what nobody asked for.
+        start.env("AGENTCTL_NO_AUTOSTART", "1");
+        start
+    };
+    let child = start().spawn().unwrap();
+    let pid = started(&place);
+    let words = fs::read_to_string(place.home.path().join("words")).unwrap();
+    assert_eq!(words, format!("--socket {}\n", other.display()));
+    let _daemon = Daemon::start(&other, queued());
+    let (code, out, err) = told(child.wait_with_output().unwrap());
+    kill(pid, Signal::SIGKILL).unwrap();
+    assert_eq!((code, out.as_str()), (0, ""), "{err}");
+    assert!(err.starts_with("started agentd (pid "), "{err}");
+    // A second start finds it.
+    let (code, _, err) = ran(&mut start());
+    assert_eq!(code, 0, "{err}");
+    assert!(err.starts_with("agentd runs already (pid "), "{err}");
+}
+
+#[test]
+fn whoever_finds_none_is_told_how_to_start_it_there() {
+    let Some(place) = Place::new("dies") else {
+        return;
+    };
+    let told = |args: &[&str]| {
+        let (_, out, err) = ran(&mut place.ctl(args));
+        out + &err
+    };
+    let ls = told(&["ls"]);
+    assert!(ls.ends_with("hint: agentctl start\n"), "{ls}");
+    let other = told(&["--socket", "/nope/x", "ls"]);
+    assert!(
+        other.ends_with("hint: agentctl --socket /nope/x start\n"),
+        "{other}"
+    );
+    let doctor = told(&["doctor"]);
+    assert!(doctor.contains("fix: agentctl start\n"), "{doctor}");
+    // The first time there is nothing to go on with.
+    let first = told(&[]);
+    assert!(first.contains("begin with: agentctl run"), "{first}");
+    let state = place.home.path().join(".local/state/agentd");
+    fs::create_dir_all(state.join("attempts/7.1")).unwrap();
+    let again = told(&[]);
+    assert!(again.contains("start it with: agentctl start\n"), "{again}");
+    let (code, out, _) = ran(&mut place.ctl(&["doctor"]));
+    assert_eq!(code, 1);
+    assert!(
+        out.contains("1 attempt is under way, and no daemon"),
+        "{out}"
+    );
 }
 
 /// It was there, took the question and died of it or of something else.
@@ -148,11 +220,11 @@ fn a_daemon_that_went_away_over_the_question_is_started_again() {
         return;
     };
     let dying = UnixListener::bind(place.socket()).unwrap();
-    let mut child = place.submit().spawn().unwrap();
+    let child = place.submit().spawn().unwrap();
     let (mut question, _) = dying.accept().unwrap();
     question.read_exact(&mut [0; 24]).unwrap();
     drop((question, dying));
-    let pid = started(&mut child);
+    let pid = started(&place);
     fs::remove_file(place.socket()).unwrap();
     let daemon = Daemon::start(&place.socket(), queued());
     let (code, out, _) = told(child.wait_with_output().unwrap());

@@ -80,7 +80,7 @@ fn without_a_daemon_it_asks_agentd_about_its_files() {
     let (code, out, _) = doctor(&[]);
     assert_eq!(code, 1);
     assert!(out.contains("there is no socket"), "{out}");
-    assert!(out.contains("fix: agentd &"), "{out}");
+    assert!(out.contains("fix: agentctl start"), "{out}");
     if !beside {
         assert!(out.contains("there is no agentd"), "{out}");
     }

@@ -310,6 +310,7 @@ fn waiting_survives_a_restart_and_tells_the_result() {
     assert_eq!((code, out.as_str()), (1, ""));
     insta::assert_snapshot!(err, @r"
     agentd went away: waiting for it to come back
+    hint: agentctl start
     task 1 succeeded in 3.2s
     task 2 failed
     ");

@@ -107,7 +107,6 @@ fn malformed_arguments_are_wrong_usage() {
         (&["ls", "--state", "faild"], "'failed'"),
         (&["ls", "--failed", "--active"], "cannot be used with"),
         (&["ls", "--since", "whenever"], "not a time"),
-        (&["logs", "1", "--tail", "0"], "0 is not in 1.."),
         (&["submit"], "there is nothing to do"),
         (&["submit", ""], "the prompt is empty"),
         (&["submit", " \n "], "the prompt is empty"),
@@ -131,12 +130,28 @@ fn malformed_arguments_are_wrong_usage() {
             "cannot be used with",
         ),
         (&["rerun", "1", "--prompt", ""], "the prompt is empty"),
-        (&["rerun"], "required"),
-        (&["rerun", "--agent", "x"], "required"),
+        (&["rerun"], "no task is named"),
+        (&["rerun", "--agent", "x"], "agentctl rerun --failed"),
         (&["rerun", "1", "--failed"], "cannot be used with"),
         (&["rerun", "1", "--agent", "x"], "cannot be used with"),
         (&["rerun", "1", "--yes"], "required"),
-        (&["rerun", "--dry-run"], "required"),
+        (&["rerun", "--dry-run"], "no task is named"),
+        (
+            &["logs", "1", "--tail", "x"],
+            "expected a whole number, 0 or more",
+        ),
+        (
+            &["submit", "x", "--priority", "x"],
+            "expected a whole number such as",
+        ),
+        (
+            &["prune", "--keep", "x"],
+            "expected a whole number, 0 or more",
+        ),
+        (
+            &["ls", "--limit", "0"],
+            "expected a whole number, 1 or more",
+        ),
         (
             &["rerun", "--failed", "--unsuccessful"],
             "cannot be used with",
@@ -153,7 +168,62 @@ fn malformed_arguments_are_wrong_usage() {
         let (code, out, err) = ran(&mut at(Path::new("/no/socket"), args));
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {err}");
         assert!(err.contains(says), "{args:?}: {err}");
+        assert!(err.starts_with("agentctl: "), "{args:?}: {err}");
     }
+}
+
+#[test]
+fn a_backup_needs_a_directory() {
+    let (dir, socket) = socket();
+    let _daemon = Daemon::start(&socket, Script::default());
+    let file = dir.path().join("none/x");
+    let (code, _, err) = ran(&mut at(&socket, &["backup", file.to_str().unwrap()]));
+    assert_eq!(code, 1, "{err}");
+    let none = dir.path().join("none");
+    let none = none.display();
+    assert_eq!(
+        err,
+        format!(
+            "agentctl: cannot write {none}/x: there is no directory {none}\n\
+             hint: mkdir -p {none}, or name another file\n"
+        )
+    );
+}
+
+#[test]
+fn a_rerun_of_named_tasks_is_shown_first_and_told_as_data() {
+    let (_dir, socket) = socket();
+    let both = vec![
+        task(40, State::Running, None),
+        task(42, State::Failed, Some(3)),
+    ];
+    let new = v1::SubmitResponse {
+        task: task(43, State::Queued, None).task,
+        existing: false,
+    };
+    let daemon = Daemon::start(
+        &socket,
+        Script {
+            tasks: tasks(both),
+            reruns: [Ok(new)].into(),
+            ..Script::default()
+        },
+    );
+    let (code, out, err) = ran(&mut at(&socket, &["rerun", "40", "42", "--dry-run"]));
+    assert_eq!(
+        (code, out.as_str()),
+        (4, "would run again: task 42 failed\n")
+    );
+    assert!(
+        err.starts_with("agentctl: task 40 has not ended\n"),
+        "{err}"
+    );
+    let asked = daemon.asked();
+    assert!(!asked.iter().any(|asked| matches!(asked, Asked::Rerun(_))));
+    let (code, out, err) = ran(&mut at(&socket, &["rerun", "42", "-o", "json"]));
+    assert_eq!((code, err.as_str()), (0, ""));
+    let out: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(out["reruns"][0]["new_task"], 43, "{out}");
 }
 
 #[test]

@@ -27,6 +27,9 @@ fn a_list_is_data_and_the_rest_is_said_aside() {
     );
     let (code, out, err) = ran(&mut at(&socket, &["ls", "-q", "--failed"]));
     assert_eq!((code, out.as_str()), (0, "42\n41\n"));
+    // Who asks for ids alone gets nothing else.
+    assert_eq!(err, "");
+    let (_, _, err) = ran(&mut at(&socket, &["ls", "--failed"]));
     assert_eq!(err, "7 more: --limit N or --all shows them\n");
     let (_, out, _) = ran(&mut at(&socket, &["ls", "--all", "-o", "jsonl"]));
     assert_eq!(out.lines().count(), 2);

@@ -123,7 +123,7 @@ fn it_is_installed_once_and_removed_without_a_trace() {
     let (out, err) = place.good(&["install"]);
     let program = place.programs.path().join("agentd");
     assert!(
-        out.starts_with(&format!("program: {}\n", program.display())),
+        out.starts_with(&format!("program:  {}\n", program.display())),
         "{out}"
     );
     assert_eq!(err.matches("wrote ").count(), UNITS.len(), "{err}");

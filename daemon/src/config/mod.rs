@@ -93,7 +93,7 @@ pub struct Config {
     pub max_running: u32,
     /// Tasks that may wait.
     pub max_queued: usize,
-    /// The agent of tasks that name none.
+    /// The agent of prompts that name none.
     pub default_agent: Option<String>,
     /// Cache of the store, bytes.
     pub cache_bytes: u64,

@@ -282,9 +282,18 @@ pub(super) fn search_path(text: &str, home: Option<&Path>) -> Result<String, Str
 pub(super) fn suggest(word: &str, options: &[&str]) -> String {
     match nearest(word, options.iter().copied()) {
         Some(option) => format!(": did you mean {option}?"),
+        // A long list hides what was said before it.
+        None if options.len() > MOST_OPTIONS => format!(
+            ": expected one of {}, such as {}",
+            options.len(),
+            options[..4].join(", ")
+        ),
         None => format!(": expected {}", options.join(", ")),
     }
 }
+
+/// So many words are listed.
+const MOST_OPTIONS: usize = 12;
 
 fn prefix(text: &str, keep: impl Fn(char) -> bool) -> &str {
     let end = text.find(|c| !keep(c)).unwrap_or(text.len());

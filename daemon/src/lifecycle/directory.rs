@@ -98,16 +98,22 @@ fn lock(state: &StateDir) -> anyhow::Result<File> {
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
     }
-    // Its socket may have been taken from it, so that only its pid reaches it.
     let holder = fs::read_to_string(&path).unwrap_or_default();
-    let kill = holder.trim().parse::<u32>().map_or_else(
-        |_| String::new(),
-        |pid| format!(", or kill {pid} if that does not find it: agents go on"),
-    );
-    bail!(
-        "another agentd uses {}: stop it first (agentctl shutdown{kill}), or name another --state-dir",
-        state.path().display()
-    )
+    let holder = holder.trim().parse::<u32>().ok();
+    let process = holder.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    let used = format!("another agentd{process} uses {}", state.path().display());
+    if let Some(socket) = state.socket_that_answers() {
+        let socket = socket.display();
+        bail!(
+            "{used} and listens at {socket}: agentctl --socket {socket} reaches it (with \
+             shutdown it ends, and agents go on), or name another --state-dir"
+        )
+    }
+    // Its socket may have been taken from it, so that only its pid reaches it.
+    let kill = holder.map_or_else(String::new, |pid| {
+        format!(": kill {pid} ends it, agents go on")
+    });
+    bail!("{used} and does not answer{kill}; or name another --state-dir")
 }
 
 /// Says in the lock file whose it is, for people. That it cannot (a full disk) is

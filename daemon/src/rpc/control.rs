@@ -160,7 +160,10 @@ impl v1::control_server::Control for ControlService {
         request: Request<v1::ListRequest>,
     ) -> Result<Response<Self::ListStreamStream>, Status> {
         let request = request.into_inner();
-        let filter = from_proto::filter(request.filter.unwrap_or_default())?;
+        let filter = from_proto::filter(
+            request.filter.unwrap_or_default(),
+            &self.shared.dispatcher.config(),
+        )?;
         let before = from_proto::page_token(&request.page_token)?;
         let (sender, receiver) = mpsc::channel(CHUNK);
         let shared = Arc::clone(&self.shared);

@@ -1,7 +1,9 @@
 //! Wire to domain: what has passed here is valid.
 
+mod agent;
 mod limits;
 mod observed;
+mod repo;
 mod runner;
 mod wait;
 mod workspace;
@@ -18,27 +20,25 @@ use tonic::Code;
 
 use self::workspace::{workspace_mode, workspace_reuse};
 pub(super) use self::{
+    agent::unknown_agent,
     observed::{observed, statement},
     runner::{Registration, beat, exited, registration, started},
 };
 use super::error::Failure;
 use crate::{
     clock,
-    config::{self, Config},
+    config::Config,
     dispatcher::{OnBusy, ShutDown, Submission},
     request,
     store::Filter,
     task::{
         budget::Spend,
         id::{TaskId, Timestamp},
-        limits::{MAX_LABEL, MAX_LABELS, MAX_REQUEST_ID, MAX_TEXT, clip},
-        spec::{AgentType, Payload, TaskSpec, Trigger, WorkspaceReuse},
+        limits::{MAX_LABEL, MAX_LABELS, MAX_REQUEST_ID, MAX_TEXT},
+        spec::{Payload, TaskSpec, Trigger, WorkspaceReuse},
         state::{StateKind, Task},
     },
 };
-
-/// The agent of tasks that bring a command or name none.
-const DEFAULT_AGENT: &str = "shell";
 
 /// A request to store a task, with who asks. Looks at the file system and runs
 /// git: blocks.
@@ -48,16 +48,7 @@ pub(super) fn submission(
     config: &Config,
 ) -> Result<Submission, Failure> {
     let digest = digest(&request);
-    let named = (!request.agent.is_empty()).then_some(request.agent.as_str());
-    let name = named
-        .or(config
-            .default_agent
-            .as_deref()
-            .filter(|_| request.command.is_empty()))
-        .unwrap_or(DEFAULT_AGENT);
-    let agent = config
-        .agent(name)
-        .ok_or_else(|| unknown_agent(name, config, Code::InvalidArgument))?;
+    let agent = agent::chosen(&request.agent, !request.command.is_empty(), config)?;
     let payload = Payload {
         prompt: request.prompt,
         command: request.command,
@@ -66,7 +57,10 @@ pub(super) fn submission(
     let limits = limits::limits(request.limits.as_ref())?;
     let retry = limits::policy(request.retry.as_ref())?;
     let repo = match text("repo", &request.repo)? {
-        Some(path) => Some(locate(&path, Code::InvalidArgument)?),
+        Some(given) => {
+            let path = repo::named(&given, config)?;
+            Some(locate(&path.to_string_lossy(), Code::InvalidArgument)?)
+        }
         None => None,
     };
     let mode = workspace_mode(request.workspace_mode, repo.as_deref())?;
@@ -214,30 +208,6 @@ fn digest(request: &v1::SubmitRequest) -> [u8; 32] {
     hash.finalize().into()
 }
 
-pub(super) fn unknown_agent(name: &str, config: &Config, code: Code) -> Failure {
-    let known: Vec<_> = config.agents.keys().map(String::as_str).collect();
-    let nearest = config::nearest(name, known.iter().copied());
-    let driven = AgentType::ALL
-        .into_iter()
-        .find(|driven| driven.as_str() == name && driven.program().is_some());
-    let hint = match (driven, nearest) {
-        (Some(driven), _) => format!(
-            "{name} is not on the daemon's PATH: install it, or set path in [agents.{name}] of \
-             its configuration, with type = \"{driven}\"",
-            driven = driven.as_str()
-        ),
-        (None, Some(nearest)) => format!("did you mean {nearest}?"),
-        (None, None) => format!("configured are: {}", known.join(", ")),
-    };
-    Failure::new(
-        code,
-        reason::AGENT_UNKNOWN,
-        // No agent has a longer name, and the answer has to fit a header.
-        format!("there is no agent {:?}", clip(name, MAX_LABEL)),
-    )
-    .hint(hint)
-}
-
 /// A short text: absent if empty.
 fn text(field: &'static str, text: &str) -> Result<Option<String>, Failure> {
     if text.len() > MAX_TEXT {
@@ -324,7 +294,7 @@ pub(super) fn task_id(id: u64) -> Result<TaskId, Failure> {
     TaskId::new(id).ok_or_else(|| Failure::field("id", "0 is no task's number"))
 }
 
-pub(super) fn filter(filter: v1::Filter) -> Result<Filter, Failure> {
+pub(super) fn filter(filter: v1::Filter, config: &Config) -> Result<Filter, Failure> {
     let optional = |text: String| (!text.is_empty()).then_some(text);
     let time = |at: i64| (at != 0).then_some(Timestamp(at));
     let states = filter.states.iter().map(|state| {
@@ -335,7 +305,7 @@ pub(super) fn filter(filter: v1::Filter) -> Result<Filter, Failure> {
     Ok(Filter {
         states: states.collect::<Result<_, _>>()?,
         agent: optional(filter.agent),
-        repo: optional(filter.repo),
+        repo: optional(filter.repo).map(|repo| repo::filtered(repo, config)),
         issue: optional(filter.issue),
         labels: filter.labels.into_iter().collect(),
         since: time(filter.since),

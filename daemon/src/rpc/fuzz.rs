@@ -52,7 +52,7 @@ pub fn request(data: &[u8]) {
             let next = before.to_string();
             assert_eq!(answer(page_token(&next)), Some(Some(before)));
         }
-        answer(from_proto::filter(list.filter.unwrap_or_default()));
+        answer(from_proto::filter(list.filter.unwrap_or_default(), &config));
     }
 }
 

@@ -28,7 +28,10 @@ pub(super) async fn page(
     shared: &Shared,
     request: v1::ListRequest,
 ) -> Result<v1::ListResponse, Failure> {
-    let filter = from_proto::filter(request.filter.unwrap_or_default())?;
+    let filter = from_proto::filter(
+        request.filter.unwrap_or_default(),
+        &shared.dispatcher.config(),
+    )?;
     let before = from_proto::page_token(&request.page_token)?;
     let limit = match usize::try_from(request.page_size).unwrap_or(usize::MAX) {
         0 => PAGE.0,

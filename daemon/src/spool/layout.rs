@@ -18,7 +18,10 @@
 use std::{
     fs::{self, DirBuilder},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink},
+    os::unix::{
+        fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
 };
 
@@ -134,6 +137,13 @@ impl StateDir {
         file::remove(&beside)?;
         symlink(socket, &beside)?;
         file::put(&beside, &self.0.join(SOCKET))
+    }
+
+    /// Where the daemon listens that uses this directory, if one answers there.
+    #[must_use]
+    pub fn socket_that_answers(&self) -> Option<PathBuf> {
+        let socket = fs::read_link(self.0.join(SOCKET)).ok()?;
+        UnixStream::connect(&socket).is_ok().then_some(socket)
     }
 
     /// Has runners wait for the next daemon instead of connecting: a service

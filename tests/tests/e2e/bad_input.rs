@@ -35,6 +35,12 @@ fn a_wrong_task_is_refused_and_leaves_no_trace() {
         2,
         &["\"unlike-any\"", "hint: configured are: shell"],
     );
+    // Words for a person are no script, unless somebody says so.
+    refused(
+        &["run", "touch a > b; fix the failing test"],
+        2,
+        &["none of claude, codex", "hint: ", "agentctl run -- CMD"],
+    );
     // As of a variable that is not set.
     for empty in [
         &["submit", "-a", "", "--", "true"][..],
@@ -81,9 +87,9 @@ fn a_wrong_task_is_refused_and_leaves_no_trace() {
         &["max-attempts"],
     );
     refused(&["submit", "--timeout", "0s", "y"], 2, &["timeout"]);
-    refused(&["submit", "--issue", "@x", "y"], 2, &["issue"]);
+    refused(&["submit", "--issue", "@x", "--", "y"], 2, &["issue"]);
     refused(
-        &["submit", "--title", "a\nb", "y"],
+        &["submit", "--title", "a\nb", "--", "y"],
         2,
         &["title", "control characters"],
     );
@@ -135,6 +141,7 @@ async fn the_interface_refuses_what_agentctl_would_not_send() {
     let daemon = TestDaemon::start();
     let mut client = daemon.client().await;
     let plain = || v1::SubmitRequest {
+        agent: "shell".to_owned(),
         prompt: "x".to_owned(),
         ..v1::SubmitRequest::default()
     };

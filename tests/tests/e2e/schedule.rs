@@ -82,7 +82,8 @@ fn a_schedule_that_cannot_be_is_said_where_it_stands() {
     daemon.configure(
         "[schedules.a]\ncron = \"61 * * * *\"\ntimezone = \"Europe/Atlantis\"\n\
          agent = \"shel\"\nrepo = \"/nowhere/at/all\"\nbusy = \"skp\"\nprompt = \"x\"\n\
-         [schedules.b]\ncommand = [\"true\"]\n[schedules.c]\ncron = \"0 3 * * *\"\n",
+         [schedules.b]\ncommand = [\"true\"]\n[schedules.c]\ncron = \"0 3 * * *\"\n\
+         [schedules.d]\ncron = \"0 3 * * *\"\nprompt = \"mend it\"\n",
     );
     let (code, said) = daemon.check_config();
     assert_ne!(code, Some(0));
@@ -94,6 +95,7 @@ fn a_schedule_that_cannot_be_is_said_where_it_stands() {
         "schedules.a.busy: \"skp\": did you mean skip?",
         "schedules.b.cron is missing",
         "schedules.c: neither prompt nor command",
+        "schedules.d.prompt: no agent is named for it",
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }

@@ -67,7 +67,7 @@ fn a_service_is_installed_looked_at_and_uninstalled() {
         "{done:?}"
     );
     assert!(
-        done.text().contains("codex:   not on this shell's PATH\n"),
+        done.text().contains("codex:    not on this shell's PATH\n"),
         "{done:?}"
     );
     assert!(done.stderr.contains("its agent goes on"), "{done:?}");

@@ -4,6 +4,7 @@
 //! from the task's number, so a task is run again by it once, whoever asks
 //! and however often; from then on its rerun is the one that may match.
 
+mod named;
 mod plan;
 pub(crate) mod report;
 
@@ -36,16 +37,16 @@ pub(crate) struct BulkArgs {
     yes: bool,
 
     /// Only show what would be done.
-    #[arg(long, requires = "which")]
+    #[arg(long, help_heading = None::<&'static str>)]
     dry_run: bool,
 
     /// How to print what was done; without it new ids, and a line about each
     /// task on stderr.
-    #[arg(short, long, value_enum, value_name = "FORMAT", requires = "which")]
+    #[arg(short, long, value_enum, value_name = "FORMAT", help_heading = None::<&'static str>)]
     output: Option<Format>,
 
     /// Print the new ids and errors only.
-    #[arg(short, long, help_heading = "Options", conflicts_with_all = ["output", "dry_run"])]
+    #[arg(short, long, help_heading = None::<&'static str>, conflicts_with_all = ["output", "dry_run"])]
     pub(super) quiet: bool,
 }
 

@@ -105,22 +105,22 @@ impl Plan {
     fn tell(&self, cx: &mut Context) -> Result<(), Error> {
         let out = &mut cx.out;
         out.line(&format!(
-            "program: {}",
+            "program:  {}",
             one_line(&self.program.to_string_lossy())
         ))?;
         if let Some(file) = &self.place.packaged {
             out.line(&format!(
-                "units:   those of {}",
+                "units:    those of {}",
                 one_line(&file.to_string_lossy())
             ))?;
         }
-        out.line(&format!("PATH:    {}", one_line(&self.taken.path)))?;
+        out.line(&format!("PATH:     {}", one_line(&self.taken.path)))?;
         for (name, program) in &self.taken.agents {
             let found = match program {
                 Some(program) => one_line(&program.to_string_lossy()),
                 None => "not on this shell's PATH".to_owned(),
             };
-            out.line(&format!("{:<8} {found}", format!("{name}:")))?;
+            out.line(&format!("{:<9} {found}", format!("{name}:")))?;
         }
         if !self.taken.left_out.is_empty() {
             let left_out = one_line(&self.taken.left_out.join(", "));
@@ -174,7 +174,7 @@ impl Install {
         let plan = Plan::make(cx, self.force)?;
         plan.tell(cx)?;
         if self.dry_run {
-            dry(&plan, cx)?;
+            dry(&plan, cx).await?;
             return Ok(EXIT_OK);
         }
         let manager = Manager::of_user(&cx.surroundings)?;
@@ -209,7 +209,7 @@ impl Install {
     }
 }
 
-fn dry(plan: &Plan, cx: &mut Context) -> Result<(), Error> {
+async fn dry(plan: &Plan, cx: &mut Context) -> Result<(), Error> {
     for file in &plan.write {
         cx.out
             .line(&format!("would write {}", file.path.display()))?;
@@ -217,6 +217,24 @@ fn dry(plan: &Plan, cx: &mut Context) -> Result<(), Error> {
     for file in &plan.remove {
         cx.out
             .line(&format!("would remove {}", file.path.display()))?;
+    }
+    // Without a manager no daemon is its own.
+    let manager = Manager::of_user(&cx.surroundings).ok();
+    let service = manager.and_then(|manager| manager.unit(SERVICE).ok()?.pid);
+    for path in own_sockets(cx) {
+        let Ok(client) = Client::connect_to(&path).await else {
+            continue;
+        };
+        let status = client.status().await?;
+        if service != Some(status.pid) {
+            let agents = status.starting + status.running + status.stopping;
+            cx.out.line(&format!(
+                "would end the agentd that runs without a service (pid {}){}",
+                status.pid,
+                go_on(agents)
+            ))?;
+            break;
+        }
     }
     let start = ["start", SOCKET, SERVICE];
     for words in [&["daemon-reload"][..], &ENABLE, &start] {
@@ -249,9 +267,17 @@ fn goes_by(plan: &Plan, file: Option<&Path>) -> Result<(), Error> {
     }
 }
 
-/// Ends a daemon that no manager has started, so that the service finds the
-/// socket and the store free. Its agents go on.
-async fn hand_over(cx: &mut Context, manager: &Manager) -> Result<(), Error> {
+/// What becomes of the agents of a daemon that ends.
+fn go_on(agents: u64) -> String {
+    match agents {
+        0 => String::new(),
+        1 => "; its agent goes on".to_owned(),
+        more => format!("; its {more} agents go on"),
+    }
+}
+
+/// Where a daemon of this user may listen.
+fn own_sockets(cx: &Context) -> Vec<PathBuf> {
     let mut sockets = agentd_proto::endpoint::Environment {
         socket: None,
         ..cx.env.clone()
@@ -260,7 +286,13 @@ async fn hand_over(cx: &mut Context, manager: &Manager) -> Result<(), Error> {
     sockets.retain(|path| path != Path::new(SYSTEM_SOCKET));
     // Wherever it listens, its directory says so.
     sockets.extend(cx.env.state_dir().map(|state| state.join("socket")));
-    for path in sockets {
+    sockets
+}
+
+/// Ends a daemon that no manager has started, so that the service finds the
+/// socket and the store free. Its agents go on.
+async fn hand_over(cx: &mut Context, manager: &Manager) -> Result<(), Error> {
+    for path in own_sockets(cx) {
         let Ok(client) = Client::connect_to(&path).await else {
             continue;
         };
@@ -276,11 +308,7 @@ async fn hand_over(cx: &mut Context, manager: &Manager) -> Result<(), Error> {
                 Error::new(Kind::Timeout, what).hint("agentctl service install once it has ended")
             );
         }
-        let agents = match ended.running {
-            0 => String::new(),
-            1 => "; its agent goes on".to_owned(),
-            more => format!("; its {more} agents go on"),
-        };
+        let agents = go_on(ended.running);
         cx.out.message(&format!(
             "the agentd that ran without a service (pid {pid}) has ended{agents}"
         ));

@@ -45,18 +45,23 @@ impl Uninstall {
                 cx.out
                     .line(&format!("would remove {}", file.path.display()))?;
             }
+            if ours.is_empty() {
+                cx.out.message(NOTHING);
+            } else if !is_others(&left) {
+                cx.out
+                    .line("would stop the service, and switch it off; agents go on")?;
+            }
             return Ok(EXIT_OK);
         }
         let manager = Manager::of_user(&cx.surroundings)?;
         let service = manager.unit(SERVICE)?;
         if ours.is_empty() && (service.file.is_none() || !left.is_empty()) {
-            cx.out
-                .message("nothing of agentctl service install is there");
+            cx.out.message(NOTHING);
             return Ok(EXIT_OK);
         }
         let running = running(cx, &service).await;
         // A unit of somebody else's is theirs to stop.
-        let others = left.iter().any(|file| file.path.ends_with(SERVICE));
+        let others = is_others(&left);
         if service.file.is_some() && !others {
             // The socket first, so that nobody starts the daemon again.
             manager.call(&["stop", SOCKET, SERVICE])?;
@@ -118,6 +123,13 @@ impl Uninstall {
         }
         Ok((ours, left))
     }
+}
+
+const NOTHING: &str = "nothing of agentctl service install is there";
+
+/// Whether the unit itself is somebody else's.
+fn is_others(left: &[Wanted]) -> bool {
+    left.iter().any(|file| file.path.ends_with(SERVICE))
 }
 
 /// How many agents go on without the daemon of the service.

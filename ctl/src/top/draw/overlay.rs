@@ -20,9 +20,9 @@ const TABLE: [(&str, &str); 12] = [
     ("d", "details"),
     ("c", "cancel"),
     ("r", "rerun"),
-    ("/", "filter"),
     ("?", "help"),
     ("q", "quit"),
+    ("/", "filter"),
     ("a", "active/all/failed"),
     ("s", "sort"),
     ("h", "hold"),
@@ -78,7 +78,14 @@ pub(super) fn confirm(
 ) {
     let width = screen.width.saturating_sub(8).min(64);
     let inner = usize::from(width.saturating_sub(4));
-    let title = model.target_row().map(|row| row.title.clone());
+    let title = match action {
+        Action::Pause | Action::Resume => None,
+        Action::Cancel(_)
+        | Action::Kill(_)
+        | Action::Rerun(_)
+        | Action::Hold(_)
+        | Action::Release(_) => model.target_row().map(|row| row.title.clone()),
+    };
     let mut lines: Vec<Vec<Piece>> = text::wrap(&action.question(), inner)
         .into_iter()
         .map(|row| vec![(row.to_owned(), Look::Head)])

@@ -195,7 +195,8 @@ impl Model {
             },
             Do::Hold => return self.hold(),
             Do::Pause if self.health.paused => return self.act(Action::Resume),
-            Do::Pause => return self.act(Action::Pause),
+            // It is about everything, and its key is hit easily.
+            Do::Pause => self.mode = Mode::Confirm(Action::Pause),
             Do::Help => self.mode = Mode::Help,
         }
         effect.into_iter().collect()

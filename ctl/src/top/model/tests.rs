@@ -153,13 +153,17 @@ fn what_was_pasted_is_not_obeyed() {
 fn one_thing_is_done_at_a_time() {
     let mut model = at(45);
     type_keys(&mut model, &[Key::Char('c'), Key::Char('y')]);
+    // It is about everything: asked first.
     assert_eq!(press(&mut model, Key::Char('p')), []);
+    assert_eq!(model.mode, Mode::Confirm(Action::Pause));
+    assert_eq!(press(&mut model, Key::Char('y')), []);
     assert_eq!(said(&model), "first: cancelling task 45 …");
     let why = "no such task\nhint: agentctl ls";
     tell(&mut model, Event::Answered(Err(why.to_owned())));
     assert!(model.message.as_ref().unwrap().is_error);
+    type_keys(&mut model, &[Key::Char('p')]);
     assert_eq!(
-        press(&mut model, Key::Char('p')),
+        press(&mut model, Key::Char('y')),
         [Effect::Act(Action::Pause)]
     );
     tell(&mut model, Event::Answered(Ok(String::new())));
@@ -170,6 +174,22 @@ fn one_thing_is_done_at_a_time() {
         press(&mut model, Key::Char('p')),
         [Effect::Act(Action::Resume)]
     );
+}
+
+#[test]
+fn that_a_task_is_being_stopped_is_said_until_it_has_ended() {
+    let mut model = at(45);
+    type_keys(&mut model, &[Key::Char('c'), Key::Char('y')]);
+    let stopped = "task 45 is being stopped";
+    tell(&mut model, Event::Answered(Ok(stopped.to_owned())));
+    let other = v1_newer(task(44, State::Cancelled, "other"));
+    tell(&mut model, Event::Changed(vec![other], vec![]));
+    let stopping = v1_newer(task(45, State::Stopping, "it"));
+    tell(&mut model, Event::Changed(vec![stopping], vec![]));
+    assert_eq!(said(&model), stopped);
+    let ended = v1_newer(task(45, State::Cancelled, "it"));
+    tell(&mut model, Event::Changed(vec![ended], vec![]));
+    assert_eq!(said(&model), "");
 }
 
 #[test]

@@ -62,11 +62,11 @@ impl Reader {
         let prompt = section
             .field("prompt")
             .and_then(|field| self.problems.string(&field));
-        let agent = self.scheduled_agent(section, config, command.is_empty());
         let payload = Payload {
             prompt: prompt.unwrap_or_default(),
             command,
         };
+        let agent = self.scheduled_agent(section, config, &payload);
         if payload.prompt.len() > MAX_PROMPT {
             self.problems.reject(section, "prompt", "longer than 1 MiB");
         }
@@ -106,15 +106,21 @@ impl Reader {
         })
     }
 
-    /// The agent: its own, else the default one for a prompt, else `shell`.
+    /// The agent: its own, else the default one for a prompt, else `shell` for a
+    /// command. Words for a person are never run as a script unasked.
     fn scheduled_agent(
         &mut self,
         section: &Section<'_>,
         config: &Config,
-        default: bool,
+        payload: &Payload,
     ) -> Option<String> {
         if section.field("agent").is_none() {
-            let default = config.default_agent.clone().filter(|_| default);
+            let is_prompt = payload.command.is_empty();
+            let default = config.default_agent.clone().filter(|_| is_prompt);
+            if default.is_none() && is_prompt && !payload.prompt.trim().is_empty() {
+                let wrong = "no agent is named for it: add agent, or default_agent in [daemon]";
+                self.problems.reject(section, "prompt", wrong);
+            }
             return Some(default.unwrap_or_else(|| super::SHELL.to_owned()));
         }
         self.problems.word(section, "agent", |name| {

@@ -1,0 +1,87 @@
+//! Tasks that are named by their ids.
+
+use agentd_proto::v1::{self, State};
+
+use super::{
+    BulkArgs,
+    report::{Entry, Outcome, Report},
+};
+use crate::{
+    cli::Context,
+    client::Client,
+    command::{
+        Tally,
+        rerun::{rerun_one, runs_again},
+    },
+    error::{Error, Kind},
+    output::tasks::result_line,
+    view::is_final,
+};
+
+impl BulkArgs {
+    /// Runs these tasks again, or says which would be.
+    ///
+    /// # Errors
+    /// One that every further task would meet as well.
+    pub(crate) async fn run_named(
+        self,
+        cx: &mut Context,
+        client: &Client,
+        ids: Vec<u64>,
+        changes: v1::RerunRequest,
+    ) -> Result<u8, Error> {
+        let mut tally = Tally::default();
+        let mut report = Report::new(self.output, self.dry_run);
+        for id in ids {
+            let changes = changes.clone();
+            let done = match self.dry_run {
+                true => would_run(client, id, &changes).await,
+                false => rerun_one(client, id, changes)
+                    .await
+                    .map(|new| Entry::new(id, Outcome::Accepted).new_task(new.id)),
+            };
+            match done {
+                Ok(entry) if self.output.is_none() && !self.dry_run => {
+                    self.say(cx, &entry)?;
+                }
+                Ok(entry) => report.add(&mut cx.out, entry)?,
+                Err(error) => {
+                    let entry = Entry::new(id, Outcome::Refused).because(error.to_string());
+                    tally.add(&mut cx.out, Err(error))?;
+                    report.add(&mut cx.out, entry)?;
+                }
+            }
+        }
+        if self.output.is_some() {
+            report.finish(&mut cx.out, false)?;
+        }
+        Ok(tally.code())
+    }
+
+    fn say(self, cx: &mut Context, entry: &Entry) -> Result<(), Error> {
+        let (old, new) = entry.ids();
+        let new = new.unwrap_or_default();
+        cx.out.line(&new.to_string())?;
+        if !self.quiet {
+            cx.out.note(&runs_again(new, old));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the daemon would take it, so far as its state tells.
+async fn would_run(client: &Client, id: u64, changes: &v1::RerunRequest) -> Result<Entry, Error> {
+    let task = client.get(id).await?.task.unwrap_or_default();
+    let replaces = changes.on_busy == i32::from(v1::OnBusy::Replace);
+    let refused = |why: &str, hint: &str| {
+        Err(Error::new(Kind::Conflict, format!("task {id} {why}")).hint(hint))
+    };
+    if task.state() == State::Succeeded && !changes.force {
+        return refused("has succeeded", "--force runs it again all the same");
+    }
+    if !is_final(task.state()) && !replaces {
+        let hint = format!("agentctl cancel {id}, or agentctl rerun {id} --replace");
+        return refused("has not ended", &hint);
+    }
+    Ok(Entry::new(id, Outcome::WouldRun).because(result_line(&task)))
+}
