@@ -165,7 +165,7 @@ async fn tail(
         ended: row.is_some_and(|row| row.phase == Phase::Ended),
         page: PAGE,
     };
-    let request = request.clone();
+    let request = *request;
     let find = move |reader: &Reader| tail.find(reader, |line| is_wanted(&request, line));
     blocking(shared, id, find).await
 }
