@@ -11,8 +11,8 @@ use self::list::List;
 use super::Tally;
 use crate::{
     cli::Context,
-    doctor::shell_word,
     client::Client,
+    doctor::shell_word,
     error::{EXIT_OK, Error},
     id::{AttemptRef, TaskSet, resolve, resolve_all},
 };
