@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{exit_code, submit::hand_over, task::TaskArgs};
+use super::{exit_code, stop::stop_one, submit::hand_over, task::TaskArgs};
 use crate::{
     cli::Context,
     client::Client,
@@ -85,7 +85,7 @@ async fn detach(
          (Ctrl-C now cancels it)"
     ));
     if timeout(SECOND_INTERRUPT, interrupts.recv()).await.is_ok() {
-        client.cancel(id).await?;
+        stop_one(client, id, false).await?;
         cx.out.message(&format!("\ntask {id} is being cancelled"));
     }
     Ok(EXIT_INTERRUPTED)

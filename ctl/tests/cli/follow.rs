@@ -352,7 +352,7 @@ fn an_interrupt_detaches_and_a_second_one_cancels() {
     assert!(text.contains("agentctl logs -f 42"), "{text}");
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(daemon.asked().contains(&Asked::Cancel(42)));
+    assert!(daemon.asked().contains(&Asked::Cancel(vec![42])));
     drop(daemon);
 
     let daemon = Daemon::start(&socket, script());
@@ -361,5 +361,5 @@ fn an_interrupt_detaches_and_a_second_one_cancels() {
     stdout.read_line(&mut text).unwrap();
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(!daemon.asked().contains(&Asked::Cancel(42)));
+    assert!(!daemon.asked().contains(&Asked::Cancel(vec![42])));
 }

@@ -177,7 +177,7 @@ fn several_are_stopped_one_by_one() {
         task(40, State::Running, None),
         task(42, State::Failed, Some(3)),
     ];
-    let _daemon = Daemon::start(
+    let daemon = Daemon::start(
         &socket,
         Script {
             tasks: tasks(both),
@@ -186,6 +186,8 @@ fn several_are_stopped_one_by_one() {
     );
     let (code, out, err) = ran(&mut at(&socket, &["cancel", "40-42"]));
     assert_eq!((code, out.as_str()), (3, ""));
+    // In one request, so that none of them gets the slot of another.
+    assert_eq!(daemon.asked(), [Asked::Cancel(vec![40, 41, 42])]);
     insta::assert_snapshot!(err, @r"
     task 40 is being stopped
     agentctl: no task 41

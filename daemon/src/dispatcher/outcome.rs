@@ -56,17 +56,6 @@ pub enum SubmitError {
     Unavailable(#[from] Unavailable),
 }
 
-/// A cancel that was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CancelError {
-    /// No task has this number.
-    #[error("there is no task {0}")]
-    NotFound(TaskId),
-    /// Not now.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-}
-
 /// A hold or a release that was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HoldError {
@@ -109,13 +98,15 @@ pub enum Held {
     Already,
 }
 
-/// A cancel that was taken.
+/// What came of a cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancelled {
     /// It is durable.
     Done,
     /// The task had ended.
     AlreadyFinal,
+    /// No task has this number.
+    Unknown,
 }
 
 /// What is wrong, beyond any one task.

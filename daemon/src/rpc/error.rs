@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
-    dispatcher::{CancelError, HoldError, StatementError, SubmitError, Unavailable},
+    dispatcher::{HoldError, StatementError, SubmitError, Unavailable},
     request::Refused,
     store::StoreError,
     task::{budget::Budget, id::TaskId},
@@ -36,6 +36,11 @@ impl Failure {
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.metadata.insert(META_HINT.to_owned(), hint.into());
         self
+    }
+
+    /// What a person can do about it; empty if nothing is known.
+    pub(super) fn advice(&self) -> &str {
+        self.metadata.get(META_HINT).map_or("", String::as_str)
     }
 
     fn task(mut self, task: TaskId) -> Self {
@@ -221,15 +226,6 @@ impl From<HoldError> for Failure {
                     .hint(hint)
             }
             HoldError::Unavailable(unavailable) => unavailable.into(),
-        }
-    }
-}
-
-impl From<CancelError> for Failure {
-    fn from(error: CancelError) -> Self {
-        match error {
-            CancelError::NotFound(id) => Self::not_found(id),
-            CancelError::Unavailable(unavailable) => unavailable.into(),
         }
     }
 }

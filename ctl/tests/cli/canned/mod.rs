@@ -66,7 +66,7 @@ pub(crate) enum Asked {
     Wait(v1::WaitRequest),
     Watch(v1::WatchRequest),
     Rerun(Box<v1::RerunRequest>),
-    Cancel(u64),
+    Cancel(Vec<u64>),
 }
 
 /// A server; it crashes when it is dropped.

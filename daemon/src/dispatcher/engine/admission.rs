@@ -4,7 +4,7 @@ use super::Engine;
 use crate::{
     dispatcher::{
         handle::{CancelOrder, OnBusy, RerunOrder, ShutDown, Submission, Submitted},
-        outcome::{CancelError, Cancelled, SubmitError, Unavailable},
+        outcome::{Cancelled, SubmitError, Unavailable},
         overview::Phase,
         turn::Turn,
     },
@@ -172,13 +172,13 @@ impl Engine {
         id: TaskId,
         by: String,
         order: CancelOrder,
-    ) -> Result<Result<Cancelled, CancelError>, StoreError> {
+    ) -> Result<Cancelled, StoreError> {
         let Some(task) = self.tasks.get(&id) else {
             let known = turn.batch.task(id)?.is_some();
             return Ok(if known {
-                Ok(Cancelled::AlreadyFinal)
+                Cancelled::AlreadyFinal
             } else {
-                Err(CancelError::NotFound(id))
+                Cancelled::Unknown
             });
         };
         if let State::Stopping { reason, forced } = task.state
@@ -186,7 +186,7 @@ impl Engine {
             && reason == StopReason::Cancel
             && forced >= order.forced
         {
-            return Ok(Ok(Cancelled::Done));
+            return Ok(Cancelled::Done);
         }
         let event = Event::Cancel {
             by,
@@ -194,7 +194,7 @@ impl Engine {
             superseded_by: None,
         };
         self.apply(turn, id, &event)?;
-        Ok(Ok(Cancelled::Done))
+        Ok(Cancelled::Done)
     }
 
     /// Nothing new is dispatched from now on.
@@ -216,7 +216,7 @@ impl Engine {
                     repeated: true,
                 };
                 for id in ids {
-                    self.cancel(turn, id, "shutdown".to_owned(), order)?.ok();
+                    self.cancel(turn, id, "shutdown".to_owned(), order)?;
                 }
             }
         }

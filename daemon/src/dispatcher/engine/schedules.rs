@@ -71,7 +71,7 @@ impl Engine {
                                 repeated: true,
                             };
                             let by = submission.spec.user.clone();
-                            self.cancel(turn, task, by, order)?.ok();
+                            self.cancel(turn, task, by, order)?;
                         }
                         let condition = Condition::End;
                         submission.spec.after = vec![After { task, condition }];
