@@ -312,6 +312,7 @@ mod tests {
                     ..v1::Attempt::default()
                 })
                 .collect(),
+            reruns: Vec::new(),
         }
     }
 

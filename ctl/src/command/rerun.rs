@@ -11,7 +11,7 @@ use super::{
     given,
     later::LaterArgs,
     random_request_id,
-    submit::no_task,
+    submit::{made_way, no_task},
     task::{BusyArgs, check_prompt},
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 
 /// Run ended tasks again, each as a new task.
 ///
-/// Takes over agent, repository, issue, prompt, labels and limits, and prints
+/// With --replace one that has not ended is cancelled first. Takes over agent, repository, issue, prompt, labels and limits, and prints
 /// the new ids. What the first task waited for (--after, --not-before) does not
 /// count again. --failed and --unsuccessful run every task again that matches,
 /// unless another one has taken its place since; to give such a command a
@@ -162,16 +162,18 @@ async fn rerun(
     changes: v1::RerunRequest,
     quiet: bool,
 ) -> Result<(), Error> {
-    let task = rerun_one(client, id, changes).await?;
+    let (task, replaced) = rerun_one(client, id, changes).await?;
     cx.out.line(&task.id.to_string())?;
     if !quiet {
+        let made_way = made_way(task.id, &replaced);
+        made_way.iter().for_each(|text| cx.out.note(text));
         cx.out.note(&runs_again(task.id, id));
     }
     Ok(())
 }
 
 /// Runs one task again, once however often the request has to be sent; the new
-/// task.
+/// task, and those that were cancelled for it.
 ///
 /// # Errors
 /// The daemon's.
@@ -179,13 +181,14 @@ pub(crate) async fn rerun_one(
     client: &Client,
     id: u64,
     changes: v1::RerunRequest,
-) -> Result<v1::Task, Error> {
+) -> Result<(v1::Task, Vec<u64>), Error> {
     let request = v1::RerunRequest {
         id,
         request_id: random_request_id()?,
         ..changes
     };
-    client.rerun(request).await?.task.ok_or_else(no_task)
+    let answer = client.rerun(request).await?;
+    Ok((answer.task.ok_or_else(no_task)?, answer.replaced))
 }
 
 /// `task 43 runs task 42 again`.

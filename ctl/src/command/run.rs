@@ -44,7 +44,7 @@ impl Run {
         let request = self
             .task
             .into_request(io::stdin(), (cx.out.now, &cx.out.zone()))?;
-        let (client, submitted, _) = hand_over(cx, request, &after).await?;
+        let (client, submitted, _) = hand_over(cx, request, &after, false).await?;
         cx.out.note(&queued(&submitted, cx.out.now));
         // Until here a Ctrl-C simply ends the program.
         let mut interrupts = interrupts()?;
@@ -65,7 +65,7 @@ impl Run {
 }
 
 /// Which task it is, and why nothing may be seen of it for a while.
-fn queued(task: &v1::Task, now: Timestamp) -> String {
+pub(crate) fn queued(task: &v1::Task, now: Timestamp) -> String {
     match &task.hold {
         Some(hold) if task.state() == State::Queued => {
             format!("task {} waits: {}", task.id, hold_text(hold, now))

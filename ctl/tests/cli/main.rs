@@ -204,6 +204,7 @@ fn a_rerun_prints_the_new_id_or_why_not() {
     let new = v1::SubmitResponse {
         task: task(43, State::Queued, None).task,
         existing: false,
+        replaced: vec![41],
     };
     let busy = || {
         status(

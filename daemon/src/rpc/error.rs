@@ -100,8 +100,18 @@ impl Failure {
         )
         .task(id)
         .hint(format!(
-            "agentctl wait {id}, or agentctl cancel {id}, then rerun it"
+            "agentctl cancel {id}, or agentctl rerun {id} --replace"
         ))
+    }
+
+    /// The task has succeeded, so it is not run again by mistake.
+    pub(super) fn succeeded(id: TaskId) -> Self {
+        Self::new(
+            Code::FailedPrecondition,
+            reason::TASK_SUCCEEDED,
+            format!("task {id} succeeded"),
+        )
+        .hint(format!("agentctl rerun {id} --force runs it all the same"))
     }
 }
 
@@ -162,7 +172,7 @@ impl From<SubmitError> for Failure {
                     .task(task)
                     .hint("use a new request id for a new task")
             }
-            SubmitError::KeyBusy { task } => {
+            SubmitError::KeyBusy { task, .. } => {
                 Self::new(Code::AlreadyExists, reason::KEY_BUSY, message)
                     .task(task)
                     .hint("--queue waits behind it, --replace cancels it first")
@@ -193,6 +203,7 @@ impl From<SubmitError> for Failure {
                     ))
             }
             SubmitError::Active(task) => Self::active(task, "active"),
+            SubmitError::Succeeded(task) => Self::succeeded(task),
             SubmitError::Unavailable(unavailable) => unavailable.into(),
         }
     }

@@ -152,6 +152,7 @@ pub(crate) fn task(id: u64, state: State, code: Option<i32>) -> v1::GetResponse 
     v1::GetResponse {
         task: Some(task),
         attempts: vec![attempt],
+        reruns: Vec::new(),
     }
 }
 

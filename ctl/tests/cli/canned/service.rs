@@ -65,8 +65,10 @@ impl Control for Canned {
             .values()
             .next()
             .and_then(|got| got.task.clone());
-        let existing = false;
-        Ok(Response::new(v1::SubmitResponse { task, existing }))
+        Ok(Response::new(v1::SubmitResponse {
+            task,
+            ..v1::SubmitResponse::default()
+        }))
     }
 
     async fn get(&self, request: Request<v1::GetRequest>) -> Reply<v1::GetResponse> {

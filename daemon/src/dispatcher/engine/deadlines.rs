@@ -64,7 +64,9 @@ impl Engine {
                 }
                 return Ok(());
             }
-            (Ends::QueueTtl, _, _) => Event::QueueExpired,
+            (Ends::QueueTtl, _, _) => Event::QueueExpired {
+                kept_by: self.kept_by(task),
+            },
             (Ends::StartTimeout | Ends::Timeout | Ends::Budget, Some(limit), Some(attempt)) => {
                 Event::Deadline { attempt, limit }
             }

@@ -1,6 +1,6 @@
 //! The one way in which an attempt ends, whoever found out.
 
-use super::{Context, Decision, apply, reference, with_attempt};
+use super::{Context, Decision, apply, reference, stop::replaced_by, with_attempt};
 use crate::task::{
     attempt::{Ending, Exit, Phase},
     effect::Effect,
@@ -120,10 +120,13 @@ fn after_stop(task: &Task, verdict: Verdict, by_itself: bool) -> Verdict {
         return verdict;
     }
     let (outcome, message) = match reason {
-        StopReason::Cancel => (
-            Outcome::Cancelled,
-            format!("cancelled; {}", verdict.message),
-        ),
+        StopReason::Cancel => {
+            let why = match task.superseded_by {
+                Some(newer) => replaced_by(newer),
+                None => "cancelled".to_owned(),
+            };
+            (Outcome::Cancelled, format!("{why}; {}", verdict.message))
+        }
         StopReason::Timeout => (
             Outcome::Failed,
             format!(
@@ -157,7 +160,7 @@ fn after_stop(task: &Task, verdict: Verdict, by_itself: bool) -> Verdict {
     };
     Verdict {
         outcome,
-        reason: Some(reason.failure()),
+        reason: Some(task.failure_by(reason)),
         message,
     }
 }
