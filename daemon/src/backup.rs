@@ -140,9 +140,9 @@ impl Backups {
         let path = self.state.backups().join(format!("asked-{number}{PART}"));
         let this = Arc::clone(self);
         let (file, copied) = blocking(move || {
-            let copied = this.copy(&path, watch)?;
-            let file = File::open(&path).map_err(|source| io_error(&path, source))?;
-            fs::remove_file(&path).map_err(|source| io_error(&path, source))?;
+            let part = Part::at(path)?;
+            let copied = this.copy(&part.0, watch)?;
+            let file = File::open(&part.0).map_err(|source| io_error(&part.0, source))?;
             Ok((file, copied))
         })
         .await?;
@@ -185,11 +185,12 @@ impl Backups {
             return Ok(());
         }
         let dir = self.state.backups();
-        let path = dir.join(daily_name(clock::now()));
+        let name = daily_name(clock::now());
+        let path = dir.join(&name);
         if !path.exists() {
-            let part = dir.join(format!("daily{PART}"));
-            let copied = self.copy(&part, |_| true)?;
-            fs::rename(&part, &path).map_err(|source| io_error(&path, source))?;
+            let part = Part::at(dir.join(format!("daily{PART}")))?;
+            let copied = self.copy(&part.0, |_| true)?;
+            fs::rename(&part.0, &path).map_err(|source| io_error(&path, source))?;
             crashpoint!("backup.daily.renamed");
             File::open(&dir)
                 .and_then(|dir| dir.sync_all())
@@ -197,7 +198,7 @@ impl Backups {
             *self.copied.lock().unwrap_or_else(PoisonError::into_inner) = Some(copied.commits);
             tracing::info!(path = %path.display(), bytes = copied.bytes, "the store was copied");
         }
-        thin_out(&dir, keep).map_err(|source| io_error(&dir, source))
+        thin_out(&dir, keep, &name).map_err(|source| io_error(&dir, source))
     }
 
     fn copy(
@@ -219,6 +220,29 @@ impl Backups {
         Ok(self
             .store
             .copy(to, |progress| goes_on() && watch(progress))?)
+    }
+}
+
+/// The file of a copy that is not whole, or nobody else's to see. It goes with
+/// this, whatever comes of it, unless it was given another name.
+struct Part(PathBuf);
+
+impl Part {
+    /// Nothing is there yet: what a failure has left is removed.
+    fn at(path: PathBuf) -> Result<Self, BackupError> {
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(io_error(&path, source)),
+        }
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // It has another name by now, or is removed before the next one.
+        fs::remove_file(&self.0).ok();
     }
 }
 
@@ -251,9 +275,11 @@ fn is_daily(name: &str) -> bool {
 }
 
 /// Removes all copies of days but the newest. Their names are in the order of
-/// their days.
-fn thin_out(dir: &Path, keep: u32) -> io::Result<()> {
-    let mut names: Vec<String> = names(dir)?.into_iter().filter(|n| is_daily(n)).collect();
+/// their days. Those of days after `today` (its name) stay, and take no place of
+/// others: the clock is, or was, set wrong, and it is not known which.
+fn thin_out(dir: &Path, keep: u32, today: &str) -> io::Result<()> {
+    let mut names = names(dir)?;
+    names.retain(|name| is_daily(name) && name.as_str() <= today);
     names.sort_unstable();
     let keep = usize::try_from(keep).unwrap_or(usize::MAX);
     for name in names.iter().rev().skip(keep) {
@@ -329,23 +355,43 @@ mod tests {
         let backups = state.backups();
         let days = ["2026-01-31", "2026-02-01", "2026-02-28", "2026-03-01"];
         let days = days.map(|day| format!("agentd-{day}.redb"));
+        // Of a clock that was set wrong for a while.
+        let later = ["2026-03-02", "2099-01-01", "2099-01-02"];
+        let later = later.map(|day| format!("agentd-{day}.redb"));
         let others = ["agentd-format-1.redb", "mine.redb", "agentd-2026-02-1.redb"];
-        for name in days.iter().map(String::as_str).chain(others) {
+        for name in days.iter().chain(&later).map(String::as_str).chain(others) {
             fs::write(backups.join(name), "x").unwrap();
         }
         fs::write(backups.join("daily.part"), "x").unwrap();
         fs::write(backups.join("asked-7.part"), "x").unwrap();
-        thin_out(&backups, 2).unwrap();
+        thin_out(&backups, 2, &days[3]).unwrap();
         tidy(&state).unwrap();
         let mut left = names(&backups).unwrap();
         left.sort_unstable();
         let mut expected = others.map(str::to_owned).to_vec();
-        expected.extend(days[2..].iter().cloned());
+        expected.extend(days[2..].iter().chain(&later).cloned());
         expected.sort_unstable();
         assert_eq!(left, expected);
         let newest = newest(&state).unwrap();
         assert_eq!(newest.bytes, 1);
         let name = daily_name(clock::now());
         assert!(is_daily(&name), "{name}");
+    }
+    #[test]
+    fn what_is_not_whole_goes_whatever_comes_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("daily.part");
+        fs::write(&path, "of a rename that failed").unwrap();
+        let part = Part::at(path.clone()).unwrap();
+        assert!(!path.exists(), "a copy is a new file");
+        fs::write(&part.0, "half").unwrap();
+        drop(part);
+        assert!(!path.exists());
+        let part = Part::at(path.clone()).unwrap();
+        fs::write(&part.0, "whole").unwrap();
+        let named = dir.path().join("agentd-2026-03-01.redb");
+        fs::rename(&part.0, &named).unwrap();
+        drop(part);
+        assert!(named.exists() && !path.exists());
     }
 }

@@ -3,15 +3,24 @@
 //! It is read and checked as a whole before anything of it counts: one with a
 //! fault changes nothing.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::Mutex;
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::timeout,
+};
 
 use crate::{
     config::{Change, Config, ConfigError},
     dispatcher::{Handle, Unavailable},
     service::{Door, Notifier},
 };
+
+/// How long reading it may take: it looks at the files and programs that are
+/// named in it, and they may be on a disk that does not answer.
+const READ: Duration = Duration::from_secs(30);
+/// How many may read it at once, those included who were given up.
+const READERS: usize = 3;
 
 /// What a reload has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +58,7 @@ pub struct Reloader {
     started_with: Arc<Config>,
     /// One at a time: what each has changed is told of the one before.
     turn: Mutex<()>,
+    readers: Arc<Semaphore>,
 }
 
 impl Reloader {
@@ -67,6 +77,7 @@ impl Reloader {
             notifier,
             door,
             turn: Mutex::default(),
+            readers: Arc::new(Semaphore::new(READERS)),
         }
     }
 
@@ -102,9 +113,7 @@ impl Reloader {
     /// # Errors
     /// As of [`Reloader::reload`].
     pub async fn look(&self) -> Result<Vec<Change>, ReloadError> {
-        let named = self.named.clone();
-        let reading = tokio::task::spawn_blocking(move || Config::load(named.as_deref()));
-        let next = reading.await.map_err(|_| ReloadError::Died)??;
+        let next = self.read().await?;
         let soon = self.dispatcher.config().changes(&next).into_iter();
         let later = self.started_with.changes(&next).into_iter();
         let soon = soon.filter(|change| !change.needs_restart);
@@ -113,11 +122,32 @@ impl Reloader {
             .collect())
     }
 
-    async fn read_and_apply(&self) -> Result<Reloaded, ReloadError> {
+    /// Reads and checks it. A thread that a disk holds up keeps its place, so
+    /// that they do not become more and more.
+    async fn read(&self) -> Result<Config, ReloadError> {
         let named = self.named.clone();
-        // It looks at the files and programs that are named in it.
-        let reading = tokio::task::spawn_blocking(move || Config::load(named.as_deref()));
-        let next = Arc::new(reading.await.map_err(|_| ReloadError::Died)??);
+        let readers = Arc::clone(&self.readers);
+        let reading = async {
+            let place = readers.acquire_owned().await;
+            let place = place.map_err(|_| ReloadError::Died)?;
+            let reading = tokio::task::spawn_blocking(move || {
+                let read = Config::load(named.as_deref());
+                drop(place);
+                read
+            });
+            Ok(reading.await.map_err(|_| ReloadError::Died)??)
+        };
+        timeout(READ, reading).await.unwrap_or_else(|_| {
+            let used = self.dispatcher.config().source.clone();
+            let path = self.named.clone().or(used).unwrap_or_default();
+            let why = "it takes too long; is a file that it names on a disk that does not answer?";
+            let source = io::Error::new(io::ErrorKind::TimedOut, why);
+            Err(ConfigError::Read { path, source }.into())
+        })
+    }
+
+    async fn read_and_apply(&self) -> Result<Reloaded, ReloadError> {
+        let next = Arc::new(self.read().await?);
         let before = self.dispatcher.config();
         self.dispatcher.reload(Arc::clone(&next)).await?;
         // Who is refused now is, however far the socket lets others come.

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::{
     process::kill_pid,
     program::{command, program},
+    schema,
     wait::DEADLINE,
 };
 
@@ -154,13 +155,16 @@ impl Output {
     /// Standard output as one JSON document.
     ///
     /// # Panics
-    /// If the call failed or printed something else.
+    /// If the call failed, printed something else, or the document does not keep to
+    /// the schema that it names.
     #[track_caller]
     #[must_use]
     pub fn json(&self) -> Value {
         assert_eq!(self.code, 0, "{self:?}");
-        serde_json::from_slice(&self.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {:?}", self.text()))
+        let document = serde_json::from_slice(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", self.text()));
+        schema::check(&document);
+        document
     }
 
     /// The one number on standard output.

@@ -18,6 +18,7 @@ mod notices;
 mod process;
 mod program;
 mod repo;
+mod schema;
 mod through;
 mod tmux;
 pub mod torture;

@@ -83,7 +83,7 @@ impl Logs {
         if !self.raw {
             // Else nothing would be seen, for as long as it is not started.
             let task = client.get(task).await?.task.unwrap_or_default();
-            if task.state() == State::Queued {
+            if task.state() == State::Queued && task.hold.is_some() {
                 cx.out.note(&queued(&task, cx.out.now));
             }
         }

@@ -159,7 +159,7 @@ impl Page {
         }
         let reruns = reruns.iter();
         let reruns = reruns.map(|rerun| format!("{} ({})", rerun.task, outcome(rerun)));
-        self.field("run again as", &reruns.collect::<Vec<_>>().join(", "));
+        self.field("reruns", &reruns.collect::<Vec<_>>().join(", "));
         self.field("labels", &labels_text(task));
         if task.priority != 0 {
             self.field("priority", &task.priority.to_string());

@@ -233,6 +233,7 @@ fn a_rerun_prints_the_new_id_or_why_not() {
     let (code, out, err) = ran(&mut at(&socket, &args));
     assert_eq!((code, out.as_str()), (4, "43\n"));
     insta::assert_snapshot!(err, @r"
+    task 41 was cancelled: replaced by task 43
     task 43 runs task 40 again
     agentctl: task 41 is active for this issue
     hint: --queue waits for that task, --replace cancels it first

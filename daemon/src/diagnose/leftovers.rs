@@ -13,11 +13,10 @@ use std::{
 use super::{Area, Aside, Finding, LookError, Severity, Subject, TOLD};
 use crate::{
     process::{self, Marker},
-    retention::user_of,
+    retention::Users,
     spool::LockState,
-    store::Reader,
     task::id::AttemptId,
-    workspace::{self, Found},
+    workspace,
 };
 
 /// A copy that is not whole is being made for at most so long, seconds.
@@ -117,21 +116,17 @@ fn aside(subject: &Subject<'_>, id: AttemptId, from: &Path) -> Aside {
 fn worktrees(subject: &Subject<'_>) -> Result<Vec<Finding>, LookError> {
     let state = subject.state.path();
     let mut found = Vec::new();
-    let mut reader: Option<Reader> = None;
+    let mut users: Option<Users> = None;
     for path in workspace::worktrees(state)? {
         let Some(own) = not_listed(&path) else {
             continue;
         };
-        let reader = match &mut reader {
-            Some(reader) => reader,
-            none => none.insert(subject.store.reader()?),
-        };
-        let place = Found {
-            path: path.clone(),
-            ..Found::default()
+        let users = match &mut users {
+            Some(users) => users,
+            none => none.insert(Users::read(&subject.store.reader()?, state)?),
         };
         // It is being made, or is mended when it is used next.
-        if user_of(reader, state, &place)?.is_some() {
+        if users.of(&path).is_some() {
             continue;
         }
         let shown = path.display();

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 mod admission;
 mod deadlines;
 mod dependencies;
+mod ending;
 mod holding;
 mod inbox;
 mod ledger;
@@ -19,14 +20,16 @@ mod schedules;
 mod sessions;
 mod space;
 
+pub(super) use self::ending::Ending;
 use self::{
     deadlines::waits,
     dependencies::Dependents,
+    ending::ToCancel,
     ledger::{Accounts, accounts_of},
     space::Space,
 };
 use super::{
-    handle::{Message, Now, Reply, Submitted},
+    handle::{Message, Now, Submitted},
     overview::Phase,
     recovery::Recovery,
     timers::Timers,
@@ -51,6 +54,11 @@ use crate::{
     },
 };
 
+/// Most changes of one turn that nobody has asked for one by one: ends of waits,
+/// what follows from ends of other tasks, cancels of all. Bounds the size of a
+/// commit; the rest follows in the next turn.
+const CASCADE: usize = 1_000;
+
 /// What the engine is made of.
 pub(super) struct Engines {
     pub(super) store: Arc<Store>,
@@ -74,10 +82,9 @@ pub(super) struct Engine {
     phase: Phase,
     /// Too little of it was free at the last look.
     space: Option<Space>,
-    /// When the daemon ends though attempts are running.
-    drain_until: Option<Instant>,
-    /// Who asked for the daemon's end, and waits for it.
-    until_end: Vec<Reply<u64>>,
+    /// The daemon's end, if somebody has asked for it.
+    ending: Option<Ending>,
+    to_cancel: ToCancel,
 }
 
 impl Engine {
@@ -120,8 +127,8 @@ impl Engine {
                 Phase::Recovering
             },
             space: None,
-            drain_until: None,
-            until_end: Vec::new(),
+            ending: None,
+            to_cancel: ToCancel::new(),
         };
         engine.set_account_waits(now.instant, now.moment);
         Ok(engine)
@@ -142,8 +149,10 @@ impl Engine {
         let space = self.space.as_ref().map(|space| space.again);
         let space = space.filter(|_| self.phase == Phase::Ready);
         let settle = self.dependents.due(self.turned_at);
+        let cancel = (!self.to_cancel.is_empty()).then_some(self.turned_at);
+        let end = self.ending.as_ref().and_then(Ending::until);
         let account = self.accounts.next();
-        let all = all.chain(self.drain_until).chain(space);
+        let all = all.chain(end).chain(space).chain(cancel);
         all.chain(settle).chain(account).min()
     }
 
@@ -171,9 +180,8 @@ impl Engine {
             self.take(&mut turn, message)?;
         }
         self.recover(&mut turn);
-        while let Some((id, ends)) = self.timers.pop_due(now.instant) {
-            self.time_is_up(&mut turn, id, ends)?;
-        }
+        self.take_due(&mut turn)?;
+        self.cancel_all(&mut turn)?;
         self.settle(&mut turn)?;
         self.open_accounts(&turn);
         let wants_space = self.space.is_some() || self.schedule.pick().is_some();
@@ -187,17 +195,7 @@ impl Engine {
             let task = now.unwrap_or(submitted.task);
             turn.reply(reply, Ok(Submitted { task, ..submitted }));
         }
-        let drained = self.schedule.occupied() == 0
-            || self.drain_until.is_some_and(|until| until <= turn.now);
-        if self.phase == Phase::Draining && drained {
-            self.phase = Phase::Stopping;
-        }
-        if self.phase == Phase::Stopping {
-            let running = u64::from(self.schedule.occupied());
-            for reply in std::mem::take(&mut self.until_end) {
-                turn.reply(reply, running);
-            }
-        }
+        self.end_if_over(turn.now);
         let revision = if turn.batch.is_dirty() {
             turn.batch.commit()?
         } else {
@@ -205,10 +203,9 @@ impl Engine {
             turn.batch.abort()?;
             revision
         };
-        Ok(Turned {
-            acts: turn.acts,
-            revision,
-        })
+        let mut acts = turn.acts;
+        self.tell_end(&mut acts);
+        Ok(Turned { acts, revision })
     }
 
     /// Decides what an event makes of a task and writes it. Returns whether the

@@ -23,7 +23,7 @@ use super::{
     Parts,
     actor::Actor,
     close::Closing,
-    engine::{Engine, Engines},
+    engine::{Ending, Engine, Engines},
     handle::{Message, Now},
     outcome::{Trouble, Unavailable},
     overview::{Overview, Phase},
@@ -257,29 +257,44 @@ impl Lives {
                 "the store failed: nothing changes until it works again; agents go on"
             );
             let overview = life.engine.overview(self.revision.borrow().to_owned());
+            let ending = life.engine.take_ending();
             let config = self.now.borrow().config.clone();
             drop(life);
-            match self.revive(&error, overview, config)? {
-                Some(next) => life = next,
-                None => return Ok(()),
+            let running = running(&overview);
+            let revived = self.revive(&error, overview, config, ending.as_ref())?;
+            match (revived, ending) {
+                (Some(next), None) => life = next,
+                (Some(next), Some(ending)) => {
+                    life = next;
+                    life.engine.go_on_ending(ending);
+                }
+                (None, ending) => {
+                    if let Some(ending) = ending {
+                        ending.answer(running);
+                    }
+                    return Ok(());
+                }
             }
             tracing::info!("the store works again");
             self.now.send_replace(life.now());
         }
     }
 
-    /// Opens the store until it works; `None`: the daemon was told to stop.
+    /// Opens the store until it works; `None`: the daemon is to stop, as it was
+    /// told meanwhile or before.
     fn revive(
         &mut self,
         error: &StoreError,
         mut overview: Overview,
         config: Arc<Config>,
+        ending: Option<&Ending>,
     ) -> Result<Option<Life>, StoreError> {
         overview.phase = Phase::StoreFailed;
         self.fail(&words(error));
         let mut pause = FIRST;
         loop {
-            if !self.answer(pause, &overview) {
+            let is_over = ending.is_some_and(|ending| ending.is_over(Instant::now()));
+            if is_over || !self.answer(pause, &overview) {
                 return Ok(None);
             }
             pause = (pause * 2).min(LONGEST);
@@ -376,15 +391,17 @@ fn refuse(message: Message, overview: &Overview) -> bool {
         // The next life reads the clocks anew.
         | Message::ClockSet => {}
         Message::ShutDown(_, reply) => {
-            let occupied = overview
-                .agents
-                .values()
-                .map(|agent| u64::from(agent.occupied));
-            reply.send(occupied.sum()).ok();
+            reply.send(running(overview)).ok();
             return false;
         }
     }
     true
+}
+
+/// How many agents go on without the daemon.
+fn running(overview: &Overview) -> u64 {
+    let agents = overview.agents.values();
+    agents.map(|agent| u64::from(agent.occupied)).sum()
 }
 
 /// The error and its causes, in one line.

@@ -28,7 +28,7 @@ use std::{
 use tokio::{runtime, sync::Mutex};
 use tokio_util::sync::CancellationToken;
 
-pub use self::worktrees::{teardown_of, user_of};
+pub use self::worktrees::{User, Users, teardown_of};
 use crate::{
     clock,
     dispatcher::{Handle, Phase, Pruned, Pruning, Unavailable},
@@ -325,6 +325,11 @@ pub async fn run(collector: Collector) {
         match pass.await {
             Ok(Ok(())) => {}
             Ok(Err(PruneError::Unavailable(Unavailable::Stopping))) => return,
+            // A person's; what that one was not asked for is still to be done.
+            Ok(Err(PruneError::Busy)) => {
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            }
             Ok(Err(error)) => tracing::warn!(%error, "not everything was collected"),
             Err(error) => tracing::error!(%error, "collecting"),
         }

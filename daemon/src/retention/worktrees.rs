@@ -1,38 +1,90 @@
 //! Worktrees of which nothing is lost, and why the others stay.
 
-use std::{path::Path, time::Duration};
+use std::{collections::HashMap, ffi::OsString, fmt, path::Path, time::Duration};
 
 use super::{Item, Pass, PruneError, Thing};
 use crate::{
     config::Config,
     store::{Reader, StoreError},
-    task::{retention::Aged, state::Task},
+    task::{
+        id::{Revision, TaskId},
+        retention::Aged,
+        state::StateKind,
+    },
     workspace::{self, Found, RemoveError, Teardown, Terms},
 };
 
-/// The active task whose worktree it is, also one that waits.
-///
-/// # Errors
-/// If the store cannot be read.
-pub fn user_of(
-    reader: &Reader,
-    state_dir: &Path,
-    found: &Found,
-) -> Result<Option<Task>, StoreError> {
-    let end = |path: &Path| {
-        let repo = path.parent().and_then(Path::file_name);
-        Some((repo?.to_owned(), path.file_name()?.to_owned()))
-    };
-    let wanted = end(&found.path);
-    let works_there = |task: &Task| {
-        let spec = &task.spec;
-        let first = task.lineage();
-        let place = spec.repo.as_ref().map(|repo| {
-            workspace::place_of(state_dir, repo, &spec.agent, spec.issue.as_deref(), first)
-        });
-        place.and_then(|place| end(&place)) == wanted
-    };
-    Ok(reader.active()?.into_iter().find(works_there))
+/// An active task that has a worktree, also one that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// Which.
+    pub task: TaskId,
+    /// How far it is.
+    pub state: StateKind,
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {} is {}", self.task, self.state.as_str())
+    }
+}
+
+/// The last two parts of a worktree's path: however its directory is called
+/// otherwise, they name it.
+type Place = (OsString, OsString);
+
+fn place(path: &Path) -> Option<Place> {
+    let repo = path.parent().and_then(Path::file_name);
+    Some((repo?.to_owned(), path.file_name()?.to_owned()))
+}
+
+/// Whose worktrees are in use, at one moment.
+#[derive(Debug)]
+pub struct Users {
+    revision: Revision,
+    of: HashMap<Place, User>,
+}
+
+impl Users {
+    /// All of them. Reads all active tasks.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn read(reader: &Reader, state_dir: &Path) -> Result<Self, StoreError> {
+        let mut of = HashMap::new();
+        for task in reader.active()? {
+            let (spec, first) = (&task.spec, task.lineage());
+            let path = spec.repo.as_ref().map(|repo| {
+                workspace::place_of(state_dir, repo, &spec.agent, spec.issue.as_deref(), first)
+            });
+            if let Some(place) = path.as_deref().and_then(place) {
+                // Of several, the oldest: the others wait for it.
+                of.entry(place).or_insert(User {
+                    task: task.id,
+                    state: task.state.kind(),
+                });
+            }
+        }
+        let revision = reader.revision()?;
+        Ok(Self { revision, of })
+    }
+
+    /// Them as they are now, if any task has changed since.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn renewed(&self, reader: &Reader, state_dir: &Path) -> Result<Option<Self>, StoreError> {
+        if reader.revision()? == self.revision {
+            return Ok(None);
+        }
+        Self::read(reader, state_dir).map(Some)
+    }
+
+    /// Whose worktree it is.
+    #[must_use]
+    pub fn of(&self, worktree: &Path) -> Option<User> {
+        self.of.get(&place(worktree)?).copied()
+    }
 }
 
 /// What the operator has run before this worktree is removed.
@@ -53,21 +105,24 @@ impl Pass<'_> {
         if self.wish.worktrees.is_none() {
             return Ok(());
         }
-        for path in workspace::worktrees(self.collector.state.path())? {
+        let state = self.collector.state.path();
+        let users = Users::read(&self.collector.store.reader()?, state)?;
+        for path in workspace::worktrees(state)? {
             let found = workspace::inspect(&path);
-            let item = self.worktree(found)?;
+            let item = self.worktree(found, &users)?;
             self.told(item)?;
         }
         Ok(())
     }
 
-    fn worktree(&self, found: Found) -> Result<Item, PruneError> {
+    fn worktree(&self, found: Found, users: &Users) -> Result<Item, PruneError> {
         let thing = |branch| Thing::Worktree {
             path: found.path.clone(),
             attempt: found.attempt,
             branch,
         };
-        let terms = match self.terms(&found)? {
+        let reader = self.collector.store.reader()?;
+        let terms = match self.terms(&reader, users, &found)? {
             Ok(terms) => terms,
             Err(why) => return Ok(Item::stays(thing(None), why)),
         };
@@ -87,7 +142,7 @@ impl Pass<'_> {
                 return Some("another attempt was given it meanwhile".to_owned());
             }
             // What is not known may be in use.
-            match self.terms(now) {
+            match self.terms_now(users, now) {
                 Ok(terms) => terms.err(),
                 Err(error) => Some(error.to_string()),
             }
@@ -108,12 +163,22 @@ impl Pass<'_> {
         })
     }
 
-    /// How much of a worktree may go, or why all of it stays.
-    fn terms(&self, found: &Found) -> Result<Result<Terms, String>, PruneError> {
+    /// As [`Pass::terms`], whoever has begun to use it since.
+    fn terms_now(&self, users: &Users, found: &Found) -> Result<Result<Terms, String>, PruneError> {
         let reader = self.collector.store.reader()?;
-        if let Some(task) = user_of(&reader, self.collector.state.path(), found)? {
-            let state = task.state.kind().as_str();
-            return Ok(Err(format!("task {} is {state}", task.id)));
+        let renewed = users.renewed(&reader, self.collector.state.path())?;
+        self.terms(&reader, renewed.as_ref().unwrap_or(users), found)
+    }
+
+    /// How much of a worktree may go, or why all of it stays.
+    fn terms(
+        &self,
+        reader: &Reader,
+        users: &Users,
+        found: &Found,
+    ) -> Result<Result<Terms, String>, PruneError> {
+        if let Some(user) = users.of(&found.path) {
+            return Ok(Err(user.to_string()));
         }
         let had_by = found.attempt.map(|attempt| attempt.task);
         if had_by.is_some_and(|task| self.is_under_way(task)) {

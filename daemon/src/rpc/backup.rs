@@ -1,14 +1,14 @@
 //! A copy of the store for a client, piece by piece.
 
-use std::{io::Read as _, sync::Arc, time::Duration};
+use std::{io::Read as _, sync::Arc};
 
 use agentd_proto::{reason, v1};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
 use tonic::{Code, Status};
 
-use super::{Shared, error::Failure};
+use super::{Shared, error::Failure, send::send as send_in_time};
 use crate::{
     backup::{Asked, BackupError},
     store::CopyError,
@@ -18,8 +18,6 @@ use crate::{
 const PIECE: usize = 256 * 1024;
 /// Messages that a copy may be ahead of its client.
 const AHEAD: usize = 4;
-/// How long a client may take for a message; the next who asks waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 type Piece = Result<v1::BackupResponse, Status>;
 
@@ -54,7 +52,7 @@ async fn send(shared: &Shared, to: &mpsc::Sender<Piece>) {
     };
     if let Err(failure) = sent {
         // Who has gone does not want to know.
-        to.send(Err(failure.into())).await.ok();
+        send_in_time(to, Err(failure.into())).await;
     }
 }
 
@@ -82,10 +80,9 @@ async fn pieces(asked: Asked<'_>, to: &mpsc::Sender<Piece>) -> Result<(), Failur
             data,
             ..v1::BackupResponse::default()
         };
-        match timeout(PATIENCE, to.send(Ok(piece))).await {
-            Ok(Ok(())) => {}
-            // It has gone, or takes nothing any more.
-            Ok(Err(_)) | Err(_) => return Ok(()),
+        // The next who asks waits for it.
+        if !send_in_time(to, Ok(piece)).await {
+            return Ok(());
         }
     }
     Ok(())

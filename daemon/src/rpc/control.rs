@@ -15,8 +15,9 @@ use super::{
     diagnose::diagnose,
     error::Failure,
     explain::explain,
-    from_proto, hold, list, logs, pause,
-    peer::{self, Names},
+    from_proto, hold, list, logs,
+    names::Names,
+    pause, peer,
     prune::prune,
     query::whole,
     quota, reload, rerun, schedules, sessions, status,
@@ -54,8 +55,8 @@ impl ControlService {
         }
     }
 
-    fn user<T>(&self, request: &Request<T>) -> String {
-        self.names.of(peer::of(request))
+    async fn user<T: Sync>(&self, request: &Request<T>) -> String {
+        self.names.of(peer::of(request)).await
     }
 
     async fn load(&self, id: TaskId) -> Result<(Task, ShownHold), Failure> {
@@ -88,7 +89,7 @@ impl ControlService {
         request: Request<v1::CancelRequest>,
         forced: bool,
     ) -> Result<Response<v1::CancelResponse>, Status> {
-        let user = self.user(&request);
+        let user = self.user(&request).await;
         let answer = cancel::cancel(&self.shared, request.into_inner(), user, forced).await?;
         Ok(Response::new(answer))
     }
@@ -118,7 +119,7 @@ impl v1::control_server::Control for ControlService {
         &self,
         request: Request<v1::SubmitRequest>,
     ) -> Result<Response<v1::SubmitResponse>, Status> {
-        let user = self.user(&request);
+        let user = self.user(&request).await;
         let request = request.into_inner();
         let submission = self
             .shared
@@ -192,7 +193,7 @@ impl v1::control_server::Control for ControlService {
         &self,
         request: Request<v1::HoldRequest>,
     ) -> Result<Response<v1::HoldResponse>, Status> {
-        let user = self.user(&request);
+        let user = self.user(&request).await;
         let answer = hold::hold(&self.shared, request.into_inner(), user).await?;
         Ok(Response::new(answer))
     }
@@ -201,7 +202,7 @@ impl v1::control_server::Control for ControlService {
         &self,
         request: Request<v1::HoldRequest>,
     ) -> Result<Response<v1::HoldResponse>, Status> {
-        let user = self.user(&request);
+        let user = self.user(&request).await;
         let answer = hold::release(&self.shared, request.into_inner(), user).await?;
         Ok(Response::new(answer))
     }
@@ -218,7 +219,7 @@ impl v1::control_server::Control for ControlService {
         &self,
         request: Request<v1::RerunRequest>,
     ) -> Result<Response<v1::SubmitResponse>, Status> {
-        let user = self.user(&request);
+        let user = self.user(&request).await;
         let order = rerun::order(&self.shared, request.into_inner(), user).await?;
         let submitted = self.shared.dispatcher.rerun(order).await;
         let submitted = submitted.map_err(Failure::from)?;

@@ -1,22 +1,19 @@
 //! Who is at the other end of the socket.
 
 use std::{
-    collections::HashMap,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
 
 use agentd_proto::reason;
-use nix::{
-    sys::prctl::get_no_new_privs,
-    unistd::{Uid, User, geteuid},
-};
+use nix::{sys::prctl::get_no_new_privs, unistd::geteuid};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::UnixStream,
+    sync::Semaphore,
     time::timeout,
 };
 use tonic::{Code, Request, Status, transport::server::Connected};
@@ -31,6 +28,9 @@ use crate::{
 /// How long finding out where a process comes from may take. One that holds
 /// that up does so on purpose.
 const ORIGIN: Duration = Duration::from_secs(2);
+/// How many of that may go on at once, those included who were given up: a
+/// process can hold up for ever who looks at it, and the threads are everybody's.
+static LOOKS: Semaphore = Semaphore::const_new(32);
 
 /// The process at the other end, as the kernel named it when it connected.
 #[derive(Debug, Clone)]
@@ -92,18 +92,18 @@ impl Peer {
                 Origin::Unknown
             };
         }
-        let looking = tokio::task::spawn_blocking(move || origin(pid, start_ticks));
-        match timeout(ORIGIN, looking).await {
-            Ok(Ok(Ok(Origin::Outside))) => {
+        let looking = within(ORIGIN, &LOOKS, move || origin(pid, start_ticks));
+        match looking.await {
+            Some(Ok(Origin::Outside)) => {
                 self.outside.get_or_init(|| ());
                 Origin::Outside
             }
-            Ok(Ok(Ok(origin))) => origin,
-            Ok(Ok(Err(error))) => {
+            Some(Ok(origin)) => origin,
+            Some(Err(error)) => {
                 tracing::warn!(pid, %error, "cannot find out where a caller comes from");
                 Origin::Unknown
             }
-            Ok(Err(_)) | Err(_) => Origin::Unknown,
+            None => Origin::Unknown,
         }
     }
 
@@ -184,6 +184,25 @@ impl Peer {
         }
         self.must_be_outside().await
     }
+}
+
+/// Does something that may be held up by others, on a thread that has one of
+/// `places` until it is done. `None` if it was not by then.
+pub(super) async fn within<T: Send + 'static>(
+    limit: Duration,
+    places: &'static Semaphore,
+    act: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let acting = async {
+        let place = places.acquire().await.ok()?;
+        let acting = tokio::task::spawn_blocking(move || {
+            let done = act();
+            drop(place);
+            done
+        });
+        acting.await.ok()
+    };
+    timeout(limit, acting).await.ok().flatten()
 }
 
 /// A connection that knows who made it.
@@ -294,27 +313,6 @@ pub(super) fn nobody() -> Failure {
     )
 }
 
-/// The names of users, asked once each.
-#[derive(Debug, Default)]
-pub(super) struct Names(Mutex<HashMap<u32, String>>);
-
-impl Names {
-    /// The user's name, or the number of one that has none.
-    pub(super) fn of(&self, peer: Option<Peer>) -> String {
-        let Some(peer) = peer else {
-            return "unknown".to_owned();
-        };
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = names.entry(peer.uid).or_insert_with(|| {
-            match User::from_uid(Uid::from_raw(peer.uid)) {
-                Ok(Some(user)) => user.name,
-                Ok(None) | Err(_) => peer.uid.to_string(),
-            }
-        });
-        name.clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -355,6 +353,28 @@ mod tests {
         let refused = viewer.must_be_allowed(Role::Operator, &access).unwrap_err();
         let words = format!("uid {other} is a viewer here, and this takes an operator");
         assert_eq!(refused.to_string(), words);
+    }
+
+    #[tokio::test]
+    async fn who_is_held_up_keeps_a_place_and_nobody_waits_for_long() {
+        static PLACES: Semaphore = Semaphore::const_new(2);
+        let soon = Duration::from_millis(20);
+        let (go_on, held) = std::sync::mpsc::channel::<()>();
+        let held = Arc::new(std::sync::Mutex::new(held));
+        for _ in 0..2 {
+            let held = Arc::clone(&held);
+            let stuck = move || held.lock().unwrap().recv().is_err();
+            assert_eq!(within(soon, &PLACES, stuck).await, None);
+        }
+        assert_eq!(PLACES.available_permits(), 0);
+        let begun = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let begins = Arc::clone(&begun);
+        let begin = move || begins.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(within(soon, &PLACES, begin).await, None);
+        drop(go_on);
+        let limit = Duration::from_secs(30);
+        assert_eq!(within(limit, &PLACES, || 7).await, Some(7));
+        assert!(!begun.load(std::sync::atomic::Ordering::SeqCst));
     }
 
     #[tokio::test]

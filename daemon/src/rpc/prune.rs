@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use agentd_proto::{reason, v1};
-use tokio::sync::mpsc;
+use tokio::{runtime, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
 use tonic::{Code, Status};
 
-use super::{Shared, error::Failure};
+use super::{Shared, error::Failure, send::send};
 use crate::{
     retention::{Item, PruneError, Thing, Wish},
     task::retention::Retention,
@@ -21,7 +21,8 @@ const MAX_TOLD: usize = 100;
 
 type Answer = Result<v1::PruneResponse, Status>;
 
-/// Collects, and tells of each thing once it is done. Who lets go ends it.
+/// Collects, and tells of each thing once it is done. Who lets go ends it, and
+/// who does not read: there is one pass at a time, and others wait for it.
 pub(super) fn prune(
     shared: Arc<Shared>,
     request: v1::PruneRequest,
@@ -30,10 +31,11 @@ pub(super) fn prune(
     let wish = wish(&request, shared.dispatcher.config().retention);
     let (to, items) = mpsc::channel(AHEAD);
     tracker.spawn_blocking(move || {
-        let mut tell = |item: Item| to.blocking_send(Ok(told(item))).is_ok();
+        let say = |answer: Answer| runtime::Handle::current().block_on(send(&to, answer));
+        let mut tell = |item: Item| say(Ok(told(item)));
         if let Err(error) = shared.collector.collect(wish, &mut tell) {
             // Who asked may have gone.
-            drop(to.blocking_send(Err(Failure::from(error).into())));
+            say(Err(Failure::from(error).into()));
         }
     });
     ReceiverStream::new(items)

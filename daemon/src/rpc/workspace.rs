@@ -4,27 +4,26 @@
 //! room's. All of it runs git and blocks.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use agentd_proto::{reason, v1};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
 use tonic::{Code, Status};
 
-use super::{Shared, error::Failure, from_proto};
+use super::{Shared, error::Failure, from_proto, send::send};
 use crate::{
     dispatcher::Unavailable,
-    retention::{teardown_of, user_of},
+    retention::{User, Users, teardown_of},
     store::Store,
     task::{
         attempt::Attempt,
         id::{AttemptId, TaskId},
         limits::MAX_TEXT,
-        state::Task,
     },
     workspace,
     workspace::{Found, RemoveError, Terms, WorkspaceError},
@@ -42,47 +41,69 @@ const CLOSING: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(50);
 /// Messages that the list may be ahead of its client.
 const AHEAD: usize = 16;
+/// Worktrees that are looked at at once, whoever asks.
+static LOOKS: Semaphore = Semaphore::const_new(4);
 
 type Info = Result<v1::WorkspaceInfo, Status>;
 
 /// Every worktree, in the order of their paths.
 pub(super) fn list(shared: Arc<Shared>, tracker: &TaskTracker) -> ReceiverStream<Info> {
     let (to, found) = mpsc::channel(AHEAD);
-    tracker.spawn_blocking(move || {
-        if let Err(failure) = send_all(&shared, &to) {
+    tracker.spawn(async move {
+        let stop = shared.stop.clone();
+        let sent = stop.run_until_cancelled(send_all(&shared, &to)).await;
+        if let Err(failure) = sent.unwrap_or(Err(Unavailable::Stopping.into())) {
             // Who asked may have gone.
-            drop(to.blocking_send(Err(failure.into())));
+            send(&to, Err(failure.into())).await;
         }
     });
     ReceiverStream::new(found)
 }
 
-fn send_all(shared: &Shared, to: &mpsc::Sender<Info>) -> Result<(), Failure> {
-    let paths = workspace::worktrees(shared.state.path()).map_err(|error| {
-        let dir = shared.state.path().display();
-        failed(format!("{dir}: {error}"))
-    })?;
+/// No thread is kept while a client reads: it may take its time.
+async fn send_all(shared: &Arc<Shared>, to: &mpsc::Sender<Info>) -> Result<(), Failure> {
+    let state = shared.state.clone();
+    let paths = look(move || {
+        workspace::worktrees(state.path()).map_err(|error| {
+            let dir = state.path().display();
+            failed(format!("{dir}: {error}"))
+        })
+    })
+    .await?;
+    let state = shared.state.clone();
+    let users = shared.read(move |reader| Users::read(reader, state.path()));
+    let users = Arc::new(users.await?);
     for path in paths {
-        if shared.stop.is_cancelled() {
-            return Err(Unavailable::Stopping.into());
-        }
-        let found = workspace::inspect(&path);
-        let info = info(&shared.store, shared.state.path(), found)?;
-        if to.blocking_send(Ok(info)).is_err() {
+        let (shared, users) = (Arc::clone(shared), Arc::clone(&users));
+        let info = look(move || info(&shared.store, &users, workspace::inspect(&path)));
+        if !send(to, Ok(info.await?)).await {
             return Ok(());
         }
     }
     Ok(())
 }
 
-fn info(store: &Store, state_dir: &Path, found: Found) -> Result<v1::WorkspaceInfo, Failure> {
-    let reader = store.reader()?;
+/// Looks at a worktree once others have done so.
+async fn look<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let stopping = |_| Failure::from(Unavailable::Stopping);
+    let place = LOOKS.acquire().await.map_err(stopping)?;
+    let looking = tokio::task::spawn_blocking(move || {
+        let found = act();
+        drop(place);
+        found
+    });
+    looking.await.map_err(|error| failed(error.to_string()))?
+}
+
+fn info(store: &Store, users: &Users, found: Found) -> Result<v1::WorkspaceInfo, Failure> {
     let had_by = match found.attempt {
-        Some(attempt) => reader.task(attempt.task)?,
+        Some(attempt) => store.reader()?.task(attempt.task)?,
         None => None,
     };
-    let user = user_of(&reader, state_dir, &found)?;
-    let mut stays_for: Vec<String> = user.iter().map(in_use).collect();
+    let user = users.of(&found.path);
+    let mut stays_for: Vec<String> = user.iter().map(User::to_string).collect();
     stays_for.extend(found.stays_for());
     stays_for.truncate(MAX_TOLD);
     let spec = had_by.map(|task| task.spec);
@@ -97,16 +118,12 @@ fn info(store: &Store, state_dir: &Path, found: Found) -> Result<v1::WorkspaceIn
             .as_ref()
             .map_or_else(String::new, |spec| spec.agent.clone()),
         issue: spec.and_then(|spec| spec.issue).unwrap_or_default(),
-        active_task: user.map_or(0, |task| task.id.get()),
+        active_task: user.map_or(0, |user| user.task.get()),
         uncommitted: found.uncommitted,
         unmerged: found.unmerged,
         snapshots: found.snapshots.into_iter().take(MAX_TOLD).collect(),
         stays_for,
     })
-}
-
-fn in_use(task: &Task) -> String {
-    format!("task {} is {}", task.id, task.state.kind().as_str())
 }
 
 /// An attempt that was asked for, and its repository.
@@ -236,8 +253,8 @@ pub(super) async fn remove(
         let used = |found: &Found| {
             // What is not known may be in use.
             let user = shared.store.reader();
-            match user.and_then(|reader| user_of(&reader, state, found)) {
-                Ok(user) => user.map(|task| in_use(&task)),
+            match user.and_then(|reader| Users::read(&reader, state)) {
+                Ok(users) => users.of(&found.path).map(|user| user.to_string()),
                 Err(error) => Some(format!("the store failed: {error}")),
             }
         };

@@ -14,7 +14,8 @@ use std::{
         unix::{fs::MetadataExt as _, net::UnixDatagram},
     },
     path::Path,
-    time::Duration,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tracing::{
@@ -31,6 +32,9 @@ const LONGEST: usize = 16 * 1024;
 const FIELDS: usize = 24;
 /// How long a journal that takes nothing may hold us up.
 const SEND: Duration = Duration::from_secs(1);
+/// How long it is then left alone. The loop that decides writes lines, too: held
+/// up at each of them it would be taken for one that hangs.
+const REST: Duration = Duration::from_secs(10);
 
 /// Whether standard error is the journal, as `variable` (`JOURNAL_STREAM`:
 /// device and inode) says. It may be something else although the variable is
@@ -52,9 +56,22 @@ fn is_stream(variable: Option<&str>, stream: &File) -> bool {
     named.is_some_and(|named: (u64, u64)| there.is_ok_and(|meta| (meta.dev(), meta.ino()) == named))
 }
 
-/// Sends events to the journal.
+/// Sends events to the journal. Those that it does not take are lost; how many
+/// is said once it takes some again.
 #[derive(Debug)]
-pub struct Journal(UnixDatagram);
+pub struct Journal {
+    socket: UnixDatagram,
+    rest: Duration,
+    lost: Mutex<Lost>,
+}
+
+/// Lines that the journal has not taken.
+#[derive(Debug, Default)]
+struct Lost {
+    lines: u64,
+    /// Until then it is not tried.
+    until: Option<Instant>,
+}
 
 impl Journal {
     /// To the machine's journal.
@@ -62,17 +79,68 @@ impl Journal {
     /// # Errors
     /// If there is none.
     pub fn connect() -> io::Result<Self> {
-        Self::connect_to(Path::new(SOCKET))
+        Self::connect_to(Path::new(SOCKET), REST)
     }
 
-    fn connect_to(path: &Path) -> io::Result<Self> {
+    fn connect_to(path: &Path, rest: Duration) -> io::Result<Self> {
         // A link would lead to the wrong one just as well; it is root's to make.
         fs::metadata(path)?;
         let socket = UnixDatagram::unbound()?;
         socket.connect(path)?;
         socket.set_write_timeout(Some(SEND))?;
-        Ok(Self(socket))
+        Ok(Self {
+            socket,
+            rest,
+            lost: Mutex::default(),
+        })
     }
+
+    /// Sends an entry, and before it, if need be, how many others were lost.
+    fn send(&self, entry: &[u8]) {
+        let lost = {
+            let mut lost = self.lost();
+            if lost.until.is_some_and(|until| Instant::now() < until) {
+                lost.lines += 1;
+                return;
+            }
+            std::mem::take(&mut lost.lines)
+        };
+        let told = lost == 0 || self.try_send(&lost_lines(lost));
+        if !told {
+            self.lost().lines += lost;
+        }
+        if !told || !self.try_send(entry) {
+            self.lost().lines += 1;
+        }
+    }
+
+    /// Whether it was taken.
+    fn try_send(&self, entry: &[u8]) -> bool {
+        match self.socket.send(entry) {
+            Ok(_) => true,
+            Err(error) => {
+                // Its queue is full, and stays so.
+                if error.kind() == io::ErrorKind::WouldBlock {
+                    self.lost().until = Some(Instant::now() + self.rest);
+                }
+                false
+            }
+        }
+    }
+
+    /// Not held while it is sent: others are not to wait for that.
+    fn lost(&self) -> MutexGuard<'_, Lost> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The entry that says that lines are missing.
+fn lost_lines(lines: u64) -> Vec<u8> {
+    let facts = Facts {
+        message: "the journal did not take lines of the log".to_owned(),
+        fields: vec![("lost", lines.to_string())],
+    };
+    facts.entry(Level::WARN, module_path!())
 }
 
 impl<S: Subscriber> Layer<S> for Journal {
@@ -80,8 +148,7 @@ impl<S: Subscriber> Layer<S> for Journal {
         let mut facts = Facts::default();
         event.record(&mut facts);
         let entry = facts.entry(*event.metadata().level(), event.metadata().target());
-        // There is nowhere to tell that a line of the log was lost.
-        self.0.send(&entry).ok();
+        self.send(&entry);
     }
 }
 
@@ -176,7 +243,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
         let journal = UnixDatagram::bind(&path).unwrap();
-        let layer = Journal::connect_to(&path).unwrap();
+        let layer = Journal::connect_to(&path, REST).unwrap();
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
             let why = "first\nsecond";
@@ -198,6 +265,34 @@ mod tests {
         let length = u64::try_from(message.len()).unwrap().to_le_bytes();
         assert!(holds(&[b"MESSAGE\n", &length[..], message, b"\n"].concat()));
         assert!(holds(b"\nWHY\n\x0c\0\0\0\0\0\0\0first\nsecond\n"));
+    }
+
+    #[test]
+    fn a_journal_that_takes_nothing_holds_up_one_line_and_is_told_of_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let journal = UnixDatagram::bind(&path).unwrap();
+        journal.set_nonblocking(true).unwrap();
+        let layer = Journal::connect_to(&path, REST).unwrap();
+        let begin = Instant::now();
+        // More than any queue of datagrams takes.
+        for _ in 0..3_000 {
+            layer.send(b"MESSAGE=x\n");
+        }
+        assert!(begin.elapsed() < 2 * REST, "{:?}", begin.elapsed());
+        let lost = layer.lost().lines;
+        assert!(lost > 100, "{lost}");
+        // It takes some again, and the rest is over.
+        let mut bytes = [0; 4096];
+        while journal.recv(&mut bytes).is_ok() {}
+        layer.lost().until = Some(begin);
+        layer.send(b"MESSAGE=y\n");
+        let length = journal.recv(&mut bytes).unwrap();
+        let said = String::from_utf8_lossy(&bytes[..length]).into_owned();
+        assert!(said.contains(&format!("\nLOST={lost}\n")), "{said}");
+        let length = journal.recv(&mut bytes).unwrap();
+        assert_eq!(&bytes[..length], b"MESSAGE=y\n");
+        assert_eq!(layer.lost().lines, 0);
     }
 
     #[test]

@@ -15,10 +15,18 @@
 //!
 //! Whatever fails is tried again, after a pause that grows to [`LONGEST`]: a
 //! machine that is out of files or memory now may not be so later.
+//!
+//! A guard that is told nothing any more, since the incarnation has ended, does
+//! nothing any more: what it has not heard is the next incarnation's to find out.
 
 use std::{process::ExitStatus, time::Duration};
 
-use tokio::{net::unix::pipe::Receiver, process::Child, time::sleep};
+use tokio::{
+    net::unix::pipe::Receiver,
+    process::Child,
+    sync::watch::{self, error::RecvError},
+    time::sleep,
+};
 
 use super::{Outbox, Report, Supervisor, launch::why_gone};
 use crate::{
@@ -59,11 +67,16 @@ enum End {
 }
 
 /// What is known of an attempt at one moment.
-struct Now {
-    outbox: Option<Outbox>,
-    runner: Option<ProcessIdentity>,
-    started: bool,
-    concluded: bool,
+#[derive(Debug, Clone, Default)]
+pub(super) struct Now {
+    /// To its runner, while connected.
+    pub(super) outbox: Option<Outbox>,
+    /// Its runner, once known.
+    pub(super) runner: Option<ProcessIdentity>,
+    /// The agent may have been started.
+    pub(super) started: bool,
+    /// The attempt has ended in the store, and what it left is stored as well.
+    pub(super) concluded: bool,
 }
 
 /// A pause that grows.
@@ -103,24 +116,57 @@ impl Supervisor {
     }
 
     async fn watch_over(&self, attempt: AttemptRef, begin: Begin) {
-        let ended = match begin {
+        let known = self
+            .entries()
+            .get(&attempt)
+            .map(|entry| entry.now.subscribe());
+        // The incarnation has ended before the guard came to begin.
+        let Some(mut known) = known else { return };
+        if self
+            .until_concluded(attempt, begin, &mut known)
+            .await
+            .is_ok()
+        {
+            self.put_away(attempt).await;
+        }
+    }
+
+    /// Finds out how the attempt ends, reports it, and waits until that is
+    /// stored.
+    async fn until_concluded(
+        &self,
+        attempt: AttemptRef,
+        begin: Begin,
+        known: &mut watch::Receiver<Now>,
+    ) -> Result<(), RecvError> {
+        match begin {
             Begin::Spawned(mut child) => {
                 let status = child.wait().await.ok();
                 // The usual end: nothing is left to find out.
-                if self.now(attempt).is_none_or(|now| now.concluded) {
-                    Some((End::Concluded, None))
-                } else {
-                    self.until_ended(attempt).await.map(|end| (end, status))
+                if !known.borrow().concluded {
+                    let end = self.until_ended(attempt, known).await?;
+                    self.report_end(attempt, end, status, known).await;
                 }
             }
-            Begin::Found => self.until_ended(attempt).await.map(|end| (end, None)),
-            Begin::Dead(reason) => {
-                self.sweep_and_report(attempt, reason).await;
-                None
+            Begin::Found => {
+                let end = self.until_ended(attempt, known).await?;
+                self.report_end(attempt, end, None, known).await;
             }
-        };
-        match ended {
-            Some((End::Result(result), _)) => {
+            Begin::Dead(reason) => self.sweep_and_report(attempt, reason).await,
+        }
+        known.wait_for(|now| now.concluded).await?;
+        Ok(())
+    }
+
+    async fn report_end(
+        &self,
+        attempt: AttemptRef,
+        end: End,
+        status: Option<ExitStatus>,
+        known: &watch::Receiver<Now>,
+    ) {
+        match end {
+            End::Result(result) => {
                 let outbox = None;
                 self.report(Report::Exited {
                     attempt,
@@ -129,23 +175,26 @@ impl Supervisor {
                 })
                 .await;
             }
-            Some((End::Gone, status)) => self.report_gone(attempt, status).await,
-            Some((End::Concluded, _)) | None => {}
+            End::Gone => {
+                let started = known.borrow().started;
+                self.report_gone(attempt, started, status).await;
+            }
+            End::Concluded => {}
         }
-        self.until_concluded(attempt).await;
-        self.put_away(attempt).await;
     }
 
-    /// Waits until there is nothing more to wait for; `None` if the attempt is
-    /// not known any more.
-    async fn until_ended(&self, attempt: AttemptRef) -> Option<End> {
+    /// Waits until there is nothing more to wait for.
+    async fn until_ended(
+        &self,
+        attempt: AttemptRef,
+        known: &mut watch::Receiver<Now>,
+    ) -> Result<End, RecvError> {
         let mut pause = Pause(FIRST);
         let mut told = false;
         loop {
-            let now = self.now(attempt)?;
-            let looked = self.look_at(attempt, &now).await;
-            match looked {
-                Ok(Some(end)) => return Some(end),
+            let now = known.borrow_and_update().clone();
+            match self.look_at(attempt, &now).await {
+                Ok(Some(end)) => return Ok(end),
                 Ok(None) => told = false,
                 Err(error) => {
                     if !std::mem::replace(&mut told, true) {
@@ -155,7 +204,8 @@ impl Supervisor {
                     continue;
                 }
             }
-            self.until_something(attempt, now, &mut pause).await;
+            self.until_something(attempt, now, known, &mut pause)
+                .await?;
         }
     }
 
@@ -182,14 +232,13 @@ impl Supervisor {
     }
 
     /// Waits until another look may tell more.
-    async fn until_something(&self, attempt: AttemptRef, now: Now, pause: &mut Pause) {
-        let changed = {
-            let entries = self.entries();
-            let Some(entry) = entries.get(&attempt) else {
-                return;
-            };
-            entry.changed.clone()
-        };
+    async fn until_something(
+        &self,
+        attempt: AttemptRef,
+        now: Now,
+        known: &mut watch::Receiver<Now>,
+        pause: &mut Pause,
+    ) -> Result<(), RecvError> {
         let runner = match now.runner {
             Some(runner) => Some(runner),
             None => self.identity_on_disk(attempt).await,
@@ -215,26 +264,23 @@ impl Supervisor {
                 }
                 pause.wait().await;
             }
-            () = hung_up => self.forget(attempt),
-            () = changed.notified() => pause.0 = FIRST,
+            // A connection that has ended is of no use.
+            () = hung_up => self.note(attempt, |now| {
+                now.outbox.take_if(|outbox| outbox.is_closed());
+            }),
+            changed = known.changed() => {
+                changed?;
+                pause.0 = FIRST;
+            }
             // Somebody who is watched and connected needs no second look.
             () = pause.wait(), if !(watched && now.outbox.is_some()) => {}
         }
-    }
-
-    /// A connection that has ended is of no use.
-    fn forget(&self, attempt: AttemptRef) {
-        if let Some(entry) = self.entries().get_mut(&attempt)
-            && entry.outbox.as_ref().is_some_and(Outbox::is_closed)
-        {
-            entry.outbox = None;
-        }
+        Ok(())
     }
 
     /// The runner is dead and left no result.
-    async fn report_gone(&self, attempt: AttemptRef, status: Option<ExitStatus>) {
-        let Some(now) = self.now(attempt) else { return };
-        match (now.started, status) {
+    async fn report_gone(&self, attempt: AttemptRef, started: bool, status: Option<ExitStatus>) {
+        match (started, status) {
             (true, _) => {
                 let dir = self.shared.state.attempt(attempt.id);
                 let stopped = self.blocking(move || Ok(dir.was_stopped())).await;
@@ -253,19 +299,6 @@ impl Supervisor {
                 })
                 .await;
             }
-        }
-    }
-
-    async fn until_concluded(&self, attempt: AttemptRef) {
-        loop {
-            let changed = {
-                let entries = self.entries();
-                match entries.get(&attempt) {
-                    Some(entry) if !entry.concluded => entry.changed.clone(),
-                    Some(_) | None => return,
-                }
-            };
-            changed.notified().await;
         }
     }
 
@@ -304,7 +337,7 @@ impl Supervisor {
     pub fn end_runner(&self, attempt: AttemptRef) {
         let this = self.clone();
         self.track(async move {
-            let known = this.now(attempt).and_then(|now| now.runner);
+            let known = this.entries().get(&attempt).and_then(|entry| entry.now.borrow().runner.clone());
             let runner = match known {
                 Some(runner) => Some(runner),
                 None => this.identity_on_disk(attempt).await,
@@ -355,17 +388,6 @@ impl Supervisor {
         });
     }
 
-    fn now(&self, attempt: AttemptRef) -> Option<Now> {
-        let entries = self.entries();
-        let entry = entries.get(&attempt)?;
-        Some(Now {
-            outbox: entry.outbox.clone(),
-            runner: entry.runner.clone(),
-            started: entry.started,
-            concluded: entry.concluded,
-        })
-    }
-
     /// The runner's own note of who it is, if it was made in this boot.
     async fn identity_on_disk(&self, attempt: AttemptRef) -> Option<ProcessIdentity> {
         let dir = self.shared.state.attempt(attempt.id);
@@ -396,3 +418,6 @@ async fn gone(process: &ProcessIdentity) -> std::io::Result<()> {
         .readable()
         .await
 }
+
+#[cfg(test)]
+mod tests;

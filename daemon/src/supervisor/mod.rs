@@ -28,10 +28,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{guard::Begin, pulse::Pulses};
+use self::{
+    guard::{Begin, Now},
+    pulse::Pulses,
+};
 pub use self::{
     launch::Plan,
     outbox::{Outbox, ToRunner},
@@ -110,20 +113,13 @@ pub struct Closed;
 /// What the supervisor knows of one attempt in this incarnation.
 #[derive(Debug, Default)]
 struct Entry {
-    /// To its runner, while connected.
-    outbox: Option<Outbox>,
-    /// Its runner, once known.
-    runner: Option<ProcessIdentity>,
+    /// Its guard follows this. That it is dropped says that the incarnation has
+    /// ended, and nothing about the attempt.
+    now: watch::Sender<Now>,
     /// It has a guard.
     guarded: bool,
-    /// The agent may have been started.
-    started: bool,
-    /// The attempt has ended in the store.
-    concluded: bool,
     /// Ends a start that has not come to the runner yet.
     abort: CancellationToken,
-    /// Wakes the guard: something above has changed.
-    changed: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -216,7 +212,12 @@ impl Supervisor {
     pub fn track(&self, act: impl Future<Output = ()> + Send + 'static) {
         let end = self.shared.end.clone();
         self.shared.tracker.spawn(async move {
-            end.run_until_cancelled(act).await;
+            // Whoever is woken by the end is not to go on first.
+            tokio::select! {
+                biased;
+                () = end.cancelled() => {}
+                () = act => {}
+            }
         });
     }
 
@@ -253,9 +254,9 @@ impl Supervisor {
     /// Looks after a runner that this incarnation did not spawn. With
     /// `started`, its agent may have been started.
     pub fn adopt(&self, attempt: AttemptRef, runner: Option<ProcessIdentity>, started: bool) {
-        self.update(attempt, |entry| {
-            entry.runner = entry.runner.take().or(runner);
-            entry.started |= started;
+        self.update(attempt, |now| {
+            now.runner = now.runner.take().or(runner);
+            now.started |= started;
         });
         self.guard(attempt, Begin::Found);
     }
@@ -269,13 +270,13 @@ impl Supervisor {
         outbox: Outbox,
         started: bool,
     ) {
-        self.update(attempt, |entry| {
-            entry.runner = Some(runner);
-            entry.started |= started;
+        self.update(attempt, |now| {
+            now.runner = Some(runner);
+            now.started |= started;
             // A registration that comes late, after that of the runner's next
             // connection, must not take that one's place.
             if !outbox.is_closed() {
-                entry.outbox = Some(outbox);
+                now.outbox = Some(outbox);
             }
         });
         self.guard(attempt, Begin::Found);
@@ -293,9 +294,7 @@ impl Supervisor {
     }
 
     fn start(&self, attempt: AttemptRef, message: ToRunner) {
-        if let Some(entry) = self.entries().get_mut(&attempt) {
-            entry.started = true;
-        }
+        self.note(attempt, |now| now.started = true);
         self.send(attempt, message);
     }
 
@@ -312,7 +311,7 @@ impl Supervisor {
     /// What the attempt left is stored as well: once its runner is gone, its
     /// files are put away.
     pub fn conclude(&self, attempt: AttemptRef) {
-        self.update(attempt, |entry| entry.concluded = true);
+        self.update(attempt, |now| now.concluded = true);
         self.guard(attempt, Begin::Found);
     }
 
@@ -324,30 +323,37 @@ impl Supervisor {
 
     /// Ends what belongs to this incarnation; runners and agents go on.
     pub fn shut_down(&self) {
+        // First: a guard is not to see that its entry has gone, and go on.
+        self.shared.end.cancel();
         for (_, entry) in self.entries().drain() {
             entry.abort.cancel();
         }
-        self.shared.end.cancel();
         self.shared.tracker.close();
     }
 
-    fn update(&self, attempt: AttemptRef, change: impl FnOnce(&mut Entry)) {
+    /// Changes what is known of an attempt, and wakes its guard.
+    fn update(&self, attempt: AttemptRef, change: impl FnOnce(&mut Now)) {
         let mut entries = self.entries();
         let entry = entries.entry(attempt).or_default();
-        change(entry);
-        entry.changed.notify_one();
+        entry.now.send_modify(change);
+    }
+
+    /// Changes what is known of an attempt, if anything is. Its guard need not
+    /// look again for that.
+    fn note(&self, attempt: AttemptRef, change: impl FnOnce(&mut Now)) {
+        if let Some(entry) = self.entries().get(&attempt) {
+            entry.now.send_if_modified(|now| {
+                change(now);
+                false
+            });
+        }
     }
 
     fn send(&self, attempt: AttemptRef, message: ToRunner) {
-        let mut entries = self.entries();
-        let Some(entry) = entries.get_mut(&attempt) else {
-            return;
-        };
-        let Some(outbox) = &entry.outbox else { return };
-        if !outbox.send(message) {
+        self.note(attempt, |now| {
             // Gone, or it does not read: it will register again and ask.
-            entry.outbox = None;
-        }
+            now.outbox.take_if(|outbox| !outbox.send(message));
+        });
     }
 
     /// Hands on what a runner says.

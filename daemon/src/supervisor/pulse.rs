@@ -296,7 +296,7 @@ impl Supervisor {
             // Its guard sees for itself. One that has none is held back until a
             // person has confirmed that so many are dead.
             if let Some(entry) = self.entries().get(&attempt) {
-                entry.changed.notify_one();
+                entry.now.send_modify(|_| {});
             }
         }
     }

@@ -29,7 +29,7 @@ use nix::{
     unistd::{pause, setsid},
 };
 
-use super::AttemptName;
+use super::{AttemptName, drafts};
 
 /// What an agent says of a session that it is to resume, and how it ends then.
 const UNKNOWN: &str = "no such session\n";
@@ -168,6 +168,8 @@ pub(super) fn run(args: &[String]) -> io::Result<ExitCode> {
     let given = env::var_os("AGENTD_SESSION").is_some_and(|session| !session.is_empty());
     let refuses = work.keeps && given;
     if !refuses {
+        // Whoever has begun has left it.
+        drafts::leave(&attempt)?;
         note(&dir, "begin", &work, &attempt)?;
     }
     if work.child {

@@ -12,7 +12,7 @@ use agentd_proto::v1::{
 use tonic::{Status, transport::Channel};
 
 use super::{
-    AttemptName, agent, journal,
+    AttemptName, agent, drafts, journal,
     kill::Toll,
     load::{Acknowledged, connection, is_away},
     witness::{Run, Witness},
@@ -31,6 +31,8 @@ const GIVEN: &str = "unseen";
 const GIVEN_UP: usize = 3;
 /// What is said of an attempt that costs nothing: its daemon was killed early.
 const NEVER_STARTED: &str = "the daemon died before the runner was started";
+/// What is said of a queued task of whose key another is run again.
+const SUPERSEDED: &str = "superseded by task ";
 /// How far the end that the daemon knows may be from the agent's own,
 /// milliseconds: before (two clocks' granularity), and after (children that
 /// do not want to end; a busy machine).
@@ -43,6 +45,7 @@ pub(super) struct Checked {
     pub(super) violations: Vec<String>,
     pub(super) attempts: usize,
     pub(super) compared: u64,
+    pub(super) drafts: usize,
 }
 
 /// Checks everything. The daemon runs before, and not afterwards.
@@ -73,6 +76,9 @@ pub(super) async fn all(
             .push(format!("the daemon did not end within {GO:?}")),
     }
     checked.violations.extend(store(world));
+    let (found, lost) = drafts::look_for(world, &witness, acknowledged)?;
+    checked.drafts = found;
+    checked.violations.extend(lost);
     let log = fs::read_to_string(world.log())?;
     let panics = log.lines().filter(|line| line.contains("panicked"));
     checked
@@ -94,13 +100,20 @@ async fn everything_said(
         .extend(journal::check(control, acknowledged).await?);
     let known: HashSet<_> = acknowledged
         .iter()
-        .map(|known| known.job.work.job)
+        .map(|known| (known.job.work.job, known.task))
         .collect();
-    for job in witness.runs.keys().filter(|job| !known.contains(job)) {
+    for (job, runs) in &witness.runs {
+        let unknown = |run: &&Run| !known.contains(&(*job, run.attempt.task));
         // A client that was ended with its submit under way cannot tell.
-        let fault = format!("job {job} ran and was never acknowledged");
-        checked.violations.push(fault);
+        checked
+            .violations
+            .extend(runs.iter().filter(unknown).map(|run| {
+                let attempt = run.attempt;
+                format!("attempt {attempt} ran job {job}, and was never acknowledged")
+            }));
     }
+    let again = acknowledged.iter().filter(|known| known.again);
+    let again: HashSet<u64> = again.map(|known| known.task).collect();
     for known in acknowledged {
         let id = known.task;
         let answer = match control.get(GetRequest { id }).await {
@@ -113,13 +126,14 @@ async fn everything_said(
             }
         };
         checked.attempts += answer.attempts.len();
-        let runs = witness.runs.get(&known.job.work.job);
+        let runs = witness.runs.get(&known.job.work.job).into_iter().flatten();
         let mut case = Case {
             known,
             task: answer.task.unwrap_or_default(),
             attempts: answer.attempts,
-            runs: runs.map_or(&[], Vec::as_slice),
+            runs: runs.filter(|run| run.attempt.task == id).collect(),
             toll,
+            again: &again,
             faults: Vec::new(),
         };
         case.state();
@@ -149,8 +163,10 @@ struct Case<'a> {
     known: &'a Acknowledged,
     task: Task,
     attempts: Vec<Attempt>,
-    runs: &'a [Run],
+    runs: Vec<&'a Run>,
     toll: &'a Toll,
+    /// The tasks that were asked for as reruns.
+    again: &'a HashSet<u64>,
     faults: Vec<String>,
 }
 
@@ -191,11 +207,18 @@ impl Case<'_> {
         streak.count() == GIVEN_UP
     }
 
+    /// It was still queued when a rerun of its key came, which takes its place.
+    fn was_superseded(&self) -> bool {
+        let by = self.task.message.strip_prefix(SUPERSEDED);
+        let by = by.and_then(|by| by.parse::<u64>().ok());
+        by.is_some_and(|by| self.again.contains(&by)) && self.runs.is_empty()
+    }
+
     /// It ended as it had to, and its end is the one that was told.
     fn state(&mut self) {
         let exit = self.known.job.work.exit;
         let expected = match exit {
-            _ if self.known.cancelled => State::Cancelled,
+            _ if self.known.cancelled || self.was_superseded() => State::Cancelled,
             0 => State::Succeeded,
             ABORT => State::Aborted,
             _ => State::Failed,
@@ -221,7 +244,7 @@ impl Case<'_> {
         // A cancelled one ended by a signal, or had ended before, also of a session
         // that it did not know, or never ran.
         let refused = self.known.job.work.keeps && code == Some(agent::UNKNOWN_EXIT.into());
-        if !right && (!self.known.cancelled || code.is_some_and(|_| !refused)) {
+        if !right && (expected != State::Cancelled || code.is_some_and(|_| !refused)) {
             self.fault(&format!("its exit code is {code:?}"));
         }
     }
@@ -233,14 +256,12 @@ impl Case<'_> {
         if self.runs.len() > most {
             self.fault(&format!("it ran {} times, not {most}", self.runs.len()));
         }
-        if self.runs.is_empty() && !self.known.cancelled && !self.was_given_up() {
+        let may_not_run = self.known.cancelled || self.was_superseded() || self.was_given_up();
+        if self.runs.is_empty() && !may_not_run {
             self.fault("it never ran");
         }
-        for run in self.runs {
-            let AttemptName { task, number } = run.attempt;
-            if task != self.known.task {
-                self.fault("another task ran its job");
-            }
+        for run in self.runs.clone() {
+            let number = run.attempt.number;
             let Some(attempt) = self.attempts.iter().find(|a| a.number == number) else {
                 self.fault(&format!("nothing is known of attempt {number}, which ran"));
                 continue;
@@ -293,7 +314,8 @@ impl Case<'_> {
             let name = AttemptName { task, number };
             let given = attempt.session_way == GIVEN;
             let expected = work.output(name, given);
-            let run = self.runs.iter().find(|run| run.attempt.number == number);
+            let mut runs = self.runs.iter().copied();
+            let run = runs.find(|run| run.attempt.number == number);
             let printed = transcript(control, task, number).await?;
             let whole = run.is_some_and(|run| run.end.is_some()) && !self.was_killed(number);
             if whole && work.keeps && attempt.session != agent::session(&name.to_string()) {

@@ -71,7 +71,7 @@ fn one_task_a_request(
         }
     }
     for known in acknowledged {
-        let request = format!("job-{}", known.job.work.job);
+        let request = &known.request;
         if requests.get(request.as_str()) != Some(&known.task) {
             faults.push(format!("{request} is not task {} any more", known.task));
         }

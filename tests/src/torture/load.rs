@@ -11,8 +11,8 @@ use std::{
 };
 
 use agentd_proto::v1::{
-    CancelRequest, OnBusy, RecoverRequest, State, StatusRequest, SubmitRequest, Task, WaitRequest,
-    WorkspaceMode, control_client::ControlClient,
+    CancelRequest, OnBusy, RecoverRequest, RerunRequest, State, StatusRequest, SubmitRequest, Task,
+    WaitRequest, WorkspaceMode, WorkspaceReuse, control_client::ControlClient,
 };
 use tokio::time::{sleep, timeout};
 use tonic::{
@@ -39,6 +39,8 @@ const KEYS: u64 = 3;
 pub(super) struct Job {
     pub(super) work: Work,
     pub(super) worktree: bool,
+    /// Run it again when it has ended, and take away what it has left.
+    again: Option<WorkspaceReuse>,
     /// Milliseconds between the answer to the submit and the cancel.
     cancel_after: Option<u64>,
     /// Cancel without grace.
@@ -70,6 +72,11 @@ impl Job {
         let worktree = random.percent(if key.is_some() { 40 } else { 3 });
         // A repository makes another key of the same issue.
         let key = key.map(|key| key + if worktree { KEYS } else { 0 });
+        let again = match random.below(4) {
+            0..2 => None,
+            2 => Some(WorkspaceReuse::Reset),
+            _ => Some(WorkspaceReuse::Fresh),
+        };
         let cancelled = random.percent(12);
         Self {
             work: Work {
@@ -82,6 +89,7 @@ impl Job {
                 key,
             },
             worktree,
+            again: again.filter(|_| worktree),
             cancel_after: cancelled.then(|| random.below(300)),
             forced: random.percent(30),
             twice: random.percent(10),
@@ -94,6 +102,10 @@ impl Job {
 pub(super) struct Acknowledged {
     pub(super) job: Job,
     pub(super) task: u64,
+    /// The name by which it was asked for.
+    pub(super) request: String,
+    /// As a rerun.
+    pub(super) again: bool,
     /// A cancel was acknowledged while the task was active.
     pub(super) cancelled: bool,
     /// The client has seen the end, and how it was.
@@ -176,16 +188,7 @@ impl Load {
         let Some(task) = self.submit(control, &job).await else {
             return;
         };
-        let index = {
-            let mut all = lock(&self.acknowledged);
-            all.push(Acknowledged {
-                job: job.clone(),
-                task: task.id,
-                cancelled: false,
-                seen: None,
-            });
-            all.len() - 1
-        };
+        let index = self.acknowledge(&job, task.id, named(number), false);
         if job.twice
             && let Some(again) = self.submit(control, &job).await
             && again.id != task.id
@@ -203,6 +206,54 @@ impl Load {
         }
         let seen = self.wait(control, task.id).await;
         lock(&self.acknowledged)[index].seen = seen;
+        if let Some(reuse) = job.again {
+            self.live_again(control, &job, task.id, reuse).await;
+        }
+    }
+
+    /// Once more, in a worktree that is clean.
+    async fn live_again(
+        &self,
+        control: &mut ControlClient<Channel>,
+        job: &Job,
+        task: u64,
+        reuse: WorkspaceReuse,
+    ) {
+        let request = RerunRequest {
+            id: task,
+            request_id: format!("{}-again", named(job.work.job)),
+            force: true,
+            on_busy: OnBusy::Queue.into(),
+            workspace_reuse: reuse.into(),
+            ..RerunRequest::default()
+        };
+        let what = format!("rerun of task {task}");
+        let answer = self
+            .until_answered(&what, || {
+                let (mut control, request) = (control.clone(), request.clone());
+                async move { control.rerun(request).await }
+            })
+            .await;
+        let Some(again) = answer.and_then(|answer| answer.into_inner().task) else {
+            return;
+        };
+        let index = self.acknowledge(job, again.id, request.request_id, true);
+        let seen = self.wait(control, again.id).await;
+        lock(&self.acknowledged)[index].seen = seen;
+    }
+
+    /// Notes that a task was acknowledged; its place.
+    fn acknowledge(&self, job: &Job, task: u64, request: String, again: bool) -> usize {
+        let mut all = lock(&self.acknowledged);
+        all.push(Acknowledged {
+            job: job.clone(),
+            task,
+            request,
+            again,
+            cancelled: false,
+            seen: None,
+        });
+        all.len() - 1
     }
 
     async fn submit(&self, control: &mut ControlClient<Channel>, job: &Job) -> Option<Task> {
@@ -211,7 +262,7 @@ impl Load {
         let agent = if job.work.keeps { "keeper" } else { "shell" };
         let mut request = SubmitRequest {
             agent: agent.to_owned(),
-            request_id: format!("job-{}", job.work.job),
+            request_id: named(job.work.job),
             command,
             on_busy: OnBusy::Queue.into(),
             workspace_mode: WorkspaceMode::None.into(),
@@ -325,6 +376,11 @@ impl Load {
     fn fault(&self, fault: String) {
         lock(&self.faults).push(fault);
     }
+}
+
+/// The name of the request that submits a job.
+fn named(job: u64) -> String {
+    format!("job-{job}")
 }
 
 /// The daemon was not there, or went away.

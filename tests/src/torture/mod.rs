@@ -17,6 +17,7 @@
 mod adopt;
 mod agent;
 mod check;
+mod drafts;
 mod journal;
 mod kill;
 mod load;
@@ -144,6 +145,8 @@ pub struct Outcome {
     pub attempts: usize,
     /// Bytes of transcripts that were compared.
     pub compared: u64,
+    /// Files of agents that nobody had committed, and that were found again.
+    pub drafts: usize,
     /// From the last kill to the end of the last task.
     pub settled: Duration,
     /// From the first start of the daemon to the last check.
@@ -168,7 +171,7 @@ impl fmt::Display for Outcome {
         write!(
             f,
             "seed {}: {} daemons and {} runners killed, {} calls refused, \
-             {} tasks, {} attempts, {} KiB of transcripts compared, {} violations, \
+             {} tasks, {} attempts, {} KiB of transcripts compared, {} drafts found again, {} violations, \
              {:.1} s, {:.1} s of it after the last kill",
             self.seed,
             self.daemons,
@@ -177,6 +180,7 @@ impl fmt::Display for Outcome {
             self.tasks,
             self.attempts,
             self.compared / 1024,
+            self.drafts,
             self.violations.len(),
             self.took.as_secs_f64(),
             self.settled.as_secs_f64()
@@ -314,6 +318,7 @@ async fn conclude(
         tasks: acknowledged.len(),
         attempts: checked.attempts,
         compared: checked.compared,
+        drafts: checked.drafts,
         settled,
         took: begin.elapsed(),
         violations,

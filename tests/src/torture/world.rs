@@ -63,7 +63,7 @@ impl World {
         self.dir.path()
     }
 
-    fn home(&self) -> PathBuf {
+    pub(super) fn home(&self) -> PathBuf {
         self.path().join("home")
     }
 

@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 #[cfg(feature = "failpoints")]
+mod ending;
+#[cfg(feature = "failpoints")]
 mod hanging;
 #[cfg(feature = "failpoints")]
 mod pruning;
@@ -64,5 +66,7 @@ async fn nothing_is_lost_at_any_failpoint() {
         seed: seed(),
         ..Options::default()
     };
-    clean(&torture::failpoints(&options).await.unwrap());
+    let outcome = torture::failpoints(&options).await.unwrap();
+    assert!(outcome.drafts > 0, "{outcome}");
+    clean(&outcome);
 }

@@ -167,6 +167,14 @@ fn a_copy_is_made_each_day_and_the_older_ones_go() {
     assert!(status["host"]["cpus"].as_u64() > Some(0), "{status}");
     let page = daemon.ctl(&["status"]).ok();
     assert!(page.text().contains("last backup:"), "{page:?}");
+    // One that failed while the daemon runs does not keep others from being made.
+    fs::write(backups.join("daily.part"), "half").unwrap();
+    fs::remove_file(&found[1]).unwrap();
+    let _new = daemon.wait(daemon.sh("true"));
+    daemon.configure("[daemon]\ndaily_backups = 3\n");
+    let _said = daemon.ctl(&["reload"]).ok();
+    wait_until("the copy of today is made again", || found[1].exists());
+    assert!(!backups.join("daily.part").exists());
     // One that cannot be read is told how to put it back.
     daemon.kill();
     fs::write(daemon.state().join("agentd.redb"), "broken").unwrap();

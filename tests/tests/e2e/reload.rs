@@ -1,9 +1,17 @@
 //! Reading the configuration anew, by a signal and for a person.
 
+use std::{
+    fs::{self, OpenOptions},
+    path::Path,
+};
+
 use agentd_tests::{TestDaemon, wait_until};
 use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
+    sys::{
+        signal::{Signal, kill},
+        stat::Mode,
+    },
+    unistd::{Pid, mkfifo},
 };
 
 #[test]
@@ -75,4 +83,45 @@ fn a_signal_brings_schedules_and_agents_and_takes_them_away() {
     daemon
         .ctl(&["submit", "-a", "timed", "x"])
         .refused(2, &["timed"]);
+}
+
+/// A pipe in the place of the configuration: who reads it waits, as for a disk
+/// on the network that does not answer.
+fn put_pipe(path: &Path) {
+    let pipe = path.with_extension("pipe");
+    mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    fs::rename(pipe, path).unwrap();
+}
+
+#[test]
+fn a_reload_that_hangs_keeps_nobody_waiting() {
+    let mut daemon = TestDaemon::prepared("[daemon]\nmax_running = 1\n");
+    let notices = daemon.launch_heard();
+    let pid = Pid::from_raw(daemon.pid().try_into().unwrap());
+    let hang_up = || {
+        drop(notices.lines());
+        kill(pid, Signal::SIGHUP).unwrap();
+        wait_until("it reads the configuration", || {
+            notices.lines().iter().any(|line| line == "RELOADING=1")
+        });
+    };
+    let slots = || daemon.ctl(&["status", "-o", "json"]).ok().json()["slots"].clone();
+    let config = daemon.path("config.toml");
+    put_pipe(&config);
+    hang_up();
+    assert_eq!(slots(), 1);
+    let done = daemon.sh("true");
+    assert_eq!(daemon.wait(done)["state"], "succeeded");
+    // One that comes meanwhile is not lost: what is there by then is read.
+    let pipe = OpenOptions::new().write(true).open(&config).unwrap();
+    let next = config.with_extension("next");
+    fs::write(&next, "[daemon]\nmax_running = 3\n").unwrap();
+    fs::rename(next, &config).unwrap();
+    kill(pid, Signal::SIGHUP).unwrap();
+    drop(pipe);
+    wait_until("the next one counts", || slots() == 3);
+    // Nor is the end kept waiting.
+    put_pipe(&config);
+    hang_up();
+    assert!(daemon.terminate().success());
 }

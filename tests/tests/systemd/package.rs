@@ -107,7 +107,10 @@ fn at_work(machine: &Machine, user: &str) {
     for _ in 0..AGENTS {
         drop(
             machine
-                .run(user, &format!("agentctl submit -q -- sh -c '{AGENT}'"))
+                .run(
+                    user,
+                    &format!("agentctl submit -q --memory 1GiB --pids 500 -- sh -c '{AGENT}'"),
+                )
                 .ok(),
         );
     }
@@ -299,7 +302,10 @@ fn a_removal_ends_everything_and_a_purge_leaves_nothing() {
     }
 
     let edit = "mkdir -p /etc/systemd/system/agentd.service.d &&
-        printf '[Service]\\nNice=1\\n' >/etc/systemd/system/agentd.service.d/override.conf";
+        printf '[Service]\\nNice=1\\n' >/etc/systemd/system/agentd.service.d/override.conf &&
+        cp /usr/lib/systemd/system/agentd-agents.service /etc/systemd/system/ &&
+        systemctl set-property agentd.slice CPUWeight=50 &&
+        systemctl --global mask agentd.socket";
     drop(machine.run("root", edit).ok());
     let purged = machine.run("root", "dpkg -P agentd").ok();
     assert_eq!(purged.stderr, "", "{purged:?}");

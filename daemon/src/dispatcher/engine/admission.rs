@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::{
     dispatcher::{
-        handle::{CancelOrder, OnBusy, RerunOrder, ShutDown, Submission, Submitted},
+        handle::{CancelOrder, OnBusy, RerunOrder, Submission, Submitted},
         outcome::{Cancelled, SubmitError, Unavailable},
         overview::Phase,
         turn::Turn,
@@ -247,32 +247,6 @@ impl Engine {
         };
         self.apply(turn, id, &event)?;
         Ok(Cancelled::Done)
-    }
-
-    /// Nothing new is dispatched from now on.
-    pub(super) fn shut_down(&mut self, turn: &mut Turn, how: ShutDown) -> Result<(), StoreError> {
-        match how {
-            ShutDown::Leave => self.phase = Phase::Stopping,
-            ShutDown::Drain(limit) => {
-                self.phase = Phase::Draining;
-                self.drain_until = limit.and_then(|limit| turn.now.checked_add(limit));
-            }
-            ShutDown::CancelAll => {
-                self.phase = Phase::Draining;
-                self.drain_until = None;
-                let mut ids: Vec<_> = self.tasks.keys().copied().collect();
-                ids.sort_unstable();
-                // One that is being stopped keeps its grace.
-                let order = CancelOrder {
-                    forced: false,
-                    repeated: true,
-                };
-                for id in ids {
-                    self.cancel(turn, id, "shutdown".to_owned(), order)?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Engine, Turn};
+use super::{CASCADE, Engine, Turn};
 use crate::{
     store::StoreError,
     task::{
@@ -39,13 +39,20 @@ impl Engine {
         self.set_account_waits(turn.now, turn.moment);
     }
 
+    /// Does what waits that are over ask for; the rest of very many in the next
+    /// turn.
+    pub(super) fn take_due(&mut self, turn: &mut Turn) -> Result<(), StoreError> {
+        for _ in 0..CASCADE {
+            let Some((id, ends)) = self.timers.pop_due(turn.now) else {
+                break;
+            };
+            self.time_is_up(turn, id, ends)?;
+        }
+        Ok(())
+    }
+
     /// Does what a wait that is over asks for.
-    pub(super) fn time_is_up(
-        &mut self,
-        turn: &mut Turn,
-        id: TaskId,
-        ends: Ends,
-    ) -> Result<(), StoreError> {
+    fn time_is_up(&mut self, turn: &mut Turn, id: TaskId, ends: Ends) -> Result<(), StoreError> {
         let Some(task) = self.tasks.get(&id) else {
             return Ok(());
         };

@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use super::Engine;
+use super::{CASCADE, Engine};
 use crate::{
     dispatcher::{outcome::SubmitError, turn::Turn},
     store::{Reader, StoreError},
@@ -23,10 +23,6 @@ use crate::{
         state::{State, Task},
     },
 };
-
-/// Most changes of one turn that follow from ends of other tasks: bounds the
-/// size of a commit.
-const CASCADE: usize = 1_000;
 
 /// Who waits for whom.
 #[derive(Debug, Default)]

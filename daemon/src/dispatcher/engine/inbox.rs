@@ -94,10 +94,7 @@ impl Engine {
                 turn.acts.push(Act::Reconfigure(config));
                 turn.reply(reply, ());
             }
-            Message::ShutDown(how, reply) => {
-                self.until_end.push(reply);
-                self.shut_down(turn, how)?;
-            }
+            Message::ShutDown(how, reply) => self.shut_down(turn, how, reply),
             Message::Report(report) => self.hear(turn, report)?,
             Message::Say(statement, reply) => {
                 let answer = self.said(turn, *statement)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     dispatcher::{
-        handle::Firing,
+        handle::{Firing, Reply},
         outcome::{FiringError, Held, HoldError, SubmitError},
     },
     task::{
