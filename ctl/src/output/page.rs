@@ -170,9 +170,7 @@ impl Page {
         let spent = spent.as_ref().map(spend_text).unwrap_or_default();
         let forgiven = task.forgiven.as_ref().map(spend_text);
         let forgiven = forgiven.map(|text| format!("; budget overridden, not counted: {text}"));
-        let others = task
-            .spent
-            .filter(|spent| spent.attempts > task.attempts.into());
+        let others = task.spent.filter(|spent| spent.attempts > task.attempts);
         let others = others.map_or("", |_| " (it and its reruns)");
         self.field(
             "spent",

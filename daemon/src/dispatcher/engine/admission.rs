@@ -172,8 +172,8 @@ impl Engine {
                 && matches!(task.state, State::Queued(_))
                 && task.spec.rerun_of != rerun_of
         };
-        let in_the_way = of_key.iter().filter_map(|id| self.tasks.get(id));
-        let in_the_way = in_the_way.filter(|task| !may_supersede(task)).next();
+        let mut in_the_way = of_key.iter().filter_map(|id| self.tasks.get(id));
+        let in_the_way = in_the_way.find(|task| !may_supersede(task));
         if let (OnBusy::Refuse, Some(task)) = (submission.on_busy, in_the_way) {
             let has_issue = submission.spec.issue.is_some();
             let again = task.spec.rerun_of.filter(|_| !has_issue);
