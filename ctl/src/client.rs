@@ -157,14 +157,22 @@ impl Client {
         self.ask(q, async |mut c, q| c.list(q).await).await
     }
 
-    pub(crate) async fn cancel(&self, id: u64) -> Result<v1::CancelResponse, Error> {
-        let q = |repeated| v1::CancelRequest { id, repeated };
-        self.ask_anew(q, async |mut c, q| c.cancel(q).await).await
-    }
-
-    pub(crate) async fn kill(&self, id: u64) -> Result<v1::CancelResponse, Error> {
-        let q = |repeated| v1::CancelRequest { id, repeated };
-        self.ask_anew(q, async |mut c, q| c.kill(q).await).await
+    /// Cancels what the question names, or kills its agents; whether the
+    /// question was sent before is added.
+    pub(crate) async fn cancel(
+        &self,
+        question: v1::CancelRequest,
+        kill: bool,
+    ) -> Result<v1::CancelResponse, Error> {
+        let q = |repeated| v1::CancelRequest {
+            repeated,
+            ..question.clone()
+        };
+        if kill {
+            self.ask_anew(q, async |mut c, q| c.kill(q).await).await
+        } else {
+            self.ask_anew(q, async |mut c, q| c.cancel(q).await).await
+        }
     }
 
     pub(crate) async fn hold(&self, id: u64) -> Result<v1::HoldResponse, Error> {

@@ -313,6 +313,7 @@ mod tests {
                     ..v1::Attempt::default()
                 })
                 .collect(),
+            reruns: Vec::new(),
         }
     }
 

@@ -108,7 +108,7 @@ pub fn shown(data: &[u8]) {
         harmless(&result_line(&task), "");
         assert!(task.state() == v1::State::Succeeded || exit_code(&task, true) != EXIT_OK);
         let mut page = Page::new(false, now(), TimeZone::UTC);
-        page.task(&task);
+        page.task(&task, &[]);
         page.work(&task);
         task.attempt
             .iter()

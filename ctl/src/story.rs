@@ -22,6 +22,8 @@ use crate::{
     when::{between, human},
 };
 
+/// How the journal says that a task was submitted as a rerun.
+const RERUN: &str = "rerun of task ";
 /// A wait that is worth a word.
 const LONG: Duration = Duration::from_secs(1);
 
@@ -63,11 +65,11 @@ pub(crate) fn steps(told: &v1::ExplainResponse) -> Vec<Step> {
             "submitted" => {
                 since = event.at;
                 say(submitted(told));
-                // "rerun of task 7" is said already; not what could not be made
-                // sure of, nor that a budget was overridden.
-                for note in event.why.split("; ").skip(1) {
-                    say(note.to_owned());
-                }
+                // That it is a rerun is said already; not what it replaces, what
+                // could not be made sure of, nor that a budget was overridden.
+                let notes = event.why.split("; ");
+                let notes = notes.filter(|note| !note.is_empty() && !note.starts_with(RERUN));
+                notes.for_each(|note| say(note.to_owned()));
             }
             "claimed" => claimed(told, event, between(since, event.at))
                 .into_iter()
@@ -362,7 +364,7 @@ pub(super) fn decision(sequel: &v1::Sequel) -> String {
 fn finished(told: &v1::ExplainResponse, event: &v1::Event) -> Vec<String> {
     let word = state_word(event.state());
     let reason = told.task.as_ref().map_or("", |t| t.failure_reason.as_str());
-    // "cancelled: superseded: superseded by task 43" says things twice.
+    // "cancelled: cancelled: cancelled by ann" says things twice.
     let mut parts = vec![word];
     for part in [reason, event.why.as_str()] {
         parts.pop_if(|before| part.starts_with(*before));

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod changes;
+mod relative;
 mod spending;
 mod words;
 
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 pub(crate) use self::{
     attempt::AttemptView,
+    relative::RelativeView,
     words::{
         ACTIVE_STATES, FAILED_STATES, UNSUCCESSFUL_STATES, condition_word, is_final, state_word,
         trigger_word, workspace_word,
@@ -139,6 +141,8 @@ pub(crate) struct TaskDetail {
     command: Option<Vec<String>>,
     /// Oldest first.
     attempts: Vec<AttemptView>,
+    /// The tasks of its lineage that came after it; the newest 10.
+    reruns: Vec<RelativeView>,
 }
 
 /// One change of a task.
@@ -206,6 +210,7 @@ impl From<v1::GetResponse> for TaskDetail {
             prompt,
             command: (!command.is_empty()).then_some(command),
             attempts: got.attempts.into_iter().map(AttemptView::from).collect(),
+            reruns: got.reruns.into_iter().map(RelativeView::from).collect(),
         }
     }
 }

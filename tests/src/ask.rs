@@ -39,8 +39,8 @@ impl TestDaemon {
     }
 
     /// The task as it is in the store, without what its lineage has spent by
-    /// now: that grows while an agent runs, and with each rerun. And without signs
-    /// of life, which are not stored.
+    /// now: that grows while an agent runs, and with each rerun. And without its
+    /// reruns and signs of life, which are not stored with it.
     ///
     /// # Panics
     /// If there is no such task.
@@ -50,6 +50,7 @@ impl TestDaemon {
         let mut shown = self.show(task);
         let fields = shown.as_object_mut().expect("a task is an object");
         fields.remove("lineage_spent");
+        fields.remove("reruns");
         let quiet = |attempt: &mut Value| {
             if let Some(attempt) = attempt.as_object_mut() {
                 attempt.remove("last_heartbeat_at");

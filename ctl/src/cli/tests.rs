@@ -136,7 +136,11 @@ fn tasks() -> BTreeMap<u64, v1::GetResponse> {
         let task = Some(task);
         (
             task.as_ref().map_or(0, |task| task.id),
-            v1::GetResponse { task, attempts },
+            v1::GetResponse {
+                task,
+                attempts,
+                ..v1::GetResponse::default()
+            },
         )
     };
     let mut tasks: BTreeMap<u64, v1::GetResponse> = list().tasks.into_iter().map(got).collect();
@@ -150,6 +154,7 @@ fn script() -> Script {
     let new = v1::SubmitResponse {
         task: task(49),
         existing: false,
+        replaced: Vec::new(),
     };
     let minute = |ago: i64| canned::data::NOW - ago * 60_000;
     let line = |ago, partial, text: &str| v1::LogLine {

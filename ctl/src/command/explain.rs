@@ -16,7 +16,7 @@ use crate::{
         table::one_line,
     },
     story::{Step, next, outcome, steps},
-    view::{AttemptView, EventView, TaskView, state_word},
+    view::{AttemptView, EventView, RelativeView, TaskView, state_word},
     when::{local, rfc3339},
 };
 
@@ -109,6 +109,8 @@ pub(crate) struct View {
     expected: Option<SequelView>,
     waits: Vec<WaitView>,
     ancestors: Vec<RelativeView>,
+    /// The tasks of its lineage that came after it; the newest 10.
+    reruns: Vec<RelativeView>,
     key_holder: Option<RelativeView>,
     daemon_phase: String,
     disk_free_bytes: Option<u64>,
@@ -141,15 +143,6 @@ struct WaitView {
     at: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct RelativeView {
-    id: u64,
-    state: &'static str,
-    failure_reason: Option<String>,
-    message: Option<String>,
-}
-
 fn text(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
@@ -167,6 +160,7 @@ impl View {
             expected: told.expected.map(SequelView::from),
             waits: told.waits.into_iter().map(WaitView::from).collect(),
             ancestors: told.ancestors.into_iter().map(RelativeView::from).collect(),
+            reruns: told.reruns.into_iter().map(RelativeView::from).collect(),
             key_holder: told.key_holder.map(RelativeView::from),
             daemon_phase: told.phase,
             disk_free_bytes: disk.map(|(free, _)| free),
@@ -199,17 +193,6 @@ impl From<v1::Wait> for WaitView {
         Self {
             kind: wait.kind,
             at: rfc3339(wait.at),
-        }
-    }
-}
-
-impl From<v1::Relative> for RelativeView {
-    fn from(relative: v1::Relative) -> Self {
-        Self {
-            id: relative.task,
-            state: state_word(relative.state()),
-            failure_reason: text(relative.failure_reason),
-            message: text(relative.message),
         }
     }
 }

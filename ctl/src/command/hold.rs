@@ -9,7 +9,7 @@ use crate::{
     client::Client,
     error::Error,
     id::{TaskSet, resolve_all},
-    view::state_word,
+    view::{is_final, state_word},
 };
 
 /// Keep queued tasks from being started until they are released.
@@ -101,6 +101,9 @@ fn released(id: u64, answer: &v1::HoldResponse) -> String {
         format!("task {id} is released{waits}")
     } else if task.state() == State::Queued {
         format!("task {id} was not held{waits}")
+    } else if is_final(task.state()) {
+        let word = state_word(task.state());
+        format!("task {id} is not held: it has ended ({word})")
     } else {
         format!("task {id} is not held: it is {}", state_word(task.state()))
     }
@@ -150,6 +153,12 @@ mod tests {
                 "",
                 false,
                 "task 42 is not held: it is running",
+            ),
+            (
+                State::Succeeded,
+                "",
+                false,
+                "task 42 is not held: it has ended (succeeded)",
             ),
         ] {
             assert_eq!(released(42, &answer(state, kind, changed)), text);

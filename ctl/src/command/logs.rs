@@ -1,8 +1,12 @@
 //! `agentctl logs`.
 
+use agentd_proto::v1::State;
 use clap::Args;
 
-use super::{count, run::interrupts};
+use super::{
+    count,
+    run::{interrupts, queued},
+};
 use crate::{
     cli::Context,
     error::{EXIT_INTERRUPTED, EXIT_OK, Error},
@@ -81,6 +85,13 @@ impl Logs {
         if !self.follow {
             read(&client, &mut cx.out, selection, look).await?;
             return Ok(EXIT_OK);
+        }
+        if !self.raw {
+            // Else nothing would be seen, for as long as it is not started.
+            let task = client.get(task).await?.task.unwrap_or_default();
+            if task.state() == State::Queued && task.hold.is_some() {
+                cx.out.note(&queued(&task, cx.out.now));
+            }
         }
         let mut interrupts = interrupts()?;
         tokio::select! {

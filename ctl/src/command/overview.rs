@@ -132,12 +132,31 @@ fn waits(status: &v1::StatusResponse, until: impl Fn(&v1::Account) -> String) ->
     if status.paused {
         return "waits: everything, it is paused (agentctl resume)".to_owned();
     }
+    match status.phase.as_str() {
+        "draining" | "stopping" => {
+            return "waits: everything, the daemon is to end".to_owned();
+        }
+        "recovering" => {
+            return "waits: everything, the daemon still looks at what it found at its start"
+                .to_owned();
+        }
+        _ => {}
+    }
     let parked = status.parked.iter();
     let parked = parked.map(|account| format!("{} until {}", account.name, until(account)));
     let paused = status.agents.iter().filter(|agent| agent.paused);
     let paused = paused.map(|agent| format!("{} is paused", agent.name));
-    let waiting: Vec<String> = parked.chain(paused).collect();
-    if waiting.is_empty() {
+    let held = match status.held {
+        0 => None,
+        1 => Some("1 task is held (agentctl ls --state queued)".to_owned()),
+        held => Some(format!(
+            "{held} tasks are held (agentctl ls --state queued)"
+        )),
+    };
+    let waiting: Vec<String> = parked.chain(paused).chain(held).collect();
+    if waiting.is_empty() && status.queued > 0 {
+        "waits: for slots, times or other tasks (agentctl ls --state queued)".to_owned()
+    } else if waiting.is_empty() {
         "waits: nothing, no account has met its limit".to_owned()
     } else {
         format!("waits: {}", waiting.join(", "))
@@ -164,4 +183,43 @@ fn next(failed: &Count, now: i64) -> String {
         result_line(task),
         task.id
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_tasks_is_said() {
+        let agent = v1::AgentStatus {
+            name: "shell".to_owned(),
+            paused: true,
+            ..v1::AgentStatus::default()
+        };
+        let say = |change: fn(&mut v1::StatusResponse)| {
+            let mut status = v1::StatusResponse {
+                phase: "ready".to_owned(),
+                ..v1::StatusResponse::default()
+            };
+            change(&mut status);
+            waits(&status, |_| String::new())
+        };
+        let idle = "waits: nothing, no account has met its limit";
+        assert_eq!(say(|_| {}), idle);
+        let queued = say(|status| status.queued = 2);
+        assert!(queued.starts_with("waits: for slots, times or other tasks"));
+        let held = say(|status| (status.queued, status.held) = (3, 1));
+        assert_eq!(held, "waits: 1 task is held (agentctl ls --state queued)");
+        let drains = say(|status| status.phase = "draining".to_owned());
+        assert_eq!(drains, "waits: everything, the daemon is to end");
+        let recovers = say(|status| status.phase = "recovering".to_owned());
+        assert!(recovers.contains("looks at what it found"), "{recovers}");
+        let status = v1::StatusResponse {
+            agents: vec![agent],
+            held: 2,
+            ..v1::StatusResponse::default()
+        };
+        let both = waits(&status, |_| String::new());
+        assert!(both.starts_with("waits: shell is paused, 2 tasks are held"));
+    }
 }

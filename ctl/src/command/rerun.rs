@@ -22,9 +22,9 @@ use crate::{
 
 /// Run ended tasks again, each as a new task.
 ///
-/// Takes over agent, repository, issue, prompt, labels and limits, and prints
-/// the new ids. What the first task waited for (--after, --not-before) does not
-/// count again. --failed and --unsuccessful run every task again that matches,
+/// With --replace one that has not ended is cancelled first. Takes over agent,
+/// repository, issue, prompt, labels and limits, and prints the new ids. What the
+/// first task waited for (--after, --not-before) does not count again. --failed and --unsuccessful run every task again that matches,
 /// unless another one has taken its place since; to give such a command a
 /// second time does no harm.
 #[derive(Debug, Args)]
@@ -157,7 +157,7 @@ impl Rerun {
 }
 
 /// Runs one task again, once however often the request has to be sent; the new
-/// task.
+/// task, and those that were cancelled for it.
 ///
 /// # Errors
 /// The daemon's.
@@ -165,13 +165,14 @@ pub(crate) async fn rerun_one(
     client: &Client,
     id: u64,
     changes: v1::RerunRequest,
-) -> Result<v1::Task, Error> {
+) -> Result<(v1::Task, Vec<u64>), Error> {
     let request = v1::RerunRequest {
         id,
         request_id: random_request_id()?,
         ..changes
     };
-    client.rerun(request).await?.task.ok_or_else(no_task)
+    let answer = client.rerun(request).await?;
+    Ok((answer.task.ok_or_else(no_task)?, answer.replaced))
 }
 
 /// `task 43 runs task 42 again`.

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{exit_code, submit::hand_over, task::TaskArgs};
+use super::{exit_code, stop::stop_one, submit::hand_over, task::TaskArgs};
 use crate::{
     cli::Context,
     client::Client,
@@ -46,7 +46,7 @@ impl Run {
         let request = self
             .task
             .into_request(io::stdin(), (cx.out.now, &cx.out.zone()))?;
-        let (client, submitted, _) = hand_over(cx, request, &after).await?;
+        let (client, submitted, _) = hand_over(cx, request, &after, false).await?;
         cx.out.note(&queued(&submitted, cx.out.now));
         // Until here a Ctrl-C simply ends the program.
         let mut interrupts = interrupts()?;
@@ -67,7 +67,7 @@ impl Run {
 }
 
 /// Which task it is, and why nothing may be seen of it for a while.
-fn queued(task: &v1::Task, now: Timestamp) -> String {
+pub(crate) fn queued(task: &v1::Task, now: Timestamp) -> String {
     match &task.hold {
         Some(hold) if task.state() == State::Queued => {
             format!("task {} waits: {}", task.id, hold_text(hold, now))
@@ -87,7 +87,7 @@ async fn detach(
          (Ctrl-C now cancels it)"
     ));
     if timeout(SECOND_INTERRUPT, interrupts.recv()).await.is_ok() {
-        client.cancel(id).await?;
+        stop_one(client, id, false).await?;
         cx.out.message(&format!("\ntask {id} is being cancelled"));
     }
     Ok(EXIT_INTERRUPTED)

@@ -68,7 +68,7 @@ fn show_task(out: &mut Output, got: v1::GetResponse, format: Format) -> Result<(
     }
     let mut page = Page::new(out.color, out.now, out.zone());
     let task = got.task.unwrap_or_default();
-    page.task(&task);
+    page.task(&task, &got.reruns);
     page.work(&task);
     for attempt in &got.attempts {
         page.attempt(attempt);

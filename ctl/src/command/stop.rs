@@ -1,20 +1,22 @@
 //! `agentctl cancel` and `agentctl kill`.
 
-use agentd_proto::v1;
+use agentd_proto::v1::{self, State};
 use clap::Args;
 
 use super::Tally;
 use crate::{
     cli::Context,
     client::Client,
-    error::Error,
+    error::{Error, Kind},
     id::{TaskSet, resolve_all},
+    output::table::one_line,
     view::{is_final, state_word},
 };
 
 /// Cancel tasks: ask their agents to stop, kill them after a grace.
 ///
-/// It is no error if a task has ended already.
+/// Several are cancelled at once: none of them gets the slot of another. It is
+/// no error if a task has ended already.
 #[derive(Debug, Args)]
 pub(crate) struct Cancel {
     #[command(flatten)]
@@ -50,13 +52,33 @@ impl Kill {
     }
 }
 
+/// Most tasks of one request; the daemon takes no more.
+const AT_ONCE: usize = 1000;
+
 async fn stop(cx: &mut Context, sets: &[TaskSet], kill: bool) -> Result<u8, Error> {
     let client = cx.client().await?;
+    let mut ids = resolve_all(&client, sets).await?;
     let mut tally = Tally::default();
-    for id in resolve_all(&client, sets).await? {
+    if let [id] = ids[..] {
         let said = stop_one(&client, id, kill).await;
         let result = said.map(|said| cx.out.message(&said));
         tally.add(&mut cx.out, result)?;
+        return Ok(tally.code());
+    }
+    if ids.len() > AT_ONCE {
+        // The newest first: what waits for a slot is younger than what has one,
+        // and is not to get it for a moment.
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+    }
+    for ids in ids.chunks(AT_ONCE) {
+        let question = v1::CancelRequest {
+            ids: ids.to_vec(),
+            ..v1::CancelRequest::default()
+        };
+        for cancelled in client.cancel(question, kill).await?.each {
+            let result = became(&cancelled).map(|said| cx.out.message(&said));
+            tally.add(&mut cx.out, result)?;
+        }
     }
     Ok(tally.code())
 }
@@ -66,22 +88,37 @@ async fn stop(cx: &mut Context, sets: &[TaskSet], kill: bool) -> Result<u8, Erro
 /// # Errors
 /// The daemon's.
 pub(crate) async fn stop_one(client: &Client, id: u64, kill: bool) -> Result<String, Error> {
-    let answer = if kill {
-        client.kill(id).await?
-    } else {
-        client.cancel(id).await?
+    let question = v1::CancelRequest {
+        id,
+        ..v1::CancelRequest::default()
     };
-    Ok(what_became(id, &answer))
+    let answer = client.cancel(question, kill).await?;
+    let state = answer.task.as_ref().map(v1::Task::state);
+    Ok(what_became(
+        id,
+        state.unwrap_or_default(),
+        answer.already_final,
+    ))
 }
 
-fn what_became(id: u64, answer: &v1::CancelResponse) -> String {
-    let state = answer
-        .task
-        .as_ref()
-        .map(v1::Task::state)
-        .unwrap_or_default();
+/// What became of one of several.
+fn became(cancelled: &v1::Cancelled) -> Result<String, Error> {
+    let id = cancelled.id;
+    match &cancelled.task {
+        Some(task) => Ok(what_became(id, task.state(), cancelled.already_final)),
+        None => {
+            let error = Error::new(Kind::NotFound, one_line(&cancelled.refused));
+            Err(match cancelled.hint.as_str() {
+                "" => error,
+                hint => error.hint(one_line(hint)),
+            })
+        }
+    }
+}
+
+fn what_became(id: u64, state: State, already_final: bool) -> String {
     let word = state_word(state);
-    match (answer.already_final, is_final(state)) {
+    match (already_final, is_final(state)) {
         (true, _) => format!("task {id} has {word} already", word = ended_word(word)),
         (false, true) => format!("task {id} {word}"),
         (false, false) => format!("task {id} is being stopped"),
@@ -98,23 +135,11 @@ fn ended_word(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use agentd_proto::v1::State;
-
     use super::*;
 
     #[test]
     fn what_became_of_it() {
-        let say = |state: State, already_final| {
-            let task = v1::Task {
-                state: state.into(),
-                ..v1::Task::default()
-            };
-            let answer = v1::CancelResponse {
-                task: Some(task),
-                already_final,
-            };
-            what_became(42, &answer)
-        };
+        let say = |state, already_final| what_became(42, state, already_final);
         assert_eq!(say(State::Stopping, false), "task 42 is being stopped");
         assert_eq!(say(State::Cancelled, false), "task 42 cancelled");
         assert_eq!(say(State::Succeeded, true), "task 42 has succeeded already");

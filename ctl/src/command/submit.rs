@@ -35,7 +35,7 @@ impl Submit {
         let request = self
             .task
             .into_request(io::stdin(), (cx.out.now, &cx.out.zone()))?;
-        let (_, task, existing) = hand_over(cx, request, &after).await?;
+        let (_, task, existing) = hand_over(cx, request, &after, self.quiet).await?;
         cx.out.line(&task.id.to_string())?;
         if !self.quiet {
             let what = if existing {
@@ -57,7 +57,8 @@ impl Submit {
 const AWAY: Duration = Duration::from_secs(1);
 
 /// Submits, to wait for `after`, and starts the daemon if it is not there: also if it went away over
-/// the question. The request's id keeps it from being done twice.
+/// the question. The request's id keeps it from being done twice. What was
+/// cancelled for it is said, unless `quiet`.
 ///
 /// # Errors
 /// None could be reached or started, or it refuses.
@@ -65,6 +66,7 @@ pub(crate) async fn hand_over(
     cx: &mut Context,
     mut request: v1::SubmitRequest,
     after: &[AfterArg],
+    quiet: bool,
 ) -> Result<(Client, v1::Task, bool), Error> {
     let client = cx.client_or_start().await?;
     request.after = resolve_after(&client, after).await?;
@@ -73,27 +75,52 @@ pub(crate) async fn hand_over(
     } else {
         client.clone()
     };
-    match submit(&asked, request.clone()).await {
-        Ok((task, existing)) => Ok((client, task, existing)),
+    let (client, answer) = match submit(&asked, request.clone()).await {
+        Ok(answer) => (client, answer),
         Err(error) if error.is_unanswered() && cx.starts() => {
             let Ok(client) = cx.client_or_start().await else {
                 return Err(error);
             };
-            let (task, existing) = submit(&client, request).await?;
-            Ok((client, task, existing))
+            let answer = submit(&client, request).await?;
+            (client, answer)
         }
-        Err(error) => Err(error),
+        Err(error) => return Err(error),
+    };
+    let task = answer.task.ok_or_else(no_task)?;
+    if let Some(text) = made_way(task.id, &answer.replaced).filter(|_| !quiet) {
+        cx.out.note(&text);
     }
+    Ok((client, task, answer.existing))
 }
 
-/// Submits; gives the task, and whether it was known before.
+/// Tasks that are named in one line.
+const NAMED: usize = 10;
+
+/// `task 48, task 49 and 3 more were cancelled: replaced by task 106`; `None` if
+/// none was.
+pub(crate) fn made_way(new: u64, replaced: &[u64]) -> Option<String> {
+    let named = replaced.iter().take(NAMED).map(|id| format!("task {id}"));
+    let named: Vec<_> = named.collect();
+    let (were, more) = match (replaced.len(), replaced.len() - named.len()) {
+        (0, _) => return None,
+        (1, _) => ("was", String::new()),
+        (_, 0) => ("were", String::new()),
+        (_, more) => ("were", format!(" and {more} more")),
+    };
+    let named = named.join(", ");
+    Some(format!(
+        "{named}{more} {were} cancelled: replaced by task {new}"
+    ))
+}
+
+/// Submits once.
 ///
 /// # Errors
 /// The daemon's. If it went away and did not come back, nobody knows whether
 /// the task was stored: the hint says how to find out without doing it twice.
-async fn submit(client: &Client, request: v1::SubmitRequest) -> Result<(v1::Task, bool), Error> {
+async fn submit(client: &Client, request: v1::SubmitRequest) -> Result<v1::SubmitResponse, Error> {
     let id = request.request_id.clone();
-    let answer = client.submit(request).await.map_err(|error| {
+    client.submit(request).await.map_err(|error| {
         if error.is_unanswered() {
             error.hint(format!(
                 "the task may have been stored: the same with --request-id {id} cannot make two"
@@ -101,8 +128,7 @@ async fn submit(client: &Client, request: v1::SubmitRequest) -> Result<(v1::Task
         } else {
             error
         }
-    })?;
-    Ok((answer.task.ok_or_else(no_task)?, answer.existing))
+    })
 }
 
 /// The answer to a submit or rerun lacks the task.

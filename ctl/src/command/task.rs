@@ -148,7 +148,8 @@ pub(crate) struct BusyArgs {
     #[arg(long)]
     queue: bool,
 
-    /// If the issue has an active task of this agent, cancel it first.
+    /// If the issue has an active task of this agent, cancel it first, and all
+    /// that wait behind it.
     #[arg(long, conflicts_with = "queue")]
     replace: bool,
 }

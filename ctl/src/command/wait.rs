@@ -39,7 +39,8 @@ pub(crate) struct Wait {
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
 
-    /// Return as soon as one has ended; the exit code tells of that one.
+    /// Return as soon as one has ended. Only the one that ended first is told of,
+    /// also by the exit code.
     #[arg(long)]
     any: bool,
 
@@ -66,11 +67,16 @@ impl Wait {
                 .await
                 .map_err(|_| Error::new(Kind::Timeout, "the time is over"))??,
         };
-        let ended: Vec<v1::Task> = answer
+        let mut ended: Vec<v1::Task> = answer
             .tasks
             .into_iter()
             .filter(|task| is_final(task.state()))
             .collect();
+        if self.any {
+            let first = ended.iter().map(|task| task.finished_at).min();
+            ended.retain(|task| Some(task.finished_at) == first);
+            ended.truncate(1);
+        }
         let code = ended
             .iter()
             .map(|task| exit_code(task, self.propagate))

@@ -16,7 +16,7 @@ use crate::{
         table::one_line,
     },
     reconnect::{FOLLOWING, Patience},
-    view::{EventView, is_final},
+    view::{EventView, is_final, state_word},
     when::local,
 };
 
@@ -135,8 +135,9 @@ fn event_line(event: &v1::Event, zone: &jiff::tz::TimeZone, color: bool) -> Stri
         0 => event.task.to_string(),
         attempt => format!("{}.{attempt}", event.task),
     };
-    let what = paint(of_state(event.state()), &one_line(&event.what), color);
-    let mut line = format!("{at}  {who:<8}  {what}");
+    let state = format!("{:<11}", state_word(event.state()));
+    let state = paint(of_state(event.state()), &state, color);
+    let mut line = format!("{at}  {who:<8}  {state}  {}", one_line(&event.what));
     if !event.why.is_empty() {
         line.push_str(": ");
         line.push_str(&one_line(&event.why));
@@ -157,13 +158,13 @@ mod tests {
             task: 42,
             attempt: 1,
             at: 1_772_366_400_000,
-            what: "failed".to_owned(),
-            why: "agent_error: exit code 3".to_owned(),
+            what: "finished".to_owned(),
+            why: "exit code 3".to_owned(),
             state: State::Failed.into(),
         };
         insta::assert_snapshot!(
             event_line(&event, &jiff::tz::TimeZone::UTC, false),
-            @"2026-03-01 12:00:00  42.1      failed: agent_error: exit code 3"
+            @"2026-03-01 12:00:00  42.1      failed       finished: exit code 3"
         );
     }
 }

@@ -15,6 +15,7 @@ use super::{
     tasks::{hold_text, labels_text},
 };
 use crate::{
+    story::outcome,
     view::{condition_word, state_word, trigger_word, workspace_word},
     when::{between, local, short},
 };
@@ -106,8 +107,8 @@ impl Page {
         }
     }
 
-    /// A task, without its attempts.
-    pub(crate) fn task(&mut self, task: &v1::Task) {
+    /// A task, without its attempts, and the newer ones of its lineage.
+    pub(crate) fn task(&mut self, task: &v1::Task, reruns: &[v1::Relative]) {
         self.field("task", &task.id.to_string());
         self.field("title", &task.title);
         let state = task.state();
@@ -155,6 +156,9 @@ impl Page {
                 &format!("{} (lineage of {})", task.rerun_of, task.lineage),
             );
         }
+        let reruns = reruns.iter();
+        let reruns = reruns.map(|rerun| format!("{} ({})", rerun.task, outcome(rerun)));
+        self.field("reruns", &reruns.collect::<Vec<_>>().join(", "));
         self.field("labels", &labels_text(task));
         if task.priority != 0 {
             self.field("priority", &task.priority.to_string());
@@ -165,7 +169,12 @@ impl Page {
         let spent = spent.as_ref().map(spend_text).unwrap_or_default();
         let forgiven = task.forgiven.as_ref().map(spend_text);
         let forgiven = forgiven.map(|text| format!("; budget overridden, not counted: {text}"));
-        self.field("spent", &format!("{spent}{}", forgiven.unwrap_or_default()));
+        let others = task.spent.filter(|spent| spent.attempts > task.attempts);
+        let others = others.map_or("", |_| " (it and its reruns)");
+        self.field(
+            "spent",
+            &format!("{spent}{others}{}", forgiven.unwrap_or_default()),
+        );
         self.time("created", task.created_at);
         self.time("finished", task.finished_at);
     }

@@ -180,9 +180,19 @@ fn note(task: &v1::Task, now: Timestamp) -> String {
         | State::Succeeded
         | State::Failed
         | State::Cancelled
-        | State::Interrupted
-        | State::Aborted => task.failure_reason.clone(),
+        | State::Interrupted => task.failure_reason.clone(),
+        // It has no reason but what its agent says.
+        State::Aborted if task.failure_reason.is_empty() => declined(&task.message),
+        State::Aborted => task.failure_reason.clone(),
     }
+}
+
+/// `declined: no skill for it`.
+fn declined(message: &str) -> String {
+    if message.is_empty() || message.starts_with("declined") {
+        return message.to_owned();
+    }
+    format!("declined: {message}")
 }
 
 /// Why a queued task waits, in a few words.
@@ -232,11 +242,14 @@ pub(crate) fn result_line(task: &v1::Task) -> String {
         | State::Cancelled
         | State::Interrupted
         | State::Aborted => {
-            // "cancelled: cancelled" says nothing.
-            let reason = Some(task.failure_reason.as_str())
-                .filter(|&reason| reason != state_word(task.state()));
-            for part in [reason.unwrap_or_default(), &task.message] {
-                if !part.is_empty() {
+            // "cancelled: cancelled; killed by signal 9" says it twice.
+            let word = state_word(task.state());
+            let reason = Some(task.failure_reason.as_str()).filter(|&reason| reason != word);
+            let message = task.message.strip_prefix(word);
+            let message = message.and_then(|rest| rest.strip_prefix("; "));
+            let message = message.unwrap_or(&task.message);
+            for part in [reason.unwrap_or_default(), message] {
+                if !part.is_empty() && part != word {
                     line.push_str(": ");
                     line.push_str(&one_line(part));
                 }

@@ -270,6 +270,11 @@ pub(crate) fn detail() -> v1::GetResponse {
     v1::GetResponse {
         task: Some(task),
         attempts: vec![first, second],
+        reruns: vec![v1::Relative {
+            task: 49,
+            state: State::Running.into(),
+            ..v1::Relative::default()
+        }],
     }
 }
 
@@ -278,7 +283,7 @@ fn the_page_of_a_task() {
     let got = detail();
     let mut page = Page::new(false, now(), TimeZone::UTC);
     let task = got.task.unwrap();
-    page.task(&task);
+    page.task(&task, &got.reruns);
     page.work(&task);
     got.attempts
         .iter()
@@ -289,7 +294,7 @@ fn the_page_of_a_task() {
 #[test]
 fn the_page_of_a_task_that_waits() {
     let mut page = Page::new(false, now(), TimeZone::UTC);
-    page.task(&queued(48, "backoff", NOW + 95_000, 0));
+    page.task(&queued(48, "backoff", NOW + 95_000, 0), &[]);
     insta::assert_snapshot!(page.into_text());
 }
 

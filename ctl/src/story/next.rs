@@ -17,6 +17,7 @@ pub(crate) fn next(told: &v1::ExplainResponse, now: Timestamp, zone: &TimeZone) 
     let task = told.task.clone().unwrap_or_default();
     let clock = Clock { now, zone };
     let mut lines = Vec::new();
+    lines.extend(run_again(told));
     match task.state() {
         State::Queued => {
             lines.push(held(told, &task, clock));
@@ -80,6 +81,13 @@ pub(crate) fn next(told: &v1::ExplainResponse, now: Timestamp, zone: &TimeZone) 
                     .map(|s| format!("then: {}", decision(s))),
             );
         }
+        // What follows is told of the newest.
+        State::Succeeded
+        | State::Failed
+        | State::Cancelled
+        | State::Interrupted
+        | State::Aborted
+            if !told.reruns.is_empty() => {}
         State::Succeeded => lines.push(format!(
             "nothing more happens; agentctl rerun {} --force runs it again",
             task.id
@@ -107,7 +115,12 @@ pub(crate) fn next(told: &v1::ExplainResponse, now: Timestamp, zone: &TimeZone) 
     if !ended && task.state() != State::Queued {
         lines.extend(unusual(told));
     }
-    if let Some(holder) = told.key_holder.as_ref().filter(|_| ended) {
+    let said = |holder: &&v1::Relative| told.reruns.iter().any(|rerun| rerun.task == holder.task);
+    let holder = told
+        .key_holder
+        .as_ref()
+        .filter(|holder| ended && !said(holder));
+    if let Some(holder) = holder {
         lines.push(format!(
             "task {} ({}) has its key now",
             holder.task,
@@ -115,6 +128,30 @@ pub(crate) fn next(told: &v1::ExplainResponse, now: Timestamp, zone: &TimeZone) 
         ));
     }
     lines
+}
+
+/// As which tasks its work was run again, and what follows from the newest.
+fn run_again(told: &v1::ExplainResponse) -> Vec<String> {
+    let Some(newest) = told.reruns.last() else {
+        return Vec::new();
+    };
+    let all = told.reruns.iter();
+    let all = all.map(|rerun| format!("task {} ({})", rerun.task, outcome(rerun)));
+    let all: Vec<_> = all.collect();
+    let id = newest.task;
+    let follows = match newest.state() {
+        State::Succeeded => {
+            format!("nothing more happens; agentctl rerun {id} --force runs it again")
+        }
+        State::Failed | State::Cancelled | State::Interrupted | State::Aborted => {
+            format!("nothing more happens by itself; agentctl rerun {id} runs it again")
+        }
+        State::Queued | State::Starting | State::Running | State::Stopping | State::Unspecified => {
+            format!("task {id} is under way: agentctl explain {id}")
+        }
+    };
+    let again = format!("its work was run again as {}", all.join(", "));
+    vec![again, follows]
 }
 
 /// How points in time are told.
@@ -142,14 +179,13 @@ fn if_lost(told: &v1::ExplainResponse) -> Option<String> {
     Some(format!("should its runner be lost: {}", decision(expected)))
 }
 
+const RECOVERING: &str = "the daemon still looks at what it found at its start, and starts \
+                          nothing new before: agentctl status, agentctl recover";
+
 /// What keeps the daemon as a whole from going on.
 fn unusual(told: &v1::ExplainResponse) -> Option<String> {
     match told.phase.as_str() {
-        "recovering" => Some(
-            "the daemon still looks at what it found at its start, and starts nothing new \
-             before: agentctl status, agentctl recover"
-                .to_owned(),
-        ),
+        "recovering" => Some(RECOVERING.to_owned()),
         "store_failed" => Some(format!("nothing changes now: {}", told.trouble)),
         _ => None,
     }
@@ -193,6 +229,7 @@ fn held(told: &v1::ExplainResponse, task: &v1::Task, clock: Clock<'_>) -> String
         "daemon_draining" => {
             "the daemon is to end and starts nothing new: it runs after the next start".to_owned()
         }
+        "recovering" => RECOVERING.to_owned(),
         "disk_full" => {
             let missing = told.disk_needed.saturating_sub(told.disk_free);
             format!(

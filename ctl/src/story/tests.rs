@@ -216,9 +216,29 @@ fn lost_too_often() {
 #[test]
 fn superseded() {
     let tale = Tale::new(State::Cancelled)
-        .finished("superseded", "superseded by task 43", State::Cancelled)
+        .finished("superseded", "replaced by task 43", State::Cancelled)
         .told(|told| told.key_holder = Some(relative(43, State::Running, "")));
     insta::assert_snapshot!(tale.text());
+}
+
+/// What it says of a task that failed, with what its reruns came to.
+fn run_again_as(reruns: &[(u64, State, &str)]) -> String {
+    let reruns = reruns.iter();
+    let reruns = reruns.map(|&(id, state, reason)| relative(id, state, reason));
+    let reruns: Vec<_> = reruns.collect();
+    let holder = reruns.last().cloned();
+    let tale = Tale::new(State::Failed)
+        .finished("queue_expired", "not started within 1s", State::Failed)
+        .told(|told| (told.reruns, told.key_holder) = (reruns, holder));
+    tale.text()
+}
+
+#[test]
+fn a_task_that_was_run_again_says_what_became_of_that() {
+    let failed = (43, State::Failed, "agent_error");
+    insta::assert_snapshot!(run_again_as(&[failed]));
+    insta::assert_snapshot!(run_again_as(&[failed, (44, State::Succeeded, "")]));
+    insta::assert_snapshot!(run_again_as(&[failed, (44, State::Running, "")]));
 }
 
 #[test]

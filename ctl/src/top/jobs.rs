@@ -124,7 +124,7 @@ async fn done(client: &Client, action: Action) -> Result<String, Error> {
         Action::Cancel(id) => stop_one(client, id, false).await,
         Action::Kill(id) => stop_one(client, id, true).await,
         Action::Rerun(id) => {
-            let task = rerun_one(client, id, v1::RerunRequest::default()).await?;
+            let (task, _) = rerun_one(client, id, v1::RerunRequest::default()).await?;
             Ok(runs_again(task.id, id))
         }
         Action::Hold(id) => hold_one(client, id).await,

@@ -328,6 +328,68 @@ fn waiting_survives_a_restart_and_tells_the_result() {
 }
 
 #[test]
+fn whoever_follows_is_told_what_keeps_a_task() {
+    let (_dir, socket) = socket();
+    let mut held = task(42, State::Queued, None);
+    let known = held.task.as_mut().unwrap();
+    known.attempt = None;
+    known.hold = Some(v1::Hold {
+        kind: "held".to_owned(),
+        by: "root".to_owned(),
+        ..v1::Hold::default()
+    });
+    held.attempts.clear();
+    let mut ended = held.clone();
+    ended.task.as_mut().unwrap().set_state(State::Cancelled);
+    let nothing = || LogsAnswer {
+        chunks: Vec::new(),
+        end: End::Clean,
+    };
+    for (line, said) in [
+        (&["logs", "-f", "42"][..], "task 42 waits: held by root\n"),
+        (&["logs", "-f", "42", "--raw"], ""),
+    ] {
+        let _daemon = Daemon::start(
+            &socket,
+            Script {
+                tasks: tasks(vec![held.clone()]),
+                later: Some(tasks(vec![ended.clone()])),
+                logs: [nothing(), nothing()].into(),
+                watches: [(vec![v1::Event::default()], End::Clean)].into(),
+                ..Script::default()
+            },
+        );
+        let (code, out, err) = ran(&mut at(&socket, line));
+        assert_eq!((code, out.as_str(), err.as_str()), (0, "", said));
+    }
+}
+
+#[test]
+fn of_any_the_one_that_ended_first_is_told_of() {
+    let (_dir, socket) = socket();
+    let get = |id, state, code, finished_at| v1::Task {
+        finished_at,
+        ..task(id, state, code).task.unwrap()
+    };
+    let tasks = vec![
+        get(3, State::Failed, Some(7), 2_000),
+        get(1, State::Succeeded, Some(0), 1_000),
+        get(2, State::Running, None, 0),
+    ];
+    let timed_out = false;
+    let _daemon = Daemon::start(
+        &socket,
+        Script {
+            waits: [Ok(v1::WaitResponse { tasks, timed_out })].into(),
+            ..Script::default()
+        },
+    );
+    let any = ["wait", "--any", "3", "1", "2", "-o", "name"];
+    let (code, out, err) = ran(&mut at(&socket, &any));
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "1\n", ""));
+}
+
+#[test]
 fn an_interrupt_detaches_and_a_second_one_cancels() {
     let (_dir, socket) = socket();
     let script = || Script {
@@ -353,7 +415,7 @@ fn an_interrupt_detaches_and_a_second_one_cancels() {
     assert!(text.contains("agentctl logs -f 42"), "{text}");
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(daemon.asked().contains(&Asked::Cancel(42)));
+    assert!(daemon.asked().contains(&Asked::Cancel(vec![42])));
     drop(daemon);
 
     let daemon = Daemon::start(&socket, script());
@@ -362,5 +424,5 @@ fn an_interrupt_detaches_and_a_second_one_cancels() {
     stdout.read_line(&mut text).unwrap();
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(!daemon.asked().contains(&Asked::Cancel(42)));
+    assert!(!daemon.asked().contains(&Asked::Cancel(vec![42])));
 }

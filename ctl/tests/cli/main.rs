@@ -200,6 +200,7 @@ fn a_rerun_of_named_tasks_is_shown_first_and_told_as_data() {
     let new = v1::SubmitResponse {
         task: task(43, State::Queued, None).task,
         existing: false,
+        replaced: Vec::new(),
     };
     let daemon = Daemon::start(
         &socket,
@@ -247,7 +248,7 @@ fn several_are_stopped_one_by_one() {
         task(40, State::Running, None),
         task(42, State::Failed, Some(3)),
     ];
-    let _daemon = Daemon::start(
+    let daemon = Daemon::start(
         &socket,
         Script {
             tasks: tasks(both),
@@ -256,6 +257,8 @@ fn several_are_stopped_one_by_one() {
     );
     let (code, out, err) = ran(&mut at(&socket, &["cancel", "40-42"]));
     assert_eq!((code, out.as_str()), (3, ""));
+    // In one request, so that none of them gets the slot of another.
+    assert_eq!(daemon.asked(), [Asked::Cancel(vec![40, 41, 42])]);
     insta::assert_snapshot!(err, @r"
     task 40 is being stopped
     agentctl: no task 41
@@ -272,6 +275,7 @@ fn a_rerun_prints_the_new_id_or_why_not() {
     let new = v1::SubmitResponse {
         task: task(43, State::Queued, None).task,
         existing: false,
+        replaced: vec![41],
     };
     let busy = || {
         status(
@@ -300,6 +304,7 @@ fn a_rerun_prints_the_new_id_or_why_not() {
     let (code, out, err) = ran(&mut at(&socket, &args));
     assert_eq!((code, out.as_str()), (4, "43\n"));
     insta::assert_snapshot!(err, @r"
+    task 41 was cancelled: replaced by task 43
     task 43 runs task 40 again
     agentctl: task 41 is active for this issue
     hint: --queue waits for that task, --replace cancels it first

@@ -16,9 +16,7 @@ pub use self::{
     sessions::ForgetError,
 };
 use super::{
-    outcome::{
-        CancelError, Cancelled, FiringError, Held, HoldError, SubmitError, Trouble, Unavailable,
-    },
+    outcome::{Cancelled, FiringError, Held, HoldError, SubmitError, Trouble, Unavailable},
     overview::{Overview, Phase},
 };
 use crate::{
@@ -148,24 +146,26 @@ impl Handle {
             .await?
     }
 
-    /// Ends a task, gracefully or at once. Durable when this returns; the
-    /// signals follow.
+    /// Ends tasks, gracefully or at once, all of them in one turn: none is
+    /// started because of another one's end. Durable when this returns; the
+    /// signals follow. What came of each is in the order of `ids`.
     ///
     /// # Errors
-    /// If there is no such task.
+    /// If the daemon is stopping or its store has failed; nothing has changed
+    /// then.
     pub async fn cancel(
         &self,
-        id: TaskId,
+        ids: Vec<TaskId>,
         by: String,
         order: CancelOrder,
-    ) -> Result<Cancelled, CancelError> {
+    ) -> Result<Vec<Cancelled>, Unavailable> {
         self.ask(|reply| Message::Cancel {
-            id,
+            ids,
             by,
             order,
             reply,
         })
-        .await?
+        .await
     }
 
     /// Keeps a queued task from being started until it is released.

@@ -370,7 +370,6 @@ fn refuse(message: Message, overview: &Overview) -> bool {
         Message::Submit(_, reply) | Message::Rerun(_, reply) => {
             drop(reply.send(Err(Unavailable::Store.into())));
         }
-        Message::Cancel { reply, .. } => drop(reply.send(Err(Unavailable::Store.into()))),
         Message::Say(_, reply) => drop(reply.send(Err(Unavailable::Store.into()))),
         Message::Hold { reply, .. } | Message::Release { reply, .. } => {
             reply.send(Err(Unavailable::Store.into())).ok();
@@ -381,7 +380,8 @@ fn refuse(message: Message, overview: &Overview) -> bool {
         Message::ForgetSession { reply, .. } => {
             drop(reply.send(Err(Unavailable::Store.into())));
         }
-        Message::Pause { .. }
+        Message::Cancel { .. }
+        | Message::Pause { .. }
         | Message::ClearQuota { .. }
         | Message::Prune(..)
         | Message::Recover(_)

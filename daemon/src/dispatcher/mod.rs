@@ -45,9 +45,7 @@ pub use self::{
         CancelOrder, Firing, ForgetError, Handle, OnBusy, Pruned, Pruning, RerunOrder, ShutDown,
         Submission, Submitted,
     },
-    outcome::{
-        CancelError, Cancelled, FiringError, Held, HoldError, SubmitError, Trouble, Unavailable,
-    },
+    outcome::{Cancelled, FiringError, Held, HoldError, SubmitError, Trouble, Unavailable},
     overview::{AgentOverview, Overview, Phase},
     recovery::RecoveryCounts,
     said::{Heard, Statement, StatementError},

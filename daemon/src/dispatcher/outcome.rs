@@ -21,10 +21,12 @@ pub enum SubmitError {
     #[error("request id was used for task {0} with other contents")]
     RequestIdReused(TaskId),
     /// Another task of the key is active.
-    #[error("task {task} of the same agent, repository and issue is active")]
+    #[error("{}", busy(*task, *again))]
     KeyBusy {
         /// That one.
         task: TaskId,
+        /// There is no issue: this is the task that it runs again.
+        again: Option<TaskId>,
     },
     /// As many tasks wait as may.
     #[error("{0} tasks are active already")]
@@ -43,6 +45,9 @@ pub enum SubmitError {
     /// The task that is to run again has not ended.
     #[error("task {0} has not ended")]
     Active(TaskId),
+    /// The task that is to run again has succeeded meanwhile.
+    #[error("task {0} succeeded")]
+    Succeeded(TaskId),
     /// The lineage of the task that is to run again has used up a budget.
     #[error("nothing is left of {used_up} for task {lineage} and its reruns")]
     NothingLeft {
@@ -51,17 +56,6 @@ pub enum SubmitError {
         /// The budget.
         used_up: UsedUp,
     },
-    /// Not now.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-}
-
-/// A cancel that was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CancelError {
-    /// No task has this number.
-    #[error("there is no task {0}")]
-    NotFound(TaskId),
     /// Not now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -109,13 +103,22 @@ pub enum Held {
     Already,
 }
 
-/// A cancel that was taken.
+fn busy(task: TaskId, again: Option<TaskId>) -> String {
+    match again {
+        Some(of) => format!("task {task} already runs task {of} again"),
+        None => format!("task {task} of the same agent, repository and issue is active"),
+    }
+}
+
+/// What came of a cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancelled {
     /// It is durable.
     Done,
     /// The task had ended.
     AlreadyFinal,
+    /// No task has this number.
+    Unknown,
 }
 
 /// What is wrong, beyond any one task.

@@ -55,6 +55,8 @@ pub struct Overview {
     pub phase: Phase,
     /// Active tasks by state.
     pub states: BTreeMap<StateKind, u64>,
+    /// Queued tasks that a person holds.
+    pub held: u64,
     /// By agent, those with active or paused tasks.
     pub agents: BTreeMap<String, AgentOverview>,
     /// Accounts whose provider takes no more, and until when.

@@ -132,6 +132,7 @@ mod tests {
         let overview = Overview {
             phase: Phase::Ready,
             states: BTreeMap::new(),
+            held: 0,
             agents: BTreeMap::new(),
             paused: false,
             parked: BTreeMap::new(),

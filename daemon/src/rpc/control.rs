@@ -31,7 +31,7 @@ use crate::{
     dispatcher::{Heard, Submitted},
     task::{
         id::{Revision, TaskId},
-        state::Task,
+        state::{State, Task},
     },
 };
 
@@ -64,10 +64,14 @@ impl ControlService {
     }
 
     async fn submitted(&self, submitted: Submitted) -> Result<v1::SubmitResponse, Failure> {
-        let Submitted { task, existing } = submitted;
-        // A new one is as it was committed; what has become of an older one
-        // the store knows.
-        let waits = !task.waits_for.is_empty() || task.spec.not_before.is_some();
+        let Submitted {
+            task,
+            existing,
+            replaced,
+        } = submitted;
+        // A new one is as it was committed; what has become of an older one, and
+        // what a new one waits for, has to be looked up.
+        let waits = matches!(task.state, State::Queued(_));
         let (task, hold) = if existing || waits {
             self.load(task.id).await?
         } else {
@@ -76,6 +80,7 @@ impl ControlService {
         Ok(v1::SubmitResponse {
             task: Some(to_proto::task(&task, hold)),
             existing,
+            replaced: replaced.into_iter().map(TaskId::get).collect(),
         })
     }
 

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
-    dispatcher::{CancelError, HoldError, StatementError, SubmitError, Unavailable},
+    dispatcher::{HoldError, StatementError, SubmitError, Unavailable},
     request::Refused,
     store::StoreError,
     task::{budget::Budget, id::TaskId},
@@ -36,6 +36,11 @@ impl Failure {
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.metadata.insert(META_HINT.to_owned(), hint.into());
         self
+    }
+
+    /// What a person can do about it; empty if nothing is known.
+    pub(super) fn advice(&self) -> &str {
+        self.metadata.get(META_HINT).map_or("", String::as_str)
     }
 
     fn task(mut self, task: TaskId) -> Self {
@@ -95,8 +100,18 @@ impl Failure {
         )
         .task(id)
         .hint(format!(
-            "agentctl wait {id}, or agentctl cancel {id}, then rerun it"
+            "agentctl cancel {id}, or agentctl rerun {id} --replace"
         ))
+    }
+
+    /// The task has succeeded, so it is not run again by mistake.
+    pub(super) fn succeeded(id: TaskId) -> Self {
+        Self::new(
+            Code::FailedPrecondition,
+            reason::TASK_SUCCEEDED,
+            format!("task {id} succeeded"),
+        )
+        .hint(format!("agentctl rerun {id} --force runs it all the same"))
     }
 }
 
@@ -157,7 +172,7 @@ impl From<SubmitError> for Failure {
                     .task(task)
                     .hint("use a new request id for a new task")
             }
-            SubmitError::KeyBusy { task } => {
+            SubmitError::KeyBusy { task, .. } => {
                 Self::new(Code::AlreadyExists, reason::KEY_BUSY, message)
                     .task(task)
                     .hint("--queue waits behind it, --replace cancels it first")
@@ -188,6 +203,7 @@ impl From<SubmitError> for Failure {
                     ))
             }
             SubmitError::Active(task) => Self::active(task, "active"),
+            SubmitError::Succeeded(task) => Self::succeeded(task),
             SubmitError::Unavailable(unavailable) => unavailable.into(),
         }
     }
@@ -221,15 +237,6 @@ impl From<HoldError> for Failure {
                     .hint(hint)
             }
             HoldError::Unavailable(unavailable) => unavailable.into(),
-        }
-    }
-}
-
-impl From<CancelError> for Failure {
-    fn from(error: CancelError) -> Self {
-        match error {
-            CancelError::NotFound(id) => Self::not_found(id),
-            CancelError::Unavailable(unavailable) => unavailable.into(),
         }
     }
 }

@@ -37,6 +37,8 @@ const OVERHEAD: usize = 8;
 const CHUNK: usize = 256;
 /// Tasks that are followed back over reruns.
 const ANCESTORS: usize = 20;
+/// Newer tasks of a lineage that are told of.
+const RERUNS: usize = 10;
 
 /// The story of a task, and what is wrong around it.
 pub(super) async fn explain(shared: &Shared, id: TaskId) -> Result<v1::ExplainResponse, Failure> {
@@ -74,6 +76,7 @@ fn story(
     let sequels = sequel::sequels(&attempts, rules);
     let (events, events_left_out) = events(reader, id)?;
     let ancestors = ancestors(reader, &task)?;
+    let reruns = reruns(reader, &task)?;
     let key_holder = match key_of_lineage(&task) {
         Some(key) => reader.key_head(&key)?.filter(|head| *head != id),
         None => None,
@@ -94,6 +97,7 @@ fn story(
         limits: Some(to_proto::limits(filled_in(task.spec.limits))),
         waits: waits(&task, around.now),
         ancestors,
+        reruns,
         sessions: sessions(reader, &task, &attempts)?,
         key_holder: key_holder.flatten().as_ref().map(relative),
         ..v1::ExplainResponse::default()
@@ -155,6 +159,12 @@ fn ancestors(reader: &Reader, task: &Task) -> Result<Vec<v1::Relative>, StoreErr
     }
     found.reverse();
     Ok(found)
+}
+
+/// The tasks that have taken up the work of this one since.
+pub(super) fn reruns(reader: &Reader, task: &Task) -> Result<Vec<v1::Relative>, StoreError> {
+    let later = reader.reruns(task.lineage(), task.id, RERUNS)?;
+    Ok(later.iter().map(relative).collect())
 }
 
 fn relative(task: &Task) -> v1::Relative {

@@ -102,6 +102,14 @@ async fn follow(
     }
 }
 
+fn count(attempts: u32) -> String {
+    match attempts {
+        0 => "none yet".to_owned(),
+        1 => "one".to_owned(),
+        count => count.to_string(),
+    }
+}
+
 /// Where to begin. Following without a place to go on from begins with the
 /// newest attempt; one that has not begun yet has the number 0.
 async fn begin(
@@ -116,9 +124,13 @@ async fn begin(
             return Err(Failure::new(
                 Code::NotFound,
                 agentd_proto::reason::TASK_NOT_FOUND,
-                format!("task {} has no attempt {number}", task.id),
+                format!(
+                    "task {} has no attempt {number}: it has {}",
+                    task.id,
+                    count(task.attempts)
+                ),
             )
-            .hint(format!("agentctl show {} lists its attempts", task.id)));
+            .hint(format!("agentctl show {} shows all", task.id)));
         }
     };
     let place = Place {

@@ -117,6 +117,7 @@ impl Shared {
         Around {
             disk_full: matches!(self.dispatcher.trouble(), Some(Trouble::Disk { .. })),
             draining: self.dispatcher.phase() == Phase::Draining,
+            recovering: self.dispatcher.phase() == Phase::Recovering,
             now: self.dispatcher.moment(),
             config: self.dispatcher.config(),
         }

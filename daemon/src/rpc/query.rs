@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use agentd_proto::v1;
 
-use super::to_proto::{self, ShownHold};
+use super::{
+    explain::reruns,
+    to_proto::{self, ShownHold},
+};
 use crate::{
     config::Config,
     dispatcher::Handle,
@@ -27,6 +30,8 @@ pub(super) struct Around {
     pub(super) disk_full: bool,
     /// The daemon starts nothing new, for it is to end.
     pub(super) draining: bool,
+    /// It starts nothing before it knows what its predecessor left.
+    pub(super) recovering: bool,
     /// What the clocks show.
     pub(super) now: Moment,
     /// Says which agent works on which account.
@@ -61,6 +66,8 @@ pub(super) fn shown(
             };
             if around.draining {
                 ShownHold::Draining
+            } else if around.recovering {
+                ShownHold::Recovering
             } else if around.disk_full {
                 ShownHold::DiskFull
             } else if paused.iter().any(String::is_empty) {
@@ -118,6 +125,7 @@ pub(super) fn whole(
     let payload = reader.payload(id)?.unwrap_or_default();
     let attempts = reader.attempts(id)?;
     let spent = spent(reader, &task, around.now)?;
+    let reruns = reruns(reader, &task)?;
     let (task, hold) = shown(reader, task, around)?;
     let mut attempts: Vec<_> = attempts.iter().map(to_proto::attempt).collect();
     let mut whole = to_proto::whole_task(&task, hold, payload, spent);
@@ -128,6 +136,7 @@ pub(super) fn whole(
     Ok(Some(v1::GetResponse {
         task: Some(whole),
         attempts,
+        reruns,
     }))
 }
 

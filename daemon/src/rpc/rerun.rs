@@ -1,7 +1,6 @@
 //! Finished tasks that are to run again.
 
-use agentd_proto::{reason, v1};
-use tonic::Code;
+use agentd_proto::v1;
 
 use super::{Shared, error::Failure, from_proto, issue};
 use crate::{
@@ -21,12 +20,12 @@ pub(super) async fn order(
 ) -> Result<RerunOrder, Failure> {
     let of = from_proto::task_id(request.id)?;
     let (task, _) = shared.load(of).await?;
-    may_run_again(of, &task, request.force)?;
+    may_run_again(of, &task, &request)?;
     let request_id = request.request_id.clone();
     let (payload, known) = shared
         .read(move |reader| Ok((reader.payload(of)?, reader.knows_request(&request_id)?)))
         .await?;
-    let override_budget = request.override_budget;
+    let (force, override_budget) = (request.force, request.override_budget);
     let (submission, note) = shared
         .blocking(move |config| {
             let payload = payload.unwrap_or_default();
@@ -43,21 +42,25 @@ pub(super) async fn order(
     Ok(RerunOrder {
         of,
         submission,
+        force,
         override_budget,
         note,
     })
 }
 
-fn may_run_again(id: TaskId, task: &Task, force: bool) -> Result<(), Failure> {
+fn may_run_again(id: TaskId, task: &Task, request: &v1::RerunRequest) -> Result<(), Failure> {
     match &task.state {
-        State::Finished(ending) if ending.outcome == Outcome::Succeeded && !force => {
-            let message = format!("task {id} succeeded");
-            let refused = Failure::new(Code::FailedPrecondition, reason::TASK_SUCCEEDED, message);
-            Err(refused.hint(format!("agentctl rerun {id} --force runs it all the same")))
+        State::Finished(ending) if ending.outcome == Outcome::Succeeded && !request.force => {
+            Err(Failure::succeeded(id))
         }
         State::Finished(_) => Ok(()),
         State::Queued(_) | State::Starting | State::Running | State::Stopping { .. } => {
-            Err(Failure::active(id, task.state.kind().as_str()))
+            match request.on_busy() {
+                v1::OnBusy::Replace => Ok(()),
+                v1::OnBusy::Unspecified | v1::OnBusy::Queue => {
+                    Err(Failure::active(id, task.state.kind().as_str()))
+                }
+            }
         }
     }
 }

@@ -385,6 +385,7 @@ pub(super) fn status(overview: &Overview) -> v1::StatusResponse {
         running: count(StateKind::Running),
         stopping: count(StateKind::Stopping),
         paused: overview.paused,
+        held: overview.held,
         revision: overview.revision.0,
         recovery: Some(recovery(overview.recovery)),
         ..v1::StatusResponse::default()

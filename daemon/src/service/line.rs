@@ -98,6 +98,7 @@ mod tests {
         Overview {
             phase,
             states: BTreeMap::new(),
+            held: 0,
             agents: BTreeMap::from([("claude".to_owned(), agent)]),
             parked: BTreeMap::new(),
             paused: false,

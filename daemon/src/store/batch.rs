@@ -16,7 +16,7 @@ use super::{
     record::{self, JournalEntry},
     tables::{
         ACCOUNTS, ACTIVE_KEYS, ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS,
-        LINEAGES, PAUSED, PAYLOADS, REQUESTS, SCHEDULES, TASK_EVENTS, TASKS, counter,
+        LINEAGES, PAUSED, PAYLOADS, REQUESTS, RERUNS, SCHEDULES, TASK_EVENTS, TASKS, counter,
     },
 };
 use crate::task::{
@@ -189,6 +189,11 @@ impl Batch {
             self.transaction
                 .open_table(BY_ISSUE)?
                 .insert((issue.as_str(), number), ())?;
+        }
+        if let Some(first) = spec.lineage {
+            self.transaction
+                .open_table(RERUNS)?
+                .insert((first.get(), number), ())?;
         }
         self.put(None, &mut task, entry)?;
         Ok(task)

@@ -1,12 +1,13 @@
 //! The format's version: written into a new store, checked at each start,
 //! raised step by step.
 
-use redb::{Database, ReadableDatabase, TableHandle as _, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable as _, TableHandle as _, WriteTransaction};
 
 use super::{
-    FORMAT, StoreError,
-    tables::{self, COUNTERS, counter},
+    FORMAT, StoreError, record,
+    tables::{self, COUNTERS, RERUNS, TASKS, counter},
 };
+use crate::task::id::TaskId;
 
 /// Raises a store from one format to the next, in one transaction.
 type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
@@ -27,7 +28,7 @@ pub(super) fn initialise(db: &Database, format: u64) -> Result<(), StoreError> {
 
 /// Makes the tables that stores of this format did not have from the beginning,
 /// where they are missing: a table more changes nothing for those who do not
-/// know it.
+/// know it. An index among them is filled from the rows.
 pub(super) fn complete(db: &Database) -> Result<(), StoreError> {
     let transaction = db.begin_read()?;
     let there = transaction.list_tables()?;
@@ -38,7 +39,26 @@ pub(super) fn complete(db: &Database) -> Result<(), StoreError> {
     let mut transaction = db.begin_write()?;
     transaction.set_quick_repair(true);
     tables::make(&transaction)?;
+    if !there.iter().any(|there| there == RERUNS.name()) {
+        fill_reruns(&transaction)?;
+    }
     Ok(transaction.commit()?)
+}
+
+fn fill_reruns(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    let mut reruns = transaction.open_table(RERUNS)?;
+    for row in transaction.open_table(TASKS)?.iter()? {
+        let (key, row) = row?;
+        let id = TaskId::new(key.value());
+        // What cannot be understood is in no index; a check names it.
+        let task = id.map(|id| record::decode_task(id, row.value()));
+        if let Some(Ok(task)) = task
+            && let Some(first) = task.spec.lineage
+        {
+            reruns.insert((first.get(), key.value()), ())?;
+        }
+    }
+    Ok(())
 }
 
 /// The format of a store; 0 if it does not say, which no store of agentd does.
@@ -74,8 +94,6 @@ pub(super) fn run(db: &Database, from: u64, to: u64, steps: &[Step]) -> Result<(
 
 #[cfg(test)]
 mod tests {
-    use redb::ReadableTable as _;
-
     use super::*;
     use crate::store::tables::PAUSED;
 

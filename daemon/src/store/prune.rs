@@ -12,7 +12,7 @@ use super::{
     record::encode_attempt,
     tables::{
         ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS, KEY_SESSIONS, LINEAGES,
-        PAYLOADS, REQUESTS, TASK_EVENTS, TASKS, counter,
+        PAYLOADS, REQUESTS, RERUNS, TASK_EVENTS, TASKS, counter,
     },
 };
 use crate::task::{
@@ -93,6 +93,10 @@ impl Batch {
         if let Some(issue) = &spec.issue {
             let mut by_issue = self.transaction.open_table(BY_ISSUE)?;
             by_issue.remove((issue.as_str(), number))?;
+        }
+        if let Some(first) = spec.lineage {
+            let mut reruns = self.transaction.open_table(RERUNS)?;
+            reruns.remove((first.get(), number))?;
         }
         if let Some(request_id) = &spec.request_id {
             let mut requests = self.transaction.open_table(REQUESTS)?;

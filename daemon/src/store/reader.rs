@@ -11,7 +11,7 @@ use super::{
     record::{self, JournalEntry},
     tables::{
         ACTIVE_KEYS, ATTEMPTS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, COUNTERS, EVENTS, PAUSED,
-        PAYLOADS, REQUESTS, SCHEDULES, TASK_EVENTS, TASKS, counter,
+        PAYLOADS, REQUESTS, RERUNS, SCHEDULES, TASK_EVENTS, TASKS, counter,
     },
 };
 use crate::task::{
@@ -172,6 +172,29 @@ impl Reader {
             .next()
             .transpose()?;
         Ok(first.and_then(|(entry, _)| TaskId::new(entry.value().1)))
+    }
+
+    /// The newest tasks of a lineage that came after one of it, oldest first;
+    /// `most` at the most.
+    ///
+    /// # Errors
+    /// If the store cannot be read or a row is damaged.
+    pub fn reruns(
+        &self,
+        lineage: TaskId,
+        after: TaskId,
+        most: usize,
+    ) -> Result<Vec<Task>, StoreError> {
+        let index = self.transaction.open_table(RERUNS)?;
+        let first = lineage.get();
+        let later = index.range((first, after.get() + 1)..=(first, u64::MAX))?;
+        let mut found = Vec::new();
+        for entry in later.rev().take(most) {
+            let id = TaskId::new(entry?.0.value().1);
+            found.extend(id.map(|id| self.task(id)).transpose()?.flatten());
+        }
+        found.reverse();
+        Ok(found)
     }
 
     /// Whether a request of this id has made a task.

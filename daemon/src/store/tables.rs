@@ -10,6 +10,7 @@
 //! | `task_events` | (task, revision) | the events of one task |
 //! | `by_state` | (state, task) | `ls --failed`, start of the daemon |
 //! | `by_agent`, `by_repo`, `by_issue` | (name, task) | `ls --agent` … |
+//! | `reruns` | (first task, rerun) | what became of a lineage |
 //! | `active_keys` | (key, task) | who has a key, who waits behind |
 //! | `requests` | request id → (task, digest) | a submit that is sent twice |
 //! | `paused` | agent, or empty for all | |
@@ -65,6 +66,7 @@ tables! {
     BY_AGENT((&'static str, u64) => ()) = "by_agent",
     BY_REPO((&'static str, u64) => ()) = "by_repo",
     BY_ISSUE((&'static str, u64) => ()) = "by_issue",
+    RERUNS((u64, u64) => ()) = "reruns",
     ACTIVE_KEYS((&'static str, u64) => ()) = "active_keys",
     REQUESTS(&'static str => (u64, [u8; 32])) = "requests",
     PAUSED(&'static str => ()) = "paused",

@@ -5,7 +5,7 @@ use crate::task::{
     attempt::Ending,
     budget::Spend,
     event::What,
-    id::{AttemptId, Incarnation, Revision, Timestamp},
+    id::{AttemptId, Incarnation, Revision, TaskId, Timestamp},
     moment::Moment,
     quota::Account,
     reason::{FailureReason, Outcome},
@@ -127,6 +127,7 @@ fn a_store_of_before_gets_the_tables_that_it_lacks() {
     let store = open(dir.path()).unwrap();
     let mut batch = store.begin().unwrap();
     let task = insert(&mut batch, testing::spec("shell"));
+    let again = rerun(&mut batch, task.id);
     batch.commit().unwrap();
     drop(store);
     let db = Database::open(dir.path().join("agentd.redb")).unwrap();
@@ -137,6 +138,7 @@ fn a_store_of_before_gets_the_tables_that_it_lacks() {
     transaction.delete_table(tables::SESSIONS).unwrap();
     transaction.delete_table(tables::KEY_SESSIONS).unwrap();
     transaction.delete_table(tables::RECENT_SESSIONS).unwrap();
+    transaction.delete_table(tables::RERUNS).unwrap();
     transaction.commit().unwrap();
     drop(db);
 
@@ -149,6 +151,39 @@ fn a_store_of_before_gets_the_tables_that_it_lacks() {
     assert_eq!(reader.spent(task.id).unwrap(), Spend::default());
     assert!(reader.accounts().unwrap().is_empty());
     assert!(reader.schedules().unwrap().is_empty());
+    assert_eq!(reader.reruns(task.id, task.id, 9).unwrap(), [again]);
+    assert!(store.check().unwrap().is_empty());
+}
+
+fn rerun(batch: &mut Batch, first: TaskId) -> Task {
+    let spec = TaskSpec {
+        lineage: Some(first),
+        rerun_of: Some(first),
+        ..testing::spec("shell")
+    };
+    insert(batch, spec)
+}
+
+#[test]
+fn the_newest_reruns_of_a_lineage_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let mut batch = store.begin().unwrap();
+    let first = insert(&mut batch, testing::spec("shell")).id;
+    let other = insert(&mut batch, testing::spec("shell")).id;
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        made.push(rerun(&mut batch, first));
+        rerun(&mut batch, other);
+    }
+    batch.commit().unwrap();
+    let reader = store.reader().unwrap();
+    let later = |after, most| reader.reruns(first, after, most).unwrap();
+    assert_eq!(later(first, 9), made);
+    assert_eq!(later(first, 2), made[1..]);
+    assert_eq!(later(made[1].id, 9), made[2..]);
+    assert!(later(made[2].id, 9).is_empty());
+    assert!(store.check().unwrap().is_empty());
 }
 
 #[test]

@@ -173,7 +173,10 @@ pub enum Event {
         outcome: Outcome,
     },
     /// It has been queued for as long as it may, and was never started.
-    QueueExpired,
+    QueueExpired {
+        /// What kept it, for a person.
+        kept_by: String,
+    },
     /// A limit of the attempt has passed.
     Deadline {
         /// Which attempt.

@@ -184,6 +184,9 @@ pub fn refusal(
         Class::Workspace => return Some("workspace failures are not retried"),
         Class::Agent => return Some("the agent's own failures are not retried"),
         Class::Limit => return Some("a limit was reached"),
+        Class::Person if reason == FailureReason::Superseded => {
+            return Some("a newer task took its place");
+        }
         Class::Person => return Some("a person ended it"),
     }
     if counts.lost_streak >= POISON_STREAK {

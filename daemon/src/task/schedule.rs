@@ -207,6 +207,12 @@ impl Schedule {
         }
     }
 
+    /// Whether nothing is chosen of an agent because of its account.
+    #[must_use]
+    pub fn is_parked(&self, agent: &str) -> bool {
+        self.parked.contains(self.account_of(agent))
+    }
+
     /// Whether nothing is chosen at all.
     #[must_use]
     pub fn is_paused(&self) -> bool {
@@ -252,7 +258,7 @@ impl Schedule {
             limit.is_none_or(|limit| count.copied().unwrap_or(0) < *limit)
         };
         let agent_open = !self.paused_agents.contains(&lane.agent)
-            && !self.parked.contains(self.account_of(&lane.agent))
+            && !self.is_parked(&lane.agent)
             && below(
                 self.agents.get(&lane.agent),
                 self.capacity.agents.get(&lane.agent),

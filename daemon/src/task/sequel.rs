@@ -88,7 +88,7 @@ pub fn sequels(attempts: &[Attempt], rules: Rules) -> Vec<Sequel> {
 pub fn expected(task: &Task) -> Option<Sequel> {
     let reason = match &task.state {
         State::Starting | State::Running => FailureReason::RunnerLost,
-        State::Stopping { reason, .. } => reason.failure(),
+        State::Stopping { reason, .. } => task.failure_by(*reason),
         State::Queued(_) | State::Finished(_) => return None,
     };
     let attempt = task.live_attempt()?;

@@ -41,7 +41,7 @@ pub enum Hold {
 /// Why an attempt is being stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StopReason {
-    /// A person cancelled the task.
+    /// A person cancelled the task, or a newer one takes its place.
     Cancel,
     /// The attempt took longer than its limit.
     Timeout,
@@ -221,6 +221,8 @@ pub struct Task {
     /// From when on `queue_ttl` counts; `None`: from its submission, or from
     /// the time that it was submitted for.
     pub queued_since: Option<Moment>,
+    /// The newer task that it has to make way for.
+    pub superseded_by: Option<TaskId>,
     /// The change that made it what it is.
     pub revision: Revision,
     /// The newest attempt; `Some` whenever the state is occupied.
@@ -239,6 +241,7 @@ impl Task {
             id,
             waits_for: spec.after.clone(),
             queued_since: None,
+            superseded_by: None,
             spec,
             state: State::Queued(hold),
             attempts: 0,
@@ -272,6 +275,15 @@ impl Task {
         self.spent = counts.spent;
         self.lost_streak = counts.lost_streak;
         self.session_failures = counts.session_failures;
+    }
+
+    /// The failure reason of its attempt if that ends because of a stop.
+    #[must_use]
+    pub fn failure_by(&self, stop: StopReason) -> FailureReason {
+        if stop == StopReason::Cancel && self.superseded_by.is_some() {
+            return FailureReason::Superseded;
+        }
+        stop.failure()
     }
 
     /// The newest attempt while one is under way.

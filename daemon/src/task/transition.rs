@@ -181,23 +181,13 @@ pub fn decide(task: &Task, event: &Event, context: Context) -> Decision {
             by,
             forced,
             superseded_by,
-        } => {
-            let why = match superseded_by {
-                Some(other) => format!("superseded by task {other}"),
-                None => format!("cancelled by {by}"),
-            };
-            let reason = match superseded_by {
-                Some(_) => FailureReason::Superseded,
-                None => FailureReason::Cancelled,
-            };
-            cancel(task, context, reason, *forced, why)
-        }
+        } => cancel(task, context, by, *forced, *superseded_by),
         Event::Hold { by } => hold(task, by),
         Event::Release { by } => release(task, context, by),
         Event::DependencyEnded { task: of, outcome } => {
             dependency_ended(task, context, *of, *outcome)
         }
-        Event::QueueExpired => queue_expired(task, context),
+        Event::QueueExpired { kept_by } => queue_expired(task, context, kept_by),
         Event::Deadline { limit, .. } => deadline(task, *limit),
         Event::StopOverdue { attempt } => match task.state {
             State::Stopping { .. } => Decision::Repeat(Effect::EndRunner(*attempt)),
@@ -235,7 +225,7 @@ pub fn attempt_of(event: &Event) -> Option<AttemptRef> {
         | Event::Hold { .. }
         | Event::Release { .. }
         | Event::DependencyEnded { .. }
-        | Event::QueueExpired => None,
+        | Event::QueueExpired { .. } => None,
     }
 }
 

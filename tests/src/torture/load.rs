@@ -292,10 +292,14 @@ impl Load {
     /// Returns whether the task was still active.
     async fn cancel(&self, control: &mut ControlClient<Channel>, id: u64, forced: bool) -> bool {
         // A cancel whose answer was lost must not become a stronger one.
-        let request = CancelRequest { id, repeated: true };
+        let request = CancelRequest {
+            id,
+            repeated: true,
+            ids: Vec::new(),
+        };
         let answer = self
             .until_answered(&format!("cancel of task {id}"), || {
-                let mut control = control.clone();
+                let (mut control, request) = (control.clone(), request.clone());
                 async move {
                     if forced {
                         control.kill(request).await

@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use agentd_proto::v1::CancelRequest;
 use agentd_tests::{TestDaemon, exists, fake_agent, wait_until};
 use serde_json::Value;
+use tonic::Code;
 
 /// The processes that an agent has listed.
 fn listed(daemon: &TestDaemon, file: &str) -> Vec<u32> {
@@ -185,5 +187,50 @@ fn several_tasks_are_ended_by_one_call() {
     assert!(said.stderr.contains("99"), "{said:?}");
     for task in 1..=3 {
         assert_eq!(daemon.wait(task)["state"], "cancelled");
+    }
+}
+
+#[test]
+fn of_many_that_are_cancelled_none_gets_the_slot_of_another() {
+    let daemon = TestDaemon::with("[daemon]\nmax_running = 2\n");
+    let running: Vec<u64> = (0..2).map(|_| daemon.sh("sleep 1000")).collect();
+    for task in running {
+        daemon.wait_state(task, "running");
+    }
+    for _ in 0..8 {
+        daemon.sh("sleep 1000");
+    }
+    let said = daemon.ctl(&["cancel", "1-11"]);
+    assert_eq!(said.code, 3, "{said:?}");
+    let lines: Vec<_> = said.stderr.lines().collect();
+    assert_eq!(lines[0], "task 1 is being stopped");
+    assert_eq!(lines[9], "task 10 cancelled");
+    assert_eq!(lines[10], "agentctl: there is no task 11");
+    for task in 1..=10 {
+        let ended = daemon.wait(task);
+        assert_eq!(ended["state"], "cancelled", "{ended}");
+        let attempts = u64::from(task <= 2);
+        assert_eq!(ended["attempt_count"], attempts, "{ended}");
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_names_one_task_or_several() {
+    let daemon = TestDaemon::start();
+    let mut client = daemon.client().await;
+    for (id, ids, why) in [
+        (1, vec![2], "not both"),
+        (0, vec![1; 1001], "1001 tasks"),
+        (0, vec![1, 0], ""),
+        (0, Vec::new(), ""),
+    ] {
+        let asked = CancelRequest {
+            id,
+            ids,
+            repeated: false,
+        };
+        let refused = client.kill(asked).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+        assert!(refused.message().contains(why), "{refused:?}");
     }
 }

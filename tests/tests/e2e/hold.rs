@@ -67,7 +67,7 @@ fn only_what_waits_can_be_held_and_the_others_are_tried_all_the_same() {
     let said = daemon.ctl(&["hold", &ids[0]]);
     said.refused(4, &["has ended (succeeded)", "agentctl rerun"]);
     let said = daemon.ctl(&["release", &ids[0]]).ok();
-    assert!(said.stderr.contains("it is succeeded"), "{said:?}");
+    assert!(said.stderr.contains("it has ended (succeeded)"), "{said:?}");
     // A held task can be cancelled like any other.
     let _said = daemon.ctl(&["cancel", &ids[1]]).ok();
     assert_eq!(daemon.wait(queued)["state"], "cancelled");
@@ -124,5 +124,20 @@ fn times_that_cannot_be_are_refused() {
     ] {
         let line = [&["submit"][..], &args, &["--", "true"]].concat();
         daemon.ctl(&line).refused(2, &[word]);
+    }
+}
+
+#[test]
+fn what_keeps_a_task_is_said_before_and_after() {
+    let daemon = TestDaemon::start();
+    let _said = daemon.ctl(&["pause"]).ok();
+    let run = daemon.ctl(&["run", "--queue-ttl", "200ms", "--", "true"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    for words in [
+        "task 1 waits: paused",
+        "queue_expired",
+        "everything is paused",
+    ] {
+        assert!(run.stderr.contains(words), "{run:?}");
     }
 }

@@ -49,6 +49,15 @@ fn mass_death_waits_for_a_person() {
         (&state["phase"], &state["queued"]),
         (&"recovering".into(), &1.into())
     );
+    assert_eq!(daemon.show(new)["hold"]["kind"], "recovering");
+    let line = ["run", "--queue-ttl", "1ms", "--", "true"];
+    let run = daemon.ctl(&line);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(
+        run.stderr.contains("task 8 waits: recovering")
+            && run.stderr.contains("looked at what it found at its start"),
+        "{run:?}"
+    );
     let asked = daemon.ctl(&["recover"]);
     assert_eq!(asked.code, 4, "{asked:?}");
     assert!(asked.stderr.contains("6 attempts look dead"), "{asked:?}");

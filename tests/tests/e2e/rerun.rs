@@ -110,8 +110,11 @@ fn what_cannot_run_again_is_refused() {
         daemon.ctl(&[&["rerun"], args].concat()).refused(code, says);
     };
     refused(&["99"], 3, &["99", "hint: agentctl ls"]);
-    refused(&["4"], 4, &["task 4", "running", "hint: "]);
-    refused(&["4", "--replace"], 4, &["task 4"]);
+    refused(
+        &["4"],
+        4,
+        &["task 4", "running", "hint: ", "rerun 4 --replace"],
+    );
     refused(&["1"], 4, &["task 4", "hint: ", "--queue"]);
     refused(&["2"], 4, &["succeeded", "hint: ", "--force"]);
     refused(&["3"], 4, &["\"other\"", "hint: "]);
@@ -203,4 +206,85 @@ fn a_queued_task_of_the_key_is_superseded() {
     );
     assert_eq!(daemon.show(others)["state"], "queued");
     assert_eq!(daemon.show(others)["attempt"], Value::Null);
+}
+
+/// The first of a lineage without an issue has no key, and all of the lineage
+/// have one workspace: the rerun waits for the end of what it replaces.
+#[test]
+fn an_active_task_is_replaced_by_its_rerun_if_asked_for() {
+    let daemon = TestDaemon::start();
+    let gate = daemon.gate("gate");
+    let first = daemon.sh(&format!("read _ <{}", gate.path()));
+    daemon.wait_state(first, "running");
+    daemon.ctl(&["rerun", "1"]).refused(
+        4,
+        &["task 1 is still running", "agentctl rerun 1 --replace"],
+    );
+    let said = daemon.ctl(&["rerun", "1", "--replace"]).ok();
+    assert_eq!(said.text(), "2\n");
+    assert!(
+        said.stderr
+            .contains("task 1 was cancelled: replaced by task 2"),
+        "{said:?}"
+    );
+    let old = daemon.wait(first);
+    assert_eq!(
+        (&old["state"], &old["failure_reason"]),
+        (&"cancelled".into(), &"superseded".into())
+    );
+    daemon.wait_state(2, "running");
+    let new = daemon.show(2);
+    assert_eq!(new["rerun_of"], 1);
+    assert_eq!(new["attempt"]["workspace"], old["attempt"]["workspace"]);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    assert!(text(&new["attempt"]["claimed_at"]) >= text(&old["finished_at"]));
+
+    daemon
+        .ctl(&["rerun", "1"])
+        .refused(4, &["task 2 already runs task 1 again", "--replace"]);
+    gate.open();
+    assert_eq!(daemon.wait(2)["state"], "succeeded");
+    // A queued one, too; and one that has succeeded is not active.
+    let _said = daemon.ctl(&["pause"]).ok();
+    let queued = daemon.submit(&["--", "true"]);
+    assert_eq!(daemon.ctl(&["rerun", "3", "--replace"]).id(), 4);
+    assert_eq!(daemon.show(queued)["failure_reason"], "superseded");
+    assert_eq!(daemon.show(4)["hold"]["kind"], "paused");
+    daemon
+        .ctl(&["rerun", "2", "--replace"])
+        .refused(4, &["task 2 succeeded", "--force"]);
+}
+
+#[test]
+fn a_task_that_was_run_again_knows_as_what() {
+    let daemon = TestDaemon::start();
+    let first = daemon.sh("exit 1");
+    daemon.wait(first);
+    for again in 2..=3 {
+        assert_eq!(daemon.ctl(&["rerun", "1"]).id(), again);
+        daemon.wait(again);
+    }
+    let told = daemon.ctl(&["explain", "1"]).ok();
+    let again =
+        "its work was run again as task 2 (failed: agent_error), task 3 (failed: agent_error)";
+    assert!(told.text().contains(again), "{told:?}");
+    assert!(
+        told.text().contains("agentctl rerun 3 runs it again"),
+        "{told:?}"
+    );
+    let told = daemon.ctl(&["explain", "3", "-o", "json"]).json();
+    assert_eq!(told["reruns"], Value::Array(Vec::new()), "{told}");
+    let shown = daemon.show(1);
+    let ids: Vec<_> = shown["reruns"].as_array().unwrap().iter().collect();
+    assert_eq!((&ids[0]["id"], &ids[1]["id"]), (&2.into(), &3.into()));
+    let page = daemon.ctl(&["show", "1"]).ok();
+    assert!(
+        page.text().contains("3 attempts (it and its reruns)"),
+        "{page:?}"
+    );
+    assert!(
+        page.text()
+            .contains("2 (failed: agent_error), 3 (failed: agent_error)"),
+        "{page:?}"
+    );
 }

@@ -104,6 +104,9 @@ fn an_agent_may_decline() {
     assert_eq!(daemon.show(1)["state"], "aborted");
     let failed = daemon.ctl(&["ls", "--failed", "-o", "name"]).ok();
     assert_eq!(failed.text(), "1\n");
+    let columns = ["ls", "--failed", "--columns", "id,note", "--no-headers"];
+    let row = daemon.ctl(&columns).ok();
+    assert!(row.text().contains("declined"), "{row:?}");
 }
 
 #[test]

@@ -172,10 +172,40 @@ fn a_key_may_be_queued_for_or_taken_over() {
 
     let old = daemon.submit(&[&of_key[..], &["--", "sh", "-c", &waits]].concat());
     daemon.wait_state(old, "running");
-    let new = daemon.submit(&[&of_key[..], &["--replace", "--", "true"]].concat());
+    let behind = daemon.submit(&[&of_key[..], &["--queue", "--", "true"]].concat());
+    let submit = [&["submit"], &of_key[..], &["--replace", "--", "true"]].concat();
+    let said = daemon.ctl(&submit).ok();
+    assert!(
+        said.stderr
+            .contains("task 3, task 4 were cancelled: replaced by task 5"),
+        "{said:?}"
+    );
+    let new = said.id();
     assert_eq!(daemon.wait(new)["state"], "succeeded");
+    // Each of them names the other, and says that no person ended it.
+    for replaced in [old, behind] {
+        let replaced = daemon.show(replaced);
+        assert_eq!(replaced["state"], "cancelled");
+        assert_eq!(replaced["failure_reason"], "superseded");
+        let message = replaced["message"].as_str().unwrap();
+        assert!(message.starts_with("replaced by task 5"), "{replaced}");
+    }
+    let told = daemon.ctl(&["explain", "3"]).ok();
+    let told = told.text();
+    assert!(
+        told.contains("it is to be stopped: replaced by task 5"),
+        "{told}"
+    );
+    assert!(
+        told.contains("no other attempt: a newer task took its place"),
+        "{told}"
+    );
+    let told = daemon.ctl(&["explain", "5"]).ok();
+    assert!(
+        told.text().contains("  replaces task 3, task 4\n"),
+        "{told:?}"
+    );
     let old = daemon.show(old);
-    assert_eq!(old["state"], "cancelled");
     // It began when the old one had ended, in the same worktree.
     let new = daemon.show(new);
     assert_eq!(new["attempt"]["workspace"], old["attempt"]["workspace"]);

@@ -12,6 +12,7 @@ use crate::{
     command::{
         Tally,
         rerun::{rerun_one, runs_again},
+        submit::made_way,
     },
     error::{Error, Kind},
     output::tasks::result_line,
@@ -36,14 +37,16 @@ impl BulkArgs {
             let changes = changes.clone();
             let done = match self.dry_run {
                 true => would_run(client, id, &changes).await,
-                false => rerun_one(client, id, changes)
-                    .await
-                    .map(|new| Entry::new(id, Outcome::Accepted).new_task(new.id)),
+                false => match rerun_one(client, id, changes).await {
+                    Ok((new, replaced)) if self.output.is_none() => {
+                        self.say(cx, id, new.id, &replaced)?;
+                        continue;
+                    }
+                    Ok((new, _)) => Ok(Entry::new(id, Outcome::Accepted).new_task(new.id)),
+                    Err(error) => Err(error),
+                },
             };
             match done {
-                Ok(entry) if self.output.is_none() && !self.dry_run => {
-                    self.say(cx, &entry)?;
-                }
                 Ok(entry) => report.add(&mut cx.out, entry)?,
                 Err(error) => {
                     let entry = Entry::new(id, Outcome::Refused).because(error.to_string());
@@ -58,11 +61,12 @@ impl BulkArgs {
         Ok(tally.code())
     }
 
-    fn say(self, cx: &mut Context, entry: &Entry) -> Result<(), Error> {
-        let (old, new) = entry.ids();
-        let new = new.unwrap_or_default();
+    fn say(self, cx: &mut Context, old: u64, new: u64, replaced: &[u64]) -> Result<(), Error> {
         cx.out.line(&new.to_string())?;
         if !self.quiet {
+            made_way(new, replaced)
+                .iter()
+                .for_each(|text| cx.out.note(text));
             cx.out.note(&runs_again(new, old));
         }
         Ok(())

@@ -60,11 +60,6 @@ impl Entry {
         }
     }
 
-    /// `task` and its `new_task`, if it has one.
-    pub(super) fn ids(&self) -> (u64, Option<u64>) {
-        (self.task, self.new_task)
-    }
-
     pub(super) fn new_task(self, new_task: u64) -> Self {
         Self {
             new_task: Some(new_task),

@@ -66,7 +66,7 @@ pub(crate) enum Asked {
     Wait(v1::WaitRequest),
     Watch(v1::WatchRequest),
     Rerun(Box<v1::RerunRequest>),
-    Cancel(u64),
+    Cancel(Vec<u64>),
 }
 
 /// A server; it crashes when it is dropped.
@@ -152,6 +152,7 @@ pub(crate) fn task(id: u64, state: State, code: Option<i32>) -> v1::GetResponse 
     v1::GetResponse {
         task: Some(task),
         attempts: vec![attempt],
+        reruns: Vec::new(),
     }
 }
 

@@ -65,8 +65,10 @@ impl Control for Canned {
             .values()
             .next()
             .and_then(|got| got.task.clone());
-        let existing = false;
-        Ok(Response::new(v1::SubmitResponse { task, existing }))
+        Ok(Response::new(v1::SubmitResponse {
+            task,
+            ..v1::SubmitResponse::default()
+        }))
     }
 
     async fn get(&self, request: Request<v1::GetRequest>) -> Reply<v1::GetResponse> {
@@ -102,13 +104,38 @@ impl Control for Canned {
     }
 
     async fn cancel(&self, request: Request<v1::CancelRequest>) -> Reply<v1::CancelResponse> {
-        let id = request.into_inner().id;
-        drop(self.ask(Asked::Cancel(id)));
-        let task = self.find(id)?.task;
-        let already_final = task.as_ref().is_some_and(|task| task.finished_at != 0);
+        let request = request.into_inner();
+        let is_final = |task: &Option<v1::Task>| {
+            let task = task.as_ref();
+            task.is_some_and(|task| task.finished_at != 0)
+        };
+        if request.ids.is_empty() {
+            drop(self.ask(Asked::Cancel(vec![request.id])));
+            let task = self.find(request.id)?.task;
+            return Ok(Response::new(v1::CancelResponse {
+                already_final: is_final(&task),
+                task,
+                each: Vec::new(),
+            }));
+        }
+        drop(self.ask(Asked::Cancel(request.ids.clone())));
+        let each = request.ids.into_iter().map(|id| match self.find(id) {
+            Ok(v1::GetResponse { task, .. }) => v1::Cancelled {
+                id,
+                already_final: is_final(&task),
+                task,
+                ..v1::Cancelled::default()
+            },
+            Err(status) => v1::Cancelled {
+                id,
+                refused: status.message().to_owned(),
+                hint: "agentctl ls shows the tasks there are".to_owned(),
+                ..v1::Cancelled::default()
+            },
+        });
         Ok(Response::new(v1::CancelResponse {
-            task,
-            already_final,
+            each: each.collect(),
+            ..v1::CancelResponse::default()
         }))
     }
 

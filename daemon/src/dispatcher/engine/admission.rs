@@ -4,16 +4,17 @@ use super::Engine;
 use crate::{
     dispatcher::{
         handle::{CancelOrder, OnBusy, RerunOrder, Submission, Submitted},
-        outcome::{CancelError, Cancelled, SubmitError, Unavailable},
+        outcome::{Cancelled, SubmitError, Unavailable},
         overview::Phase,
         turn::Turn,
     },
     store::{Entry, StoreError},
     task::{
+        dependency::{After, Condition},
         event::{Event, What},
         id::TaskId,
         limits::{MAX_MESSAGE, clip},
-        state::{State, StopReason, Task},
+        state::{State, StateKind, StopReason, Task},
     },
 };
 
@@ -28,6 +29,7 @@ impl Engine {
         let RerunOrder {
             of,
             mut submission,
+            force,
             override_budget,
             note,
         } = order;
@@ -39,7 +41,13 @@ impl Engine {
         }
         let left = spent.minus(spec.forgiven);
         let refusal = left.used_up(spec.limits.budgets());
-        let refusal = refusal.map(|used_up| SubmitError::NothingLeft { lineage, used_up });
+        let mut refusal = refusal.map(|used_up| SubmitError::NothingLeft { lineage, used_up });
+        // While it was active, nobody had to say that a success does not matter.
+        if !force && !self.tasks.contains_key(&of) {
+            let ended = turn.batch.task(of)?.map(|task| task.state.kind());
+            let succeeded = ended == Some(StateKind::Succeeded);
+            refusal = succeeded.then_some(SubmitError::Succeeded(of)).or(refusal);
+        }
         let mut why = format!("rerun of task {of}");
         if let Some(note) = note {
             why = format!("{why}; {note}");
@@ -81,13 +89,15 @@ impl Engine {
                 Ok(Submitted {
                     task,
                     existing: true,
+                    replaced: Vec::new(),
                 })
             }));
         }
         if matches!(self.phase, Phase::Draining | Phase::Stopping) {
             return Ok(Err(Unavailable::Stopping.into()));
         }
-        if let Some(of) = rerun_of.filter(|of| self.tasks.contains_key(of)) {
+        let replace = submission.on_busy == OnBusy::Replace;
+        if let Some(of) = rerun_of.filter(|of| !replace && self.tasks.contains_key(of)) {
             return Ok(Err(SubmitError::Active(of)));
         }
         if let Some(refusal) = refusal {
@@ -99,15 +109,27 @@ impl Engine {
         if let Err(refused) = self.may_still_come(turn, &submission.spec)? {
             return Ok(Err(refused));
         }
-        if let Err(refused) = self.make_way(turn, &submission, rerun_of)? {
-            return Ok(Err(refused));
-        }
+        let replaced = match self.make_way(turn, &submission, rerun_of)? {
+            Ok(replaced) => replaced,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let also = (!replaced.is_empty()).then(|| replaces(&replaced));
+        let whys = [Some(why).filter(|why| !why.is_empty()), also];
+        let whys: Vec<_> = whys.into_iter().flatten().collect();
         let entry = Entry {
             at: turn.wall,
             what: What::Submitted,
-            why: &clip(&why, MAX_MESSAGE),
+            why: &clip(&whys.join("; "), MAX_MESSAGE),
         };
         let mut spec = submission.spec;
+        if let Some(of) = rerun_of.filter(|of| self.tasks.contains_key(of)) {
+            // The first of a lineage may have no key to wait for, but both have
+            // one workspace.
+            spec.after = vec![After {
+                task: of,
+                condition: Condition::End,
+            }];
+        }
         spec.created_steady = turn.moment.steady;
         if let Some(delay) = submission.delay {
             spec.not_before = Some(turn.moment.plus_millis(delay));
@@ -124,46 +146,76 @@ impl Engine {
         Ok(Ok(Submitted {
             task,
             existing: false,
+            replaced,
         }))
     }
 
-    /// Deals with the active tasks of a new task's key. A rerun takes the place
-    /// of queued ones, unless they are reruns of the same task: then somebody
-    /// asked twice.
+    /// Deals with the active tasks of a new task's key; those that it replaces.
+    /// A rerun takes the place of queued ones, unless they are reruns of the
+    /// same task: then somebody asked twice.
     fn make_way(
         &mut self,
         turn: &mut Turn,
         submission: &Submission,
         rerun_of: Option<TaskId>,
-    ) -> Result<Result<(), SubmitError>, StoreError> {
-        let Some(key) = submission.spec.key() else {
-            return Ok(Ok(()));
-        };
-        let of_key: Vec<_> = self.schedule.of_key(&key).collect();
+    ) -> Result<Result<Vec<TaskId>, SubmitError>, StoreError> {
+        let key = submission.spec.key();
+        let of_key = key.iter().flat_map(|key| self.schedule.of_key(key));
+        let mut of_key: Vec<_> = of_key.collect();
+        // Whoever comes here with it active wants it replaced.
+        let active = rerun_of.filter(|of| self.tasks.contains_key(of));
+        if let Some(of) = active.filter(|of| !of_key.contains(of)) {
+            of_key.push(of);
+        }
         let may_supersede = |task: &Task| {
             rerun_of.is_some()
                 && matches!(task.state, State::Queued(_))
                 && task.spec.rerun_of != rerun_of
         };
-        let in_the_way = of_key
-            .iter()
-            .copied()
-            .find(|id| self.tasks.get(id).is_some_and(|task| !may_supersede(task)));
+        let mut in_the_way = of_key.iter().filter_map(|id| self.tasks.get(id));
+        let in_the_way = in_the_way.find(|task| !may_supersede(task));
         if let (OnBusy::Refuse, Some(task)) = (submission.on_busy, in_the_way) {
-            return Ok(Err(SubmitError::KeyBusy { task }));
+            let has_issue = submission.spec.issue.is_some();
+            let again = task.spec.rerun_of.filter(|_| !has_issue);
+            let task = task.id;
+            return Ok(Err(SubmitError::KeyBusy { task, again }));
         }
+        let goes = |id: &TaskId| {
+            submission.on_busy == OnBusy::Replace || self.tasks.get(id).is_some_and(may_supersede)
+        };
+        of_key.retain(goes);
+        let newer = turn.batch.next_task();
+        let mut replaced = Vec::new();
         for id in of_key {
-            let superseded = self.tasks.get(&id).is_some_and(may_supersede);
-            if superseded || submission.on_busy == OnBusy::Replace {
-                let event = Event::Cancel {
-                    by: submission.spec.user.clone(),
-                    forced: false,
-                    superseded_by: superseded.then(|| turn.batch.next_task()),
-                };
-                self.apply(turn, id, &event)?;
+            if self.supersede(turn, id, newer, &submission.spec.user)? {
+                replaced.push(id);
             }
         }
-        Ok(Ok(()))
+        Ok(Ok(replaced))
+    }
+
+    /// Has a task make way for a newer one. One that is being cancelled does so
+    /// already, and keeps its grace; returns whether this one was not.
+    pub(super) fn supersede(
+        &mut self,
+        turn: &mut Turn,
+        id: TaskId,
+        newer: TaskId,
+        by: &str,
+    ) -> Result<bool, StoreError> {
+        let is_ending = self.tasks.get(&id).is_none_or(|task| match task.state {
+            State::Stopping { reason, .. } => reason == StopReason::Cancel,
+            State::Queued(_) | State::Starting | State::Running | State::Finished(_) => false,
+        });
+        if is_ending {
+            return Ok(false);
+        }
+        let event = Event::Cancel {
+            by: by.to_owned(),
+            forced: false,
+            superseded_by: Some(newer),
+        };
+        self.apply(turn, id, &event)
     }
 
     pub(super) fn cancel(
@@ -172,13 +224,13 @@ impl Engine {
         id: TaskId,
         by: String,
         order: CancelOrder,
-    ) -> Result<Result<Cancelled, CancelError>, StoreError> {
+    ) -> Result<Cancelled, StoreError> {
         let Some(task) = self.tasks.get(&id) else {
             let known = turn.batch.task(id)?.is_some();
             return Ok(if known {
-                Ok(Cancelled::AlreadyFinal)
+                Cancelled::AlreadyFinal
             } else {
-                Err(CancelError::NotFound(id))
+                Cancelled::Unknown
             });
         };
         if let State::Stopping { reason, forced } = task.state
@@ -186,7 +238,7 @@ impl Engine {
             && reason == StopReason::Cancel
             && forced >= order.forced
         {
-            return Ok(Ok(Cancelled::Done));
+            return Ok(Cancelled::Done);
         }
         let event = Event::Cancel {
             by,
@@ -194,6 +246,21 @@ impl Engine {
             superseded_by: None,
         };
         self.apply(turn, id, &event)?;
-        Ok(Ok(Cancelled::Done))
+        Ok(Cancelled::Done)
     }
+}
+
+/// Tasks that are named in one sentence.
+const NAMED: usize = 10;
+
+/// `replaces task 48, task 49 and 3 more`.
+fn replaces(replaced: &[TaskId]) -> String {
+    let named = replaced.iter().take(NAMED).map(|id| format!("task {id}"));
+    let named: Vec<_> = named.collect();
+    let more = replaced.len() - named.len();
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("replaces {}{more}", named.join(", "))
 }

@@ -71,7 +71,9 @@ impl Engine {
                 }
                 return Ok(());
             }
-            (Ends::QueueTtl, _, _) => Event::QueueExpired,
+            (Ends::QueueTtl, _, _) => Event::QueueExpired {
+                kept_by: self.kept_by(task),
+            },
             (
                 Ends::WorkspaceTimeout | Ends::StartTimeout | Ends::Timeout | Ends::Budget,
                 Some(limit),

@@ -96,7 +96,7 @@ impl Engine {
             let Some(id) = self.to_cancel.pop_front() else {
                 break;
             };
-            self.cancel(turn, id, "shutdown".to_owned(), order)?.ok();
+            self.cancel(turn, id, "shutdown".to_owned(), order)?;
         }
         Ok(())
     }

@@ -24,13 +24,16 @@ impl Engine {
                 turn.reply_submitted(reply, answer);
             }
             Message::Cancel {
-                id,
+                ids,
                 by,
                 order,
                 reply,
             } => {
-                let answer = self.cancel(turn, id, by, order)?;
-                turn.reply(reply, answer);
+                let mut answers = Vec::with_capacity(ids.len());
+                for id in ids {
+                    answers.push(self.cancel(turn, id, by.clone(), order)?);
+                }
+                turn.reply(reply, answers);
             }
             Message::Hold { id, by, reply } => {
                 let answer = self.hold(turn, id, by)?;

@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 use super::Engine;
 use crate::{
     dispatcher::overview::{AgentOverview, Overview},
-    task::id::Revision,
+    task::{
+        id::Revision,
+        state::{Hold, State},
+    },
 };
 
 impl Engine {
     pub(in crate::dispatcher) fn overview(&self, revision: Revision) -> Overview {
         let mut states = BTreeMap::new();
+        let mut held = 0;
         let mut agents: BTreeMap<String, AgentOverview> = BTreeMap::new();
         for task in self.tasks.values() {
+            held += u64::from(matches!(task.state, State::Queued(Hold::Held { .. })));
             *states.entry(task.state.kind()).or_default() += 1;
             let agent = agents.entry(task.spec.agent.clone()).or_default();
             if task.state.is_occupied() {
@@ -27,6 +32,7 @@ impl Engine {
         Overview {
             phase: self.phase,
             states,
+            held,
             agents,
             parked: self.accounts.parked(),
             paused: self.schedule.is_paused(),

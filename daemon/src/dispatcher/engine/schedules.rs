@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Engine;
 use crate::{
     dispatcher::{
-        handle::{CancelOrder, Firing, OnBusy, Submitted},
+        handle::{Firing, OnBusy, Submitted},
         outcome::{FiringError, Unavailable},
         overview::Phase,
         turn::Turn,
@@ -65,17 +65,13 @@ impl Engine {
                 match (before, submission.on_busy) {
                     (Some(task), OnBusy::Refuse) => Err(FiringError::Busy(task)),
                     (Some(task), on_busy) => {
-                        if on_busy == OnBusy::Replace {
-                            let order = CancelOrder {
-                                forced: false,
-                                repeated: true,
-                            };
-                            let by = submission.spec.user.clone();
-                            self.cancel(turn, task, by, order)?.ok();
-                        }
                         let condition = Condition::End;
                         submission.spec.after = vec![After { task, condition }];
+                        let by = submission.spec.user.clone();
                         let submitted = self.submit(turn, submission)?;
+                        if let (Ok(new), OnBusy::Replace) = (&submitted, on_busy) {
+                            self.supersede(turn, task, new.task.id, &by)?;
+                        }
                         submitted.map(Some).map_err(FiringError::Refused)
                     }
                     (None, _) => {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::Config,
     dispatcher::{
-        outcome::{CancelError, Cancelled, FiringError, Held, HoldError, SubmitError},
+        outcome::{Cancelled, FiringError, Held, HoldError, SubmitError},
         overview::Overview,
         said::{Heard, Statement, StatementError},
     },
@@ -25,10 +25,10 @@ pub(in crate::dispatcher) enum Message {
     Submit(Box<Submission>, Reply<Result<Submitted, SubmitError>>),
     Rerun(Box<RerunOrder>, Reply<Result<Submitted, SubmitError>>),
     Cancel {
-        id: TaskId,
+        ids: Vec<TaskId>,
         by: String,
         order: CancelOrder,
-        reply: Reply<Result<Cancelled, CancelError>>,
+        reply: Reply<Vec<Cancelled>>,
     },
     Hold {
         id: TaskId,

@@ -15,7 +15,7 @@ pub enum OnBusy {
     Refuse,
     /// Wait behind it.
     Queue,
-    /// Cancel it, then run.
+    /// Cancel it and all that wait behind it, then run.
     Replace,
 }
 
@@ -34,13 +34,16 @@ pub struct Submission {
     pub delay: Option<u64>,
 }
 
-/// A finished task that is to run again.
+/// A finished task that is to run again; one that is active only with
+/// [`OnBusy::Replace`].
 #[derive(Debug, Clone)]
 pub struct RerunOrder {
-    /// The finished one.
+    /// That one.
     pub of: TaskId,
     /// The new one.
     pub submission: Submission,
+    /// Also if that one has succeeded.
+    pub force: bool,
     /// What its lineage has spent by now does not count against its budgets.
     pub override_budget: bool,
     /// For the journal: what could not be made sure of.
@@ -67,6 +70,8 @@ pub struct Submitted {
     pub task: Task,
     /// An earlier request with the same id made it.
     pub existing: bool,
+    /// The tasks that were cancelled for it.
+    pub replaced: Vec<TaskId>,
 }
 
 /// How a task is to end.

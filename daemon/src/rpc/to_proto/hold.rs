@@ -17,6 +17,8 @@ pub(in crate::rpc) enum ShownHold {
     Paused,
     /// The daemon is to end.
     Draining,
+    /// The daemon looks after what it found at its start.
+    Recovering,
     /// Too little space is free.
     DiskFull,
     /// Another task has its key.
@@ -45,6 +47,7 @@ impl From<ShownHold> for v1::Hold {
             ShownHold::AgentPaused => ("agent_paused", 0, 0),
             ShownHold::Paused => ("paused", 0, 0),
             ShownHold::Draining => ("daemon_draining", 0, 0),
+            ShownHold::Recovering => ("recovering", 0, 0),
             ShownHold::DiskFull => ("disk_full", 0, 0),
             ShownHold::KeyBusy(task) => ("key_busy", 0, task.get()),
             ShownHold::Quota { account, until } => {

@@ -10,19 +10,20 @@ use crate::{
         StoreError, record,
         tables::{
             ACTIVE_KEYS, BY_AGENT, BY_ISSUE, BY_REPO, BY_STATE, EVENTS, KEY_SESSIONS,
-            RECENT_SESSIONS, SESSIONS, TASK_EVENTS, TASKS,
+            RECENT_SESSIONS, RERUNS, SESSIONS, TASK_EVENTS, TASKS,
         },
     },
     task::{id::TaskId, state::Task},
 };
 
 /// The tables that can be made anew.
-pub(super) const INDEXES: [&str; 8] = [
+pub(super) const INDEXES: [&str; 9] = [
     "task_events",
     "by_state",
     "by_agent",
     "by_repo",
     "by_issue",
+    "reruns",
     "active_keys",
     "key_sessions",
     "recent_sessions",
@@ -77,6 +78,9 @@ fn of_task(task: &Task, to: &mut impl Entries) -> Result<(), StoreError> {
     }
     if let Some(issue) = &spec.issue {
         to.entry(BY_ISSUE, &(issue.as_str(), number))?;
+    }
+    if let Some(first) = spec.lineage {
+        to.entry(RERUNS, &(first.get(), number))?;
     }
     if let Some(key) = spec.key().filter(|_| kind.is_active()) {
         to.entry(ACTIVE_KEYS, &(key.to_string().as_str(), number))?;

@@ -122,6 +122,9 @@ struct TaskRecord {
     waits_for: Vec<AfterRecord>,
     #[prost(message, optional, tag = "145")]
     queued_since: Option<MomentRecord>,
+    /// 0: none.
+    #[prost(uint64, tag = "146")]
+    superseded_by: u64,
 }
 
 pub(in crate::store) fn encode_task(task: &Task) -> Vec<u8> {
@@ -168,6 +171,7 @@ pub(in crate::store) fn encode_task(task: &Task) -> Vec<u8> {
         after: after_records(&spec.after),
         waits_for: after_records(&task.waits_for),
         queued_since: task.queued_since.map(moment_record),
+        superseded_by: task.superseded_by.map_or(0, TaskId::get),
         ..TaskRecord::default()
     };
     match &task.state {
@@ -280,6 +284,7 @@ pub(in crate::store) fn decode_task(id: TaskId, bytes: &[u8]) -> Result<Task, Re
         started: record.started,
         waits_for: after(&record.waits_for)?,
         queued_since: record.queued_since.map(moment),
+        superseded_by: TaskId::new(record.superseded_by),
         revision: Revision(record.revision),
         attempt: None,
     })

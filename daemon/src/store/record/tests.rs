@@ -191,6 +191,7 @@ fn what_is_encoded_is_decoded() {
     task.spec.limits.cpu = Some(1500);
     task.spec.retry = full_policy();
     task.session_failures = 1;
+    task.superseded_by = Some(testing::id(9));
     task.spec.fresh = true;
     let after = |number, condition| After {
         task: testing::id(number),

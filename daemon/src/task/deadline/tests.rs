@@ -211,7 +211,9 @@ fn an_expired_task_has_failed_and_says_so() {
         now: begin(),
         random: 0,
     };
-    let expired = Event::QueueExpired;
+    let expired = Event::QueueExpired {
+        kept_by: "everything is paused".to_owned(),
+    };
     let Decision::Apply(change) = decide(&task, &expired, context) else {
         panic!("it changes nothing");
     };
@@ -219,6 +221,8 @@ fn an_expired_task_has_failed_and_says_so() {
         panic!("{:?}", change.next.state);
     };
     assert_eq!(ending.reason, Some(FailureReason::QueueExpired));
+    let message = &ending.message;
+    assert!(message.ends_with(": everything is paused"), "{message}");
     assert_eq!(ending.outcome.as_str(), "failed");
     for other in [
         with_attempt(State::Running),

@@ -1,6 +1,10 @@
 //! The one way in which an attempt ends, whoever found out.
 
-use super::{Context, Decision, apply, reference, stop::is_prepared, with_attempt};
+use super::{
+    Context, Decision, apply, reference,
+    stop::{is_prepared, replaced_by},
+    with_attempt,
+};
 use crate::task::{
     attempt::{Ending, Exit, Phase},
     effect::Effect,
@@ -120,10 +124,13 @@ fn after_stop(task: &Task, verdict: Verdict, by_itself: bool) -> Verdict {
         return verdict;
     }
     let (outcome, message) = match reason {
-        StopReason::Cancel => (
-            Outcome::Cancelled,
-            format!("cancelled; {}", verdict.message),
-        ),
+        StopReason::Cancel => {
+            let why = match task.superseded_by {
+                Some(newer) => replaced_by(newer),
+                None => "cancelled".to_owned(),
+            };
+            (Outcome::Cancelled, format!("{why}; {}", verdict.message))
+        }
         StopReason::Timeout => (
             Outcome::Failed,
             format!(
@@ -163,7 +170,7 @@ fn after_stop(task: &Task, verdict: Verdict, by_itself: bool) -> Verdict {
     };
     Verdict {
         outcome,
-        reason: Some(reason.failure()),
+        reason: Some(task.failure_by(reason)),
         message,
     }
 }

@@ -6,24 +6,32 @@ use crate::task::{
     budget::UsedUp,
     effect::Effect,
     event::What,
+    id::TaskId,
     limits::{WORKSPACE_TIMEOUT, span},
     reason::{FailureReason, Outcome},
     state::{Hold, State, StopReason, Task},
 };
 
+/// A person wants the task to end, or, with `superseded_by`, a newer task does.
 pub(super) fn cancel(
     task: &Task,
     context: Context,
-    reason: FailureReason,
+    by: &str,
     forced: bool,
-    why: String,
+    superseded_by: Option<TaskId>,
 ) -> Decision {
     let mut next = task.clone();
+    let why = match superseded_by {
+        Some(newer) => replaced_by(newer),
+        None => format!("cancelled by {by}"),
+    };
+    // Whoever hurries it afterwards does not change why it ends.
+    next.superseded_by = task.superseded_by.or(superseded_by);
     match task.state {
         State::Queued(_) => {
             next.state = State::Finished(Ending {
                 outcome: Outcome::Cancelled,
-                reason: Some(reason),
+                reason: Some(next.failure_by(StopReason::Cancel)),
                 message: why.clone(),
                 at: context.now.wall,
             });
@@ -53,6 +61,11 @@ pub(super) fn cancel(
     };
     let effect = stop(task, reason, forced);
     apply(next, What::StopRequested, why, Some(effect))
+}
+
+/// Why a task ends that makes way for a newer one.
+pub(super) fn replaced_by(newer: TaskId) -> String {
+    format!("replaced by task {newer}")
 }
 
 pub(super) fn deadline(task: &Task, limit: StopReason) -> Decision {
@@ -114,7 +127,7 @@ pub(super) fn is_prepared(task: &Task) -> bool {
 }
 
 /// A task that has waited too long for its first start ends.
-pub(super) fn queue_expired(task: &Task, context: Context) -> Decision {
+pub(super) fn queue_expired(task: &Task, context: Context, kept_by: &str) -> Decision {
     // Its time does not pass while it is held, or waits for others.
     let held = matches!(task.state, State::Queued(Hold::Held { .. }));
     let queued = matches!(task.state, State::Queued(_)) && !held && task.waits_for.is_empty();
@@ -131,7 +144,7 @@ pub(super) fn queue_expired(task: &Task, context: Context) -> Decision {
         (None, Some(_)) => "of the time it was submitted for",
         (None, None) => "of its submission",
     };
-    let why = format!("not started within {} {since}", span(limit));
+    let why = format!("not started within {} {since}: {kept_by}", span(limit));
     let mut next = task.clone();
     next.state = State::Finished(Ending {
         outcome: Outcome::Failed,

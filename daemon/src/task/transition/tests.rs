@@ -15,6 +15,12 @@ use crate::task::{
     },
 };
 
+fn queue_expired() -> Event {
+    Event::QueueExpired {
+        kept_by: "everything is paused".to_owned(),
+    }
+}
+
 const NOW: Moment = Moment {
     wall: Timestamp(10_000),
     steady: None,

@@ -24,7 +24,7 @@ fn submit(world: &mut World, change: impl FnOnce(&mut crate::task::spec::TaskSpe
 fn cancel(world: &mut World, task: u64) {
     let (reply, _answer) = oneshot::channel();
     let _none = world.turn(vec![Message::Cancel {
-        id: id(task),
+        ids: vec![id(task)],
         by: "ann".to_owned(),
         order: CancelOrder {
             forced: false,

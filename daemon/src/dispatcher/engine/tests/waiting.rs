@@ -70,12 +70,12 @@ impl World {
             repeated: false,
         };
         let done = self.ask(|reply| Message::Cancel {
-            id: id(number),
+            ids: vec![id(number)],
             by,
             order,
             reply,
         });
-        assert!(done.is_ok());
+        assert_eq!(done, [crate::dispatcher::Cancelled::Done]);
     }
 }
 

@@ -32,7 +32,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             },
             11 => Event::NeverStarted { attempt: me },
             12 => cancel(number % 2 == 0),
-            13 => Event::QueueExpired,
+            13 => queue_expired(),
             14 => Event::Hold {
                 by: "ann".to_owned(),
             },

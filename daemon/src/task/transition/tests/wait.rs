@@ -39,7 +39,7 @@ fn a_person_holds_and_releases() {
         let ignored = Decision::Ignore(Ignored::NotNow);
         assert_eq!(decide(&held, &hold, CONTEXT), ignored, "held already");
         assert_eq!(decide(&held, &claim(NONCE), CONTEXT), ignored);
-        assert_eq!(decide(&held, &Event::QueueExpired, CONTEXT), ignored);
+        assert_eq!(decide(&held, &queue_expired(), CONTEXT), ignored);
         let (free, what, by) = applied(&held, &release);
         assert_eq!((what, by.as_str()), (What::Released, "released by bob"));
         assert_eq!(free.state, State::Queued(Hold::None));
