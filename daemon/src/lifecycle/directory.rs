@@ -103,10 +103,9 @@ fn lock(state: &StateDir) -> anyhow::Result<File> {
     let process = holder.map_or_else(String::new, |pid| format!(" (pid {pid})"));
     let used = format!("another agentd{process} uses {}", state.path().display());
     if let Some(socket) = state.socket_that_answers() {
-        let socket = socket.display();
+        let at = socket.display();
         bail!(
-            "{used} and listens at {socket}: agentctl --socket {socket} reaches it (with \
-             shutdown it ends, and agents go on), or name another --state-dir"
+            "{used} and listens at {at}: agentctl --socket {at} shutdown ends it (agents go on), or name another --state-dir"
         )
     }
     // Its socket may have been taken from it, so that only its pid reaches it.

@@ -145,7 +145,7 @@ fn a_state_directory_has_one_daemon() {
         &second.1,
         &[
             &format!("another agentd (pid {})", daemon.pid()),
-            &format!("agentctl --socket {} reaches it", daemon.socket().display()),
+            &format!("agentctl --socket {} shutdown", daemon.socket().display()),
             "--state-dir",
         ],
     );
