@@ -21,18 +21,14 @@ use super::{
     prune::prune,
     query::whole,
     quota, reload, rerun, schedules, sessions, status,
-    to_proto::{self, ShownHold},
     until::{Answers, until},
     usage, wait,
     watch::{self, CHUNK},
     workspace,
 };
 use crate::{
-    dispatcher::{Heard, Submitted},
-    task::{
-        id::{Revision, TaskId},
-        state::{State, Task},
-    },
+    dispatcher::Heard,
+    task::id::{Revision, TaskId},
 };
 
 /// Messages that a stream may be ahead of its client.
@@ -57,31 +53,6 @@ impl ControlService {
 
     async fn user<T: Sync>(&self, request: &Request<T>) -> String {
         self.names.of(peer::of(request)).await
-    }
-
-    async fn load(&self, id: TaskId) -> Result<(Task, ShownHold), Failure> {
-        self.shared.load(id).await
-    }
-
-    async fn submitted(&self, submitted: Submitted) -> Result<v1::SubmitResponse, Failure> {
-        let Submitted {
-            task,
-            existing,
-            replaced,
-        } = submitted;
-        // A new one is as it was committed; what has become of an older one, and
-        // what a new one waits for, has to be looked up.
-        let waits = matches!(task.state, State::Queued(_));
-        let (task, hold) = if existing || waits {
-            self.load(task.id).await?
-        } else {
-            (task, ShownHold::None)
-        };
-        Ok(v1::SubmitResponse {
-            task: Some(to_proto::task(&task, hold)),
-            existing,
-            replaced: replaced.into_iter().map(TaskId::get).collect(),
-        })
     }
 
     async fn end(
@@ -127,7 +98,7 @@ impl v1::control_server::Control for ControlService {
             .await?;
         let submitted = self.shared.dispatcher.submit(submission).await;
         let submitted = submitted.map_err(Failure::from)?;
-        Ok(Response::new(self.submitted(submitted).await?))
+        Ok(Response::new(self.shared.submitted(submitted).await?))
     }
 
     async fn get(
@@ -226,7 +197,7 @@ impl v1::control_server::Control for ControlService {
         let order = rerun::order(&self.shared, request.into_inner(), user).await?;
         let submitted = self.shared.dispatcher.rerun(order).await;
         let submitted = submitted.map_err(Failure::from)?;
-        Ok(Response::new(self.submitted(submitted).await?))
+        Ok(Response::new(self.shared.submitted(submitted).await?))
     }
 
     async fn logs(
@@ -256,7 +227,7 @@ impl v1::control_server::Control for ControlService {
             (revision, _) => Revision(revision),
         };
         if let Some(id) = task {
-            self.load(id).await?;
+            self.shared.load(id).await?;
         }
         let (sender, receiver) = mpsc::channel(CHUNK);
         let shared = Arc::clone(&self.shared);

@@ -65,7 +65,7 @@ use crate::{
     agents::Versions,
     backup::Backups,
     config::Config,
-    dispatcher::{Handle, Phase, Trouble},
+    dispatcher::{Handle, Phase, Submitted, Trouble},
     process::Containment,
     reload::Reloader,
     retention::Collector,
@@ -73,7 +73,7 @@ use crate::{
     store::{Reader, Store, StoreError},
     task::{
         id::{TaskId, Timestamp},
-        state::Task,
+        state::{State, Task},
     },
 };
 
@@ -131,6 +131,28 @@ impl Shared {
             task.map(|task| shown(reader, task, &around)).transpose()
         });
         self.known(id, found.await?).await
+    }
+
+    /// What is answered once a task is stored.
+    async fn submitted(&self, submitted: Submitted) -> Result<v1::SubmitResponse, Failure> {
+        let Submitted {
+            task,
+            existing,
+            replaced,
+        } = submitted;
+        // A new one is as it was committed; what has become of an older one, and
+        // what a new one waits for, has to be looked up.
+        let waits = matches!(task.state, State::Queued(_));
+        let (task, hold) = if existing || waits {
+            self.load(task.id).await?
+        } else {
+            (task, ShownHold::None)
+        };
+        Ok(v1::SubmitResponse {
+            task: Some(to_proto::task(&task, hold)),
+            existing,
+            replaced: replaced.into_iter().map(TaskId::get).collect(),
+        })
     }
 
     /// What was found of a task, or whether it was there once.

@@ -34,6 +34,7 @@ fn a_lost_runner_a_killed_daemon_and_a_cancel() {
         ran.lines().count() == times
     };
     wait_until("it has begun", || begun(&daemon, 1));
+    daemon.wait_state(task, "running");
     kill_pid(daemon.runners()[0].pid);
     wait_until("it has begun again", || begun(&daemon, 2));
     daemon.wait_state(task, "running");

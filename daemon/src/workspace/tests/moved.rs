@@ -51,7 +51,7 @@ fn a_repository_brings_its_worktrees_along() {
     ];
     assert_failed(prepare(&request), &words);
     drop(open);
-    let lock = lock::take(before.path.parent().unwrap(), Duration::ZERO).unwrap();
+    let lock = lock::take(before.path.parent().unwrap(), Duration::from_secs(10)).unwrap();
     assert_failed(prepare(&request), &["stays there", ".lock", "try again"]);
     drop(lock);
     assert!(before.path.join("draft").exists());
