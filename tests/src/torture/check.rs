@@ -32,7 +32,7 @@ const GIVEN_UP: usize = 3;
 /// What is said of an attempt that costs nothing: its daemon was killed early.
 const NEVER_STARTED: &str = "the daemon died before the runner was started";
 /// What is said of a queued task of whose key another is run again.
-const SUPERSEDED: &str = "superseded by task ";
+const SUPERSEDED: &str = "replaced by task ";
 /// How far the end that the daemon knows may be from the agent's own,
 /// milliseconds: before (two clocks' granularity), and after (children that
 /// do not want to end; a busy machine).
