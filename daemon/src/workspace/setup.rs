@@ -19,7 +19,7 @@ const MAX_OUTPUT: usize = 64 * 1024;
 const SHOWN_LINES: usize = 3;
 
 /// Where it is written down that a workspace was set up; `None`: nowhere. It is
-/// gone with the worktree ([`super::records`]). Of an operator's own checkout nobody can say what has
+/// gone with the worktree (`workspace/records.rs`). Of an operator's own checkout nobody can say what has
 /// become of it since.
 #[must_use]
 pub fn setup_record(mode: WorkspaceMode, workspace: &Workspace) -> Option<PathBuf> {
