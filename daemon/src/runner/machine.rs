@@ -209,7 +209,9 @@ impl Machine {
 
     fn not_started(&mut self, message: String, missing: bool) -> Vec<Action> {
         let State::Starting { first: Some(first) } = self.state else {
-            if self.sets_up() {
+            // What the system was short of says nothing of the setup: that is tried
+            // again like the start of an agent.
+            if self.sets_up() && missing {
                 let failure = SetupFailure::NotStarted { message };
                 return self.conclude(End::SetupFailed(failure));
             }

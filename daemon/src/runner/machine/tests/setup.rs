@@ -70,6 +70,19 @@ fn no_agent_follows_one_that_failed() {
     };
     let end = failed(SetupFailure::NotStarted { message });
     assert_eq!(machine.handle(event, now), [end]);
+    // What the system was short of is no failure of the setup.
+    let mut machine = waiting(now).setting_up(LIMIT);
+    assert_eq!(machine.handle(go(), now), [Action::Spawn(Stage::Setup)]);
+    let message = "cannot run npm: too many open files".to_owned();
+    let short = Event::NotStarted {
+        message: message.clone(),
+        missing: false,
+    };
+    let end = Action::Conclude(End::SpawnFailed {
+        message,
+        missing: false,
+    });
+    assert_eq!(machine.handle(short, now), [end]);
     // Nor one of which something hangs in the kernel.
     let mut machine = setting_up(now);
     assert_eq!(machine.handle(reaped(DONE, false), now).len(), 2);
