@@ -63,7 +63,7 @@ fn a_service_is_installed_looked_at_and_uninstalled() {
     let done = shell(&machine, "agentctl service install").ok();
     assert!(
         done.text()
-            .contains("claude:  /home/ann/tools 100%/claude\n"),
+            .contains("claude:   /home/ann/tools 100%/claude\n"),
         "{done:?}"
     );
     assert!(
