@@ -183,7 +183,7 @@ fn what_was_installed_is_switched_on_by_its_users_and_not_before() {
     let done = machine.run("ann", "agentctl service install").ok();
     assert!(
         done.text()
-            .contains("units:   those of /usr/lib/systemd/user/agentd.service\n"),
+            .contains("units:    those of /usr/lib/systemd/user/agentd.service\n"),
         "{done:?}"
     );
     let drop_in = machine.run("ann", own).ok();
