@@ -89,7 +89,13 @@ impl Supervisor {
         let left_over = left_over.max(outside);
         let run = match end {
             End::NotStarted => Run::NotStarted,
-            End::SpawnFailed { message, missing } => Run::SpawnFailed { message, missing },
+            End::SpawnFailed { message, missing } => Run::SpawnFailed {
+                message: match self.machine.sets_up() {
+                    true => format!("setup: {message}"),
+                    false => message,
+                },
+                missing,
+            },
             End::SetupFailed(_) => Run::SetupFailed { message: setup },
             End::Exited(status) => Run::Exited {
                 started_at: self
