@@ -90,7 +90,16 @@ fn the_account_of_a_subscription_waits_for_its_reset() {
 /// Codex says it in words, to the minute.
 #[test]
 fn the_reset_that_codex_names_is_kept_and_shown() {
-    let resets_at = now() + 2 * 3600;
+    codex_waits_until(now() + 300);
+}
+
+/// A time of another day comes with its date and its year.
+#[test]
+fn the_reset_that_codex_names_is_of_another_day() {
+    codex_waits_until(now() + 26 * 3600 + 300);
+}
+
+fn codex_waits_until(resets_at: u64) {
     let script = Script::always(Reply::UsageLimit { resets_at });
     let shop = Shop::new(script);
     let task = shop.submit(Kind::Codex, &["mend it"]);

@@ -5,7 +5,7 @@
 //! understood is no time at all.
 
 use jiff::{
-    SignedDuration, Timestamp as Instant, ToSpan as _, Zoned,
+    SignedDuration, Timestamp as Instant, ToSpan as _,
     civil::{Date, Time},
     tz::TimeZone,
 };
@@ -127,32 +127,37 @@ fn at(text: &str, now: Instant) -> Option<Instant> {
             let day = words
                 .next()?
                 .trim_end_matches(|c: char| c.is_ascii_alphabetic());
-            Some(next_date(month, day.parse().ok()?, now.date())?)
+            let day = day.parse().ok()?;
+            let year = words.peek().and_then(|word| year(word));
+            Some(match year {
+                Some(year) => {
+                    words.next();
+                    Date::new(year, month, day).ok()?
+                }
+                None => next_date(month, day, now.date())?,
+            })
         }
     };
     let time = words
         .next()
         .and_then(|word| clock(word, words.peek().copied()));
-    let found: Zoned = match (date, time) {
+    let on = |date: Date, time| {
+        let zoned = date.to_datetime(time).to_zoned(now.time_zone().clone());
+        zoned.ok()
+    };
+    let found = match (date, time) {
         (None, None) => return None,
-        (Some(date), time) => {
-            let time = time.unwrap_or(Time::midnight());
-            date.to_datetime(time)
-                .to_zoned(now.time_zone().clone())
-                .ok()?
-        }
-        (None, Some(time)) => {
-            let zone = now.time_zone().clone();
-            let today = now.date().to_datetime(time).to_zoned(zone.clone()).ok()?;
+        (Some(date), None) => on(date, Time::midnight())?,
+        (date, Some(time)) => {
+            let named = on(date.unwrap_or(now.date()), time)?;
             // Seconds are left out: in the minute of the reset it is not over.
-            let end = today.checked_add(1.minute()).ok()?;
-            match (today > now, end > now) {
-                (true, _) => today,
-                (false, true) => end,
-                (false, false) => {
-                    let tomorrow = now.date().checked_add(1.day()).ok()?;
-                    tomorrow.to_datetime(time).to_zoned(zone).ok()?
-                }
+            let end = named.checked_add(1.minute()).ok()?;
+            if named <= now && end > now {
+                end
+            } else if named <= now && date.is_none() {
+                on(now.date().checked_add(1.day()).ok()?, time)?
+            } else {
+                named
             }
         }
     };
@@ -167,6 +172,12 @@ fn month(word: &str) -> Option<i8> {
     let begin = word.get(..3)?;
     let index = MONTHS.iter().position(|month| *month == begin)?;
     i8::try_from(index + 1).ok()
+}
+
+/// `2026`: four digits and nothing else.
+fn year(word: &str) -> Option<i16> {
+    let digits = word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| word.parse().ok()).flatten()
 }
 
 /// This day of this year, or of the next if it is long over.
@@ -247,6 +258,19 @@ mod tests {
                 "hit your usage limit. Try again at Dec 2nd, 2026 (UTC)",
                 "2026-12-02T00:00:00Z",
             ),
+            (
+                "try again at Nov 22nd, 2026 12:17 AM. (UTC)",
+                "2026-11-22T00:17:00Z",
+            ),
+            (
+                "try again at Nov 23rd, 2026 3:05 PM. (UTC)",
+                "2026-11-23T15:05:00Z",
+            ),
+            (
+                "try again at Nov 21st, 2026 12:00 PM (UTC)",
+                "2026-11-21T12:01:00Z",
+            ),
+            ("resets Nov 22 2026 (UTC)", "2026-11-22T00:00:00Z"),
             ("resets 12am (UTC)", "2026-11-22T00:00:00Z"),
             ("try again at 15:05 (UTC)", "2026-11-21T15:05:00Z"),
             ("try again at 12:00 PM (UTC)", "2026-11-21T12:01:00Z"),
@@ -280,6 +304,8 @@ mod tests {
             "resets 25:00",
             "resets 13am",
             "resets Feb 30",
+            "try again at Dec 2nd, 2025 9:30 AM (UTC)",
+            "try again at Jan 2nd, 2027 9:30 AM (UTC)",
             "try again in",
             "try again in 5 parsecs",
             "usage limit reached|1700000000",
