@@ -199,7 +199,7 @@ fn a_provider_that_is_not_there_is_waited_for() {
 fn silence_is_ended_and_tried_again() {
     for agent in AGENTS {
         let mut shop = Shop::new(Script::default());
-        shop.change("[defaults]\n", "[defaults]\nidle_timeout = '2s'\n");
+        shop.change("[defaults]\n", "[defaults]\nidle_timeout = '4s'\n");
         let silent = Reply::text("half of it").course(Course::Silent);
         shop.endpoint
             .set_script(Script::new([Reply::shell("true"), silent]));
