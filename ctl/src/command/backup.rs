@@ -45,8 +45,8 @@ impl Backup {
             return Err(Error::usage("a copy of the store is not for a terminal")
                 .hint("name a file, or write it into a pipe"));
         }
-        if !to_stdout && !self.force && fs::symlink_metadata(&self.file).is_ok() {
-            return Err(there_already(&self.file));
+        if !to_stdout {
+            self.may_be_put_there()?;
         }
         let client = cx.client().await?;
         let progress = Progress::of(&self.file);
@@ -75,6 +75,16 @@ impl Backup {
             copied.revision
         ));
         Ok(EXIT_OK)
+    }
+
+    /// A copy takes the name from what has it. That is never a device, a link or
+    /// a pipe: of root, it would be gone for all of the machine.
+    fn may_be_put_there(&self) -> Result<(), Error> {
+        match fs::symlink_metadata(&self.file) {
+            Ok(there) if !there.is_file() => Err(no_file(&self.file)),
+            Ok(_) if !self.force => Err(there_already(&self.file)),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// On disk before it has the name, and the name before success is told.
@@ -131,6 +141,14 @@ fn there_already(path: &Path) -> Error {
         format!("{} is there already", path.display()),
     )
     .hint("name another file, or replace it with --force")
+}
+
+fn no_file(path: &Path) -> Error {
+    Error::new(
+        Kind::Conflict,
+        format!("{} is there and not a file", path.display()),
+    )
+    .hint("name another file; - is standard output")
 }
 
 fn cannot_write(path: &Path, error: io::Error) -> Error {
