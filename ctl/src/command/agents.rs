@@ -31,7 +31,10 @@ pub(crate) struct Agents {
 
 impl Agents {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
-        let agents = cx.client().await?.agents().await?.agents;
+        let client = cx.client().await?;
+        let asked = client.agents();
+        let told = cx.out.patiently("agentd asks its agents", asked).await?;
+        let agents = told.agents;
         let lacks = match self.list.format()?.is_table() {
             true => agents.iter().flat_map(troubles).collect(),
             false => Vec::new(),
