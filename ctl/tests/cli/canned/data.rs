@@ -311,14 +311,26 @@ pub(super) fn status(held: u64) -> v1::StatusResponse {
         queued: 2,
         running: 1,
         slots: 4,
-        agents: vec![v1::AgentStatus {
-            name: "shell".to_owned(),
-            r#type: "command".to_owned(),
-            paused: true,
-            slots: 4,
-            running: 1,
-            queued: 2,
-        }],
+        agents: vec![
+            v1::AgentStatus {
+                name: "claude".to_owned(),
+                r#type: "claude".to_owned(),
+                slots: 4,
+                surveyed_at: NOW - 3 * HOUR,
+                troubles: trouble(),
+                ..v1::AgentStatus::default()
+            },
+            v1::AgentStatus {
+                name: "shell".to_owned(),
+                r#type: "command".to_owned(),
+                paused: true,
+                slots: 4,
+                running: 1,
+                queued: 2,
+                surveyed_at: NOW - 3 * HOUR,
+                ..v1::AgentStatus::default()
+            },
+        ],
         state_dir: "/state".to_owned(),
         socket: "/run/agentd.sock".to_owned(),
         store_bytes: 1_572_864,
