@@ -153,18 +153,14 @@ async fn receive(
 ) -> Result<Received, Error> {
     let mut received = Received::default();
     let mut so_far = 0_u64;
-    let mut progress = Progress {
-        name,
-        said: String::new(),
-    };
     while let Some(piece) = pieces.message().await? {
         if piece.data.is_empty() {
-            progress.tell(&mut cx.out, "copying", piece.rows_done, piece.rows);
+            tell(&mut cx.out, "copying", name, piece.rows_done, piece.rows);
             continue;
         }
         take(&piece.data, &mut cx.out)?;
         so_far += piece.data.len() as u64;
-        progress.tell(&mut cx.out, "receiving", so_far, piece.size);
+        tell(&mut cx.out, "receiving", name, so_far, piece.size);
         received = Received {
             size: piece.size,
             revision: piece.revision,
@@ -184,20 +180,8 @@ async fn receive(
 }
 
 /// How far it is, per cent.
-struct Progress<'a> {
-    name: &'a str,
-    said: String,
-}
-
-impl Progress<'_> {
-    fn tell(&mut self, out: &mut Output, what: &str, done: u64, all: u64) {
-        let Some(share) = done.saturating_mul(100).checked_div(all) else {
-            return;
-        };
-        let text = format!("{what} {}: {share} %", self.name);
-        if self.said != text {
-            out.progress(&text);
-            self.said = text;
-        }
+fn tell(out: &mut Output, what: &str, name: &str, done: u64, all: u64) {
+    if let Some(share) = done.saturating_mul(100).checked_div(all) {
+        out.progress(&format!("{what} {name}: {share} %"));
     }
 }

@@ -64,8 +64,8 @@ pub(crate) struct Output {
     pub(crate) live: Option<usize>,
     /// Notes are left out.
     pub(crate) quiet: bool,
-    /// There is a line that is to be written over.
-    in_place: bool,
+    /// The line that is to be written over.
+    in_place: Option<String>,
     /// The same for everything printed by one command.
     pub(crate) now: Timestamp,
     zone: Option<TimeZone>,
@@ -85,7 +85,7 @@ impl Output {
             width,
             live,
             quiet: false,
-            in_place: false,
+            in_place: None,
             now: Timestamp::now(),
             zone: None,
         }
@@ -102,7 +102,7 @@ impl Output {
             width: None,
             live: None,
             quiet: false,
-            in_place: false,
+            in_place: None,
             now,
             zone: Some(TimeZone::UTC),
         }

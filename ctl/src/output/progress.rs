@@ -18,24 +18,27 @@ const TICK: Duration = Duration::from_secs(1);
 const CLEAR: &str = "\r\u{1b}[K";
 
 impl Output {
-    /// How far it is.
+    /// How far it is; once for as long as it is the same.
     pub(crate) fn progress(&mut self, text: &str) {
         let Some(width) = self.live else {
             return;
         };
         // One that reaches the last column would begin the next line.
         let text = cut(&one_line(text), width.saturating_sub(1));
-        let text = paint(DIM, &text, self.color_err);
+        if self.in_place.as_ref() == Some(&text) {
+            return;
+        }
+        let line = paint(DIM, &text, self.color_err);
         let flushed = self.stdout.flush();
-        let said = write!(self.stderr, "{CLEAR}{text}").and_then(|()| self.stderr.flush());
-        self.in_place = true;
+        let said = write!(self.stderr, "{CLEAR}{line}").and_then(|()| self.stderr.flush());
+        self.in_place = Some(text);
         // Who has closed it does not want to see it.
         drop((flushed, said));
     }
 
     /// Takes away what is to be written over.
     pub(super) fn clear(&mut self) {
-        if std::mem::take(&mut self.in_place) {
+        if self.in_place.take().is_some() {
             drop(write!(self.stderr, "{CLEAR}").and_then(|()| self.stderr.flush()));
         }
     }
@@ -74,6 +77,7 @@ mod tests {
     #[test]
     fn whatever_is_said_takes_its_place() {
         let (mut out, memory) = on_a_terminal(Some(20));
+        out.progress("copying: 1 %");
         out.progress("copying: 1 %");
         out.progress("a text that is longer than the terminal");
         out.line("data").unwrap();
