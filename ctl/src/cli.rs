@@ -86,14 +86,17 @@ struct Cli {
 enum Command {
     Run(Run),
     Submit(Submit),
-    #[command(visible_alias = "list")]
+    // Docker's and systemctl's words for the same are understood.
+    #[command(visible_alias = "list", alias = "ps")]
     Ls(Ls),
+    #[command(alias = "inspect")]
     Show(Show),
     Explain(Explain),
     Logs(Logs),
     Watch(Watch),
     Top(Top),
     Wait(Wait),
+    #[command(alias = "stop")]
     Cancel(Cancel),
     Kill(Kill),
     Rerun(Rerun),

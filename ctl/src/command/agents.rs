@@ -18,10 +18,10 @@ use crate::{
     when::{between, rfc3339, short},
 };
 
-/// List the agents: their programs, versions and logins, what they lack, and how
-/// their last task ended (-o wide).
+/// List the agents and what they lack.
 ///
-/// Whether an agent is logged in is concluded from its files and variables; its
+/// Tells their programs, versions and logins, and how their last task ended (-o
+/// wide). Whether an agent is logged in is concluded from its files and variables; its
 /// provider may still refuse it.
 #[derive(Debug, Args)]
 pub(crate) struct Agents {

@@ -34,7 +34,7 @@ impl Reload {
             .hint("agentd check-config says whether it is good, without a daemon"));
         }
         let from = match told.config.as_str() {
-            "" => "no configuration file: the defaults",
+            "" => "there is no configuration file, the defaults count",
             file => file,
         };
         let applied = match told.applied.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use agentd_proto::v1;
+use agentd_proto::v1::{self, State};
 use clap::Args;
 
 use super::{
@@ -17,7 +17,7 @@ use crate::{
         Output,
         json::{Document, SUBMITTED, Script},
         list::{Format, ListArgs, TellArgs},
-        tasks::TaskList,
+        tasks::{TaskList, hold_text},
     },
     view::SubmittedView,
 };
@@ -63,9 +63,13 @@ fn say(out: &mut Output, handed: &Handed) -> Result<(), Error> {
         "is queued"
     };
     let (id, agent) = (handed.task.id, &handed.task.agent);
+    let hold = handed.task.hold.as_ref();
+    let hold = hold.filter(|_| handed.task.state() == State::Queued);
+    let waits = hold.map(|hold| format!(" ({})", hold_text(hold, out.now)));
+    let waits = waits.unwrap_or_default();
     out.line(&id.to_string())?;
     out.note(&format!(
-        "task {id} {what} for {agent}: agentctl logs -f {id} follows it"
+        "task {id} {what} for {agent}{waits}: agentctl logs -f {id} follows it"
     ));
     Ok(())
 }
