@@ -45,6 +45,7 @@ pub(crate) struct Watch {
 enum Format {
     /// A line for people.
     #[default]
+    #[value(alias = "table")]
     Text,
     /// One JSON object a line.
     #[value(alias = "json")]

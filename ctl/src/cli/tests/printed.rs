@@ -192,6 +192,23 @@ fn verbs_that_act_on_tasks_have_the_same_flags() {
     }
 }
 
+/// A form that fits what is printed is understood wherever there is one.
+#[test]
+fn every_form_is_understood_where_it_fits() {
+    let tree = Cli::command();
+    for verb in tree.get_subcommands() {
+        let mut arguments = verb.get_arguments();
+        let Some(output) = arguments.find(|arg| arg.get_id() == "output") else {
+            continue;
+        };
+        let forms = output.get_possible_values();
+        for form in ["table", "text", "json", "jsonl"] {
+            let known = forms.iter().any(|known| known.matches(form, false));
+            assert!(known, "{verb} -o {form}");
+        }
+    }
+}
+
 #[test]
 fn no_table_is_wider_than_its_terminal() {
     let stage = Stage::new();
