@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::directory::{open_store, take_state};
 use self::running::{Beside, End, Signals, run_until_ended};
 use crate::{
+    agents::Surveys,
     backup::{self, Backups},
     clock,
     config::Config,
-    dispatcher::{self, Parts},
+    dispatcher::{self, Handle, Parts},
     process::{self, Containment},
     reload::Reloader,
     retention::{self, Collector},
@@ -115,6 +116,7 @@ async fn live(
     let store = Arc::new(store);
     let containment = Arc::new(containment(&config, &state).await);
     let versions = Arc::default();
+    let surveys = Arc::new(Surveys::new(Arc::clone(&versions)));
     let (dispatcher, thread) = dispatcher::start(Parts {
         store: Arc::clone(&store),
         config: Arc::new(config),
@@ -125,7 +127,7 @@ async fn live(
             containment: Arc::clone(&containment),
             open_files: raise_open_files(),
         },
-        versions: Arc::clone(&versions),
+        versions,
         runtime: tokio::runtime::Handle::current(),
     })?;
     let stop = CancellationToken::new();
@@ -153,7 +155,7 @@ async fn live(
     );
     let shared = Arc::new(Shared {
         collector: collector.clone(),
-        versions,
+        surveys: Arc::clone(&surveys),
         containment,
         backups: Arc::clone(&backups),
         reloader: Arc::clone(&reloader),
@@ -164,6 +166,7 @@ async fn live(
         started_at: clock::now(),
         stop: stop.clone(),
     });
+    let surveying = dispatcher.clone();
     let loop_ended = tokio::task::spawn_blocking(move || thread.join());
     drop(patience);
     // Whoever knows that it is ready may send them.
@@ -180,6 +183,7 @@ async fn live(
     );
     beside.spawn("collecting", retention::run(collector));
     beside.spawn("copying the store", backups.daily());
+    beside.spawn("looking at agents", look_at_agents(surveying, surveys));
     let end = End {
         notifier: manager.notifier,
         state,
@@ -188,6 +192,19 @@ async fn live(
     let serving = rpc::serve(shared, socket);
     let around = (signals, beside, end);
     run_until_ended(serving, loop_ended, dispatcher, around, reloader).await
+}
+
+/// Looks at all agents at the start, and whenever their configuration was read
+/// anew.
+async fn look_at_agents(dispatcher: Handle, surveys: Arc<Surveys>) {
+    let mut config = dispatcher.config();
+    loop {
+        surveys.look(&config).await;
+        let Some(next) = dispatcher.config_after(&config).await else {
+            return;
+        };
+        config = next;
+    }
 }
 
 /// What the trees of agents are held by; without any of it, it goes on, too.

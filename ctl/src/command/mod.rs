@@ -1,6 +1,7 @@
 //! One file a command: its arguments, whose doc comments are the help, and
 //! what it does with them. A command gives the exit code.
 
+pub(crate) mod acts;
 pub(crate) mod agents;
 pub(crate) mod backup;
 pub(crate) mod budget;
@@ -110,6 +111,9 @@ impl Tally {
         let Err(error) = result else {
             return Ok(());
         };
+        if error.is_unknown_call() {
+            return Err(error);
+        }
         match error.kind() {
             Kind::Unreachable | Kind::ClosedPipe | Kind::Timeout => return Err(error),
             Kind::Other

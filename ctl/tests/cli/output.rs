@@ -162,6 +162,10 @@ fn the_status_of_the_daemon() {
     let _daemon = Daemon::start(&socket, Script::default());
     let (code, out, _) = ran(&mut at(&socket, &["status"]));
     assert_eq!(code, 0);
+    // How long ago that was goes by the clock.
+    let (before, after) = out.split_once(" (seen ").unwrap();
+    let (_, after) = after.split_once(" ago)").unwrap();
+    let out = format!("{before}{after}");
     insta::assert_snapshot!(out, @r"
     agentd:      9.9.9 (ready)
     pid:         77
@@ -178,13 +182,17 @@ fn the_status_of_the_daemon() {
     pressure:    cpu 12.2 %, io 0.0 %
 
     agents
-      NAME   TYPE     RUNNING  SLOTS  QUEUED  STATE
-      shell  command        1      4       2  paused
+      NAME    TYPE     RUNNING  SLOTS  QUEUED  STATE
+      claude  claude         0      4       0  trouble
+      shell   command        1      4       2  paused
+      claude: not logged [2J in
+        hint: log in
     ");
     let (_, out, _) = ran(&mut at(&socket, &["status", "-o", "json"]));
     let status: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(status["schema"], "agentctl.status/v1");
-    assert_eq!(status["agents"][0]["paused"], true);
+    assert_eq!(status["agents"][1]["paused"], true);
+    assert_eq!(status["agents"][0]["troubles"][0]["hint"], "log in");
 }
 
 #[test]

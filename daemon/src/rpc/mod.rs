@@ -62,7 +62,7 @@ use self::{
     to_proto::ShownHold,
 };
 use crate::{
-    agents::Versions,
+    agents::Surveys,
     backup::Backups,
     config::Config,
     dispatcher::{Handle, Phase, Submitted, Trouble},
@@ -101,8 +101,8 @@ pub struct Shared {
     pub socket: PathBuf,
     /// What the trees of attempts are held by.
     pub containment: Arc<Containment>,
-    /// Of the programs of agents.
-    pub versions: Arc<Versions>,
+    /// What was seen of agents.
+    pub surveys: Arc<Surveys>,
     /// Who collects what is old.
     pub collector: Collector,
     /// When this incarnation began.
