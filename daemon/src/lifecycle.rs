@@ -126,6 +126,7 @@ async fn live(
             open_files: raise_open_files(),
         },
         versions: Arc::clone(&versions),
+        metrics: Arc::default(),
         runtime: tokio::runtime::Handle::current(),
     })?;
     let stop = CancellationToken::new();

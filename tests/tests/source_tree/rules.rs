@@ -13,6 +13,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     // Its macros are seen without being imported.
     ("failpoint", &[]),
     ("store", &["task"]),
+    ("metrics", &["task"]),
     (
         "workspace",
         &["file", "task", "spool", "transcript", "config", "process"],
@@ -32,7 +33,14 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("forge", &["process"]),
     (
         "supervisor",
-        &["task", "spool", "transcript", "config", "process"],
+        &[
+            "task",
+            "spool",
+            "transcript",
+            "config",
+            "process",
+            "metrics",
+        ],
     ),
     (
         "runner",
@@ -50,6 +58,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
             "forge",
             "clock",
             "spool",
+            "metrics",
         ],
     ),
     ("request", &["task", "config", "workspace"]),

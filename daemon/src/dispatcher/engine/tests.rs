@@ -78,6 +78,7 @@ impl World {
         let reader = store.reader().unwrap();
         let parts = Engines {
             store,
+            metrics: Arc::default(),
             state: StateDir::open(dir).unwrap(),
             config: Arc::new(Config {
                 min_free_disk: 0,

@@ -108,7 +108,7 @@ fn supervisor(state: &StateDir) -> (Supervisor, mpsc::Receiver<Report>) {
         open_files: None,
         containment: Arc::new(Containment::none()),
     };
-    let supervisor = Supervisor::new(place, reports, soon);
+    let supervisor = Supervisor::new(place, reports, soon, Arc::default());
     supervisor.watch_pulses();
     (supervisor, inbox)
 }
