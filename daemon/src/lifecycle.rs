@@ -21,6 +21,7 @@ use crate::{
     reload::Reloader,
     retention::{self, Collector},
     rpc::{self, Shared},
+    scrape::Scraper,
     service::{self, Listener, Manager, Patience},
     spool::StateDir,
     store::Store,
@@ -115,6 +116,7 @@ async fn live(
     let store = Arc::new(store);
     let containment = Arc::new(containment(&config, &state).await);
     let versions = Arc::default();
+    let metrics = Arc::default();
     let (dispatcher, thread) = dispatcher::start(Parts {
         store: Arc::clone(&store),
         config: Arc::new(config),
@@ -126,7 +128,7 @@ async fn live(
             open_files: raise_open_files(),
         },
         versions: Arc::clone(&versions),
-        metrics: Arc::default(),
+        metrics: Arc::clone(&metrics),
         runtime: tokio::runtime::Handle::current(),
     })?;
     let stop = CancellationToken::new();
@@ -152,7 +154,16 @@ async fn live(
         state.clone(),
         stop.clone(),
     );
+    let started_at = clock::now();
+    let scraper = Scraper {
+        metrics,
+        dispatcher: dispatcher.clone(),
+        store: Arc::clone(&store),
+        state: state.clone(),
+        started_at,
+    };
     let shared = Arc::new(Shared {
+        scraper,
         collector: collector.clone(),
         versions,
         containment,
@@ -162,7 +173,7 @@ async fn live(
         store,
         state: state.clone(),
         socket: path,
-        started_at: clock::now(),
+        started_at,
         stop: stop.clone(),
     });
     let loop_ended = tokio::task::spawn_blocking(move || thread.join());

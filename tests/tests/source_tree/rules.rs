@@ -74,6 +74,19 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("service", &["task", "spool", "clock", "dispatcher"]),
     ("host", &[]),
     (
+        "scrape",
+        &[
+            "backup",
+            "config",
+            "dispatcher",
+            "metrics",
+            "process",
+            "spool",
+            "store",
+            "task",
+        ],
+    ),
+    (
         "retention",
         &[
             "task",
@@ -107,6 +120,8 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
             "diagnose",
             "reload",
             "host",
+            "metrics",
+            "scrape",
             "retention",
             "agents",
             "dispatcher",
@@ -152,6 +167,7 @@ pub(crate) const PARTS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("rpc", "spool", &["StateDir"]),
+    ("rpc", "metrics", &["Format"]),
     (
         "rpc",
         "process",

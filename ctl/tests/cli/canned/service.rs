@@ -358,6 +358,11 @@ impl Control for Canned {
         not_here()
     }
 
+    async fn metrics(&self, request: Request<v1::MetricsRequest>) -> Reply<v1::MetricsResponse> {
+        let text = format!("{}\n", request.into_inner().format().as_str_name());
+        Ok(Response::new(v1::MetricsResponse { text }))
+    }
+
     async fn reload(&self, _: Request<v1::ReloadRequest>) -> Reply<v1::ReloadResponse> {
         not_here()
     }

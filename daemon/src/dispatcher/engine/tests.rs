@@ -1,6 +1,7 @@
 //! The loop against clocks of the test's own, over a store of its own.
 
 mod accounts;
+mod counting;
 mod ending;
 mod pruning;
 mod waiting;
