@@ -107,8 +107,8 @@ fn the_figures_are_those_of_the_list_and_of_usage() {
     let told = figures(&daemon);
     let usage = daemon.ctl(&["usage", "--by", "agent", "-o", "json"]).json();
     for row in usage["rows"].as_array().unwrap() {
-        let agent = format!("agent=\"{}\"", row["name"].as_str().unwrap());
-        let figure = |key: &str| row["usage"][key].as_f64().unwrap();
+        let agent = format!("agent=\"{}\"", row["agent"].as_str().unwrap());
+        let figure = |key: &str| row[key].as_f64().unwrap();
         let cost = sum(&told, "agentd_cost_usd_total", &[&agent]);
         assert_eq!(cost * 1e6, figure("cost_micro_usd"), "{usage}");
         for kind in ["input", "output", "cached"] {
@@ -128,7 +128,7 @@ fn the_figures_are_those_of_the_list_and_of_usage() {
             1.0,
         ),
         (
-            "agentd_attempts_finished_total{agent=\"b\",outcome=\"interrupted\",reason=\"runner_lost\"}",
+            "agentd_attempts_finished_total{agent=\"b\",outcome=\"failed\",reason=\"runner_lost\"}",
             1.0,
         ),
         (
