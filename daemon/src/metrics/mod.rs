@@ -23,6 +23,7 @@ mod look;
 mod page;
 mod step;
 mod text;
+mod to;
 
 use std::{
     collections::BTreeMap,
@@ -217,6 +218,16 @@ impl Metrics {
     #[must_use]
     pub fn text(self: &Arc<Self>, look: Look, format: Format) -> String {
         text::write(page::Page::new(Arc::clone(self), look), format)
+    }
+
+    /// What was counted and nothing else, for tests of other rooms.
+    #[cfg(test)]
+    pub(crate) fn told(self: &Arc<Self>) -> String {
+        let look = Look {
+            version: "1",
+            ..Look::default()
+        };
+        self.text(look, Format::Prometheus)
     }
 
     /// Every agent with series of its own, and the others.

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
+    encoding::DescriptorEncoder,
     metrics::{counter::ConstCounter, gauge::ConstGauge, histogram::Histogram, info::Info},
 };
 
@@ -12,8 +12,8 @@ use super::{
     Metrics,
     agent::{OfAgent, Tally},
     look::Look,
+    to::{To, unix},
 };
-use crate::task::id::Timestamp;
 
 /// What was counted and what was found, at one moment.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Page {
 
 impl Collector for Page {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut to = To(encoder);
+        let mut to = To::new(encoder);
         self.daemon(&mut to)?;
         self.tasks(&mut to)?;
         self.attempts(&mut to)?;
@@ -45,44 +45,6 @@ impl Collector for Page {
         self.runners(&mut to)?;
         self.store(&mut to)?;
         self.process(&mut to)
-    }
-}
-
-/// Where it is written to.
-struct To<'a>(DescriptorEncoder<'a>);
-
-impl To<'_> {
-    /// A family with one sample.
-    fn one(&mut self, name: &str, help: &str, metric: impl EncodeMetric) -> fmt::Result {
-        let kind = metric.metric_type();
-        metric.encode(self.0.encode_descriptor(name, help, None, kind)?)
-    }
-
-    /// A family with one sample, if that is known.
-    fn some(&mut self, name: &str, help: &str, gauge: Option<u64>) -> fmt::Result {
-        match gauge {
-            Some(value) => self.one(name, help, ConstGauge::new(value)),
-            None => Ok(()),
-        }
-    }
-
-    /// A family with a sample for each set of labels; without any it is left out.
-    fn each<L: EncodeLabelSet, M: EncodeMetric>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (L, M)>,
-    ) -> fmt::Result {
-        let mut samples = samples.into_iter().peekable();
-        let Some((_, first)) = samples.peek() else {
-            return Ok(());
-        };
-        let kind = first.metric_type();
-        let mut family = self.0.encode_descriptor(name, help, None, kind)?;
-        for (labels, metric) in samples {
-            metric.encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
     }
 }
 
@@ -417,9 +379,4 @@ impl Page {
         let agents = self.agents.iter();
         agents.map(move |(name, agent)| ([("agent", name.as_str())], of(agent).clone()))
     }
-}
-
-/// Seconds since 1970.
-fn unix(at: Timestamp) -> f64 {
-    at.0 as f64 / 1000.0
 }

@@ -101,6 +101,22 @@ fn names_follow_the_rules() {
     }
 }
 
+/// What is watched by rules that somebody has copied has to be there.
+#[test]
+fn the_guide_names_what_is_told() {
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/upkeep.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let told = page(&eventful(), look());
+    let told: BTreeSet<&str> = told.iter().map(|family| family.name.as_str()).collect();
+    let words = guide.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
+    let named: BTreeSet<&str> = words.filter(|word| word.starts_with("agentd_")).collect();
+    assert!(named.len() > 8, "{named:?}");
+    for name in named {
+        let family = name.trim_end_matches("_bucket");
+        assert!(told.contains(family), "{name} of the guide is not told");
+    }
+}
+
 #[test]
 fn what_cannot_be_found_out_is_not_told() {
     let told = page(&metrics(&[]), nothing());

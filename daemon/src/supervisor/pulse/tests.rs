@@ -113,6 +113,12 @@ fn supervisor(state: &StateDir) -> (Supervisor, mpsc::Receiver<Report>) {
     (supervisor, inbox)
 }
 
+#[track_caller]
+fn tells(supervisor: &Supervisor, line: &str) {
+    let text = supervisor.shared.metrics.told();
+    assert!(text.contains(line), "{text}");
+}
+
 /// Waits until a look has found this.
 async fn until_found(supervisor: &Supervisor, life: Life) {
     let attempt = named(1, 1, NONCE);
@@ -162,6 +168,10 @@ async fn a_held_lock_is_a_life_and_leads_to_nothing() {
         });
         until_found(&supervisor, life).await;
     }
+    // It was late once, however often it was looked at.
+    tells(&supervisor, "agentd_runner_heartbeats_late_total 1\n");
     supervisor.heard(attempt, Timestamp(1));
+    assert!(supervisor.beat(attempt, Beat::default()).is_none());
+    tells(&supervisor, "agentd_runner_heartbeats_total 1\n");
     assert!(reports.try_recv().is_err(), "nothing follows");
 }

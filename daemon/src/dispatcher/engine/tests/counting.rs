@@ -1,17 +1,11 @@
 //! What turns add to the figures.
 
 use super::*;
-use crate::metrics::{Format, Look};
 
 /// Whether all of these lines are told.
 #[track_caller]
 fn tells(world: &mut World, lines: &[&str]) {
-    let metrics = Arc::clone(&world.engine().parts.metrics);
-    let look = Look {
-        version: "1",
-        ..Look::default()
-    };
-    let text = metrics.text(look, Format::Prometheus);
+    let text = world.engine().parts.metrics.told();
     for line in lines {
         assert!(text.lines().any(|told| told == *line), "{line}\n{text}");
     }
