@@ -22,6 +22,7 @@ use crate::{
     reload::Reloader,
     retention::{self, Collector},
     rpc::{self, Shared},
+    scrape::Scraper,
     service::{self, Listener, Manager, Patience},
     spool::StateDir,
     store::Store,
@@ -117,6 +118,7 @@ async fn live(
     let containment = Arc::new(containment(&config, &state).await);
     let versions = Arc::default();
     let surveys = Arc::new(Surveys::new(Arc::clone(&versions)));
+    let metrics = Arc::default();
     let (dispatcher, thread) = dispatcher::start(Parts {
         store: Arc::clone(&store),
         config: Arc::new(config),
@@ -128,6 +130,7 @@ async fn live(
             open_files: raise_open_files(),
         },
         versions,
+        metrics: Arc::clone(&metrics),
         runtime: tokio::runtime::Handle::current(),
     })?;
     let stop = CancellationToken::new();
@@ -153,7 +156,16 @@ async fn live(
         state.clone(),
         stop.clone(),
     );
+    let started_at = clock::now();
+    let scraper = Scraper {
+        metrics,
+        dispatcher: dispatcher.clone(),
+        store: Arc::clone(&store),
+        state: state.clone(),
+        started_at,
+    };
     let shared = Arc::new(Shared {
+        scraper,
         collector: collector.clone(),
         surveys: Arc::clone(&surveys),
         containment,
@@ -163,7 +175,7 @@ async fn live(
         store,
         state: state.clone(),
         socket: path,
-        started_at: clock::now(),
+        started_at,
         stop: stop.clone(),
     });
     let surveying = dispatcher.clone();

@@ -14,6 +14,7 @@ pub(crate) mod hold;
 pub(crate) mod later;
 pub(crate) mod logs;
 pub(crate) mod ls;
+pub(crate) mod metrics;
 pub(crate) mod overview;
 pub(crate) mod pause;
 pub(crate) mod prune;

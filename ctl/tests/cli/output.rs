@@ -48,6 +48,19 @@ fn a_list_is_data_and_the_rest_is_said_aside() {
 }
 
 #[test]
+fn metrics_are_printed_as_they_come() {
+    let (_dir, socket) = socket();
+    let _daemon = Daemon::start(&socket, Script::default());
+    for (args, told) in [
+        (&["metrics"][..], "FORMAT_PROMETHEUS\n"),
+        (&["metrics", "--openmetrics"], "FORMAT_OPENMETRICS\n"),
+    ] {
+        let said = ran(&mut at(&socket, args));
+        assert_eq!(said, (0, told.to_owned(), String::new()));
+    }
+}
+
+#[test]
 fn a_closed_pipe_is_not_an_error() {
     let (_dir, socket) = socket();
     // More than a pipe holds, so that some of it is written after the end.

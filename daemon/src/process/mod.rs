@@ -43,6 +43,7 @@ pub use self::{
     origin::{Origin, origin, start_ticks},
     peer::peer_groups,
     sandbox::{Cage, CageError, can_cage},
+    stat::{Own, own},
     tree::{Figures, descendants, figures, signal_tree, sweep},
     units::{AskError, NewScope, enter_scope},
 };

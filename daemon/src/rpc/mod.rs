@@ -20,6 +20,7 @@ mod hold;
 mod issue;
 mod list;
 mod logs;
+mod metrics;
 mod names;
 mod pause;
 mod peer;
@@ -69,6 +70,7 @@ use crate::{
     process::Containment,
     reload::Reloader,
     retention::Collector,
+    scrape::Scraper,
     spool::StateDir,
     store::{Reader, Store, StoreError},
     task::{
@@ -105,6 +107,8 @@ pub struct Shared {
     pub surveys: Arc<Surveys>,
     /// Who collects what is old.
     pub collector: Collector,
+    /// Who tells all figures.
+    pub scraper: Scraper,
     /// When this incarnation began.
     pub started_at: Timestamp,
     /// Cancelled when the daemon is to stop.

@@ -282,6 +282,11 @@ impl Control for Canned {
         Ok(Response::new(ending(data::copied(), End::Clean)))
     }
 
+    async fn metrics(&self, request: Request<v1::MetricsRequest>) -> Reply<v1::MetricsResponse> {
+        let text = format!("{}\n", request.into_inner().format().as_str_name());
+        Ok(Response::new(v1::MetricsResponse { text }))
+    }
+
     async fn reload(&self, _: Request<v1::ReloadRequest>) -> Reply<v1::ReloadResponse> {
         let problems = self.0.lock().unwrap().problems.clone();
         Ok(Response::new(data::reloaded(problems)))
