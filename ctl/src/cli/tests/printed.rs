@@ -161,9 +161,14 @@ fn every_verb_has_a_snapshot() {
             "no verb {verb}"
         );
     }
+    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
     let kept = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/tests/snapshots");
-    let kept = std::fs::read_dir(kept).unwrap().count();
-    assert_eq!(kept, files.len() + SETTINGS.len(), "a snapshot of nothing");
+    for file in std::fs::read_dir(kept).unwrap() {
+        let file = file.unwrap().file_name().into_string().unwrap();
+        let name = file.split('.').next().unwrap();
+        let known = names.contains(&name) || SETTINGS.iter().any(|(known, ..)| *known == name);
+        assert!(known, "{file}: a snapshot of nothing");
+    }
 }
 
 fn words(verb: &[String]) -> Vec<&str> {

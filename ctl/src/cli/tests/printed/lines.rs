@@ -188,6 +188,7 @@ pub(super) const DAEMON: Snapshots = &[
             &["backup", "/DIR/none/copy.redb"],
         ],
     ),
+    ("metrics", &[&["metrics"], &["metrics", "--openmetrics"]]),
     ("start", &[&["start"]]),
     ("reload", &[&["reload"]]),
     ("drain", &[&["drain"]]),
