@@ -162,9 +162,7 @@ pub(crate) const PARTS: &[(&str, &str, &[&str])] = &[
     (
         "rpc",
         "agents",
-        &[
-            "Login", "Survey", "Trouble", "Versions", "readable", "survey",
-        ],
+        &["Login", "Survey", "Surveys", "Trouble", "readable"],
     ),
     ("rpc", "spool", &["StateDir"]),
     ("rpc", "metrics", &["Format"]),
