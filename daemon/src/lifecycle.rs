@@ -17,6 +17,8 @@ use crate::{
     clock,
     config::Config,
     dispatcher::{self, Parts},
+    host,
+    notify::Notices,
     process::{self, Containment},
     reload::Reloader,
     retention::{self, Collector},
@@ -25,6 +27,7 @@ use crate::{
     spool::StateDir,
     store::Store,
     supervisor::Place,
+    task::notice::Way,
 };
 
 /// Where things are, if not where the environment says.
@@ -151,8 +154,15 @@ async fn live(
         state.clone(),
         stop.clone(),
     );
+    let notices = Arc::new(Notices::new(
+        Arc::clone(&store),
+        dispatcher.clone(),
+        path.clone(),
+        host::name(),
+    ));
     let shared = Arc::new(Shared {
         collector: collector.clone(),
+        notices: Arc::clone(&notices),
         versions,
         containment,
         backups: Arc::clone(&backups),
@@ -180,6 +190,9 @@ async fn live(
     );
     beside.spawn("collecting", retention::run(collector));
     beside.spawn("copying the store", backups.daily());
+    for way in Way::ALL {
+        beside.spawn("telling of ends", Arc::clone(&notices).run(way));
+    }
     let end = End {
         notifier: manager.notifier,
         state,

@@ -1,11 +1,14 @@
 //! `agentctl status`.
 
+mod notices;
+
 use agentd_proto::v1;
 use anstyle::AnsiColor;
 use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
+use self::notices::{NoticesView, notices_text};
 use super::quota::{AccountView, until};
 use crate::{
     cli::Context,
@@ -56,6 +59,9 @@ fn show(out: &mut Output, status: &v1::StatusResponse) -> Result<(), Error> {
     page.field("slots", &status.slots.to_string());
     let zone = out.zone();
     page.field("quota", &quota_text(&status.parked, out.now, &zone));
+    for notices in &status.notices {
+        page.field("notices", &notices_text(notices, &zone));
+    }
     if let Some(recovery) = &status.recovery {
         page.field("recovery", &recovery_text(recovery));
     }
@@ -218,6 +224,8 @@ pub(crate) struct View {
     min_free_disk_bytes: u64,
     backup: Option<BackupView>,
     host: Option<HostView>,
+    /// How people are told of ends; empty if they are not.
+    notices: Vec<NoticesView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -305,6 +313,7 @@ impl From<v1::StatusResponse> for View {
             min_free_disk_bytes: status.min_free_disk,
             backup,
             host: status.host.map(HostView::from),
+            notices: status.notices.into_iter().map(NoticesView::from).collect(),
         }
     }
 }

@@ -66,6 +66,7 @@ use crate::{
     backup::Backups,
     config::Config,
     dispatcher::{Handle, Phase, Submitted, Trouble},
+    notify::Notices,
     process::Containment,
     reload::Reloader,
     retention::Collector,
@@ -105,6 +106,8 @@ pub struct Shared {
     pub versions: Arc<Versions>,
     /// Who collects what is old.
     pub collector: Collector,
+    /// Who sends word of ends.
+    pub notices: Arc<Notices>,
     /// When this incarnation began.
     pub started_at: Timestamp,
     /// Cancelled when the daemon is to stop.

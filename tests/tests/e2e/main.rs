@@ -21,6 +21,7 @@ mod kept;
 mod lasting;
 mod limits;
 mod list;
+mod notify;
 mod outdated;
 mod output;
 mod prune;

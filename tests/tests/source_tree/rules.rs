@@ -77,12 +77,25 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "notify",
+        &[
+            "task",
+            "config",
+            "store",
+            "dispatcher",
+            "agents",
+            "process",
+            "clock",
+        ],
+    ),
+    (
         "diagnose",
         &[
             "backup",
             "config",
             "dispatcher",
             "file",
+            "notify",
             "process",
             "retention",
             "spool",
@@ -99,6 +112,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
             "reload",
             "host",
             "retention",
+            "notify",
             "agents",
             "dispatcher",
             "request",
@@ -135,6 +149,9 @@ pub(crate) const PARTS: &[(&str, &str, &[&str])] = &[
         "supervisor",
         &["Beat", "Outbox", "Report", "ToRunner", "Vitals"],
     ),
+    ("notify", "agents", &["base_environment"]),
+    ("notify", "process", &["tell"]),
+    ("rpc", "notify", &["Notices", "Standing"]),
     (
         "rpc",
         "agents",
