@@ -37,7 +37,7 @@ pub use self::{
     schema::check as check_schema,
     tmux::Tmux,
     wait::{DEADLINE, wait_for, wait_until},
-    webhook::{Answer, Posted, Webhook},
+    webhook::{AUTHORITY, Answer, Posted, Webhook},
 };
 
 /// The clients and messages of the interface.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _},
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
     os::fd::OwnedFd,
     sync::{
@@ -17,11 +17,22 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket,
 };
 use serde_json::Value;
+use tokio_rustls::rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
 
 use crate::{schema, wait::wait_until};
 
 /// How long a client may take with its request.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The authority that vouches for servers of tests at 127.0.0.1, and nothing else.
+pub const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/webhook/authority.pem");
+/// What it has signed, and the key to it: from 2020 to 2119.
+const CERTIFICATE: &[u8] = include_bytes!("webhook/server.pem");
+const KEY: &[u8] = include_bytes!("webhook/server-key.pem");
 
 /// What the server does with a request.
 #[derive(Debug, Clone)]
@@ -49,6 +60,7 @@ pub struct Webhook {
     address: SocketAddr,
     /// Bound, so that the port is nobody else's, and refusing until it listens.
     socket: Option<OwnedFd>,
+    tls: Option<Arc<ServerConfig>>,
     shared: Arc<Shared>,
     server: Option<JoinHandle<()>>,
 }
@@ -64,7 +76,7 @@ struct State {
     answers: VecDeque<Answer>,
     posted: Vec<Posted>,
     /// Connections of those who wait in vain.
-    silent: Vec<TcpStream>,
+    silent: Vec<Box<dyn Connection>>,
 }
 
 impl Shared {
@@ -94,9 +106,30 @@ impl Webhook {
         Self {
             address: SocketAddr::from((bound.ip(), bound.port())),
             socket: Some(socket),
+            tls: None,
             shared: Arc::default(),
             server: None,
         }
+    }
+
+    /// A server that answers whoever trusts [`AUTHORITY`].
+    ///
+    /// # Panics
+    /// If there is no port to be had.
+    #[must_use]
+    pub fn secure() -> Self {
+        let certificate = CertificateDer::from_pem_slice(CERTIFICATE).expect("it is one");
+        let key = PrivateKeyDer::from_pem_slice(KEY).expect("it is one");
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|config| {
+                let config = config.with_no_client_auth();
+                config.with_single_cert(vec![certificate], key)
+            });
+        let mut server = Self::down();
+        server.tls = Some(Arc::new(config.expect("they belong together")));
+        server.listen();
+        server
     }
 
     /// A server that answers.
@@ -116,6 +149,7 @@ impl Webhook {
         listen(&socket, Backlog::MAXCONN).expect("a bound socket can listen");
         let listener = TcpListener::from(socket);
         let shared = Arc::clone(&self.shared);
+        let tls = self.tls.clone();
         self.server = Some(std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if shared.over.load(Ordering::SeqCst) {
@@ -123,7 +157,7 @@ impl Webhook {
                 }
                 // Who leaves in the middle has sent nothing.
                 if let Ok(stream) = stream {
-                    serve(&shared, stream).ok();
+                    accept(&shared, tls.as_ref(), stream).ok();
                 }
             }
         }));
@@ -137,7 +171,8 @@ impl Webhook {
     /// An address of this server.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address)
     }
 
     /// All that was sent so far, also what it refused.
@@ -173,10 +208,22 @@ impl Drop for Webhook {
     }
 }
 
-/// Reads one request and answers it.
-fn serve(shared: &Shared, mut stream: TcpStream) -> io::Result<()> {
+/// Bytes in both directions.
+trait Connection: io::Read + io::Write + Send + std::fmt::Debug {}
+impl<T: io::Read + io::Write + Send + std::fmt::Debug> Connection for T {}
+
+fn accept(shared: &Shared, tls: Option<&Arc<ServerConfig>>, stream: TcpStream) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut reader = BufReader::new(stream.try_clone()?);
+    let Some(tls) = tls else {
+        return serve(shared, Box::new(stream));
+    };
+    let connection = ServerConnection::new(Arc::clone(tls)).map_err(io::Error::other)?;
+    serve(shared, Box::new(StreamOwned::new(connection, stream)))
+}
+
+/// Reads one request and answers it.
+fn serve(shared: &Shared, stream: Box<dyn Connection>) -> io::Result<()> {
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let mut headers = Vec::new();
@@ -197,6 +244,7 @@ fn serve(shared: &Shared, mut stream: TcpStream) -> io::Result<()> {
     reader.read_exact(&mut body)?;
     let notice: Value = serde_json::from_slice(&body)?;
     schema::check(&notice);
+    let mut stream = reader.into_inner();
     let mut state = shared.state();
     state.posted.push(Posted {
         line: line.trim_end().to_owned(),
@@ -205,13 +253,14 @@ fn serve(shared: &Shared, mut stream: TcpStream) -> io::Result<()> {
     });
     match state.answers.pop_front() {
         Some(Answer::Silence) => state.silent.push(stream),
-        None => reply(&mut stream, 200, "")?,
-        Some(Answer::Status(status, more)) => reply(&mut stream, status, more)?,
+        None => reply(&mut *stream, 200, "")?,
+        Some(Answer::Status(status, more)) => reply(&mut *stream, status, more)?,
     }
     Ok(())
 }
 
-fn reply(stream: &mut TcpStream, status: u16, more: &str) -> io::Result<()> {
+fn reply(stream: &mut dyn Connection, status: u16, more: &str) -> io::Result<()> {
     let head = format!("HTTP/1.1 {status} So\r\n{more}Content-Length: 2\r\n\r\nok");
-    stream.write_all(head.as_bytes())
+    stream.write_all(head.as_bytes())?;
+    stream.flush()
 }

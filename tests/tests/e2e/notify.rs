@@ -3,7 +3,8 @@
 use std::{fs, path::Path};
 
 use agentd_tests::{
-    Answer, TestDaemon, Webhook, check_schema, exists, wait_for, wait_until, write_private,
+    AUTHORITY, Answer, TestDaemon, Webhook, check_schema, exists, wait_for, wait_until,
+    write_private,
 };
 use serde_json::Value;
 
@@ -280,6 +281,38 @@ fn a_webhook_that_is_down_gets_its_word_when_it_is_up() {
     assert_eq!(server.tasks(), [first, first, second, third]);
     wait_until("all is well", || failing(&daemon).is_none());
     assert_eq!(tasks(&told(&file)), [first, second, third]);
+}
+
+#[test]
+fn what_goes_by_tls_goes_to_whom_an_authority_vouches_for() {
+    let server = Webhook::secure();
+    let on = |url: &str| format!("[notify]\nwebhook_url = \"{url}\"\n");
+    let mut daemon = TestDaemon::with(&on(&server.url("/")));
+    let task = daemon.sh("true");
+    let why = |daemon: &TestDaemon| {
+        let status = daemon.ctl(&["status", "-o", "json"]).json();
+        status["notices"][0]["why"].as_str().map(str::to_owned)
+    };
+    let said = wait_for("nobody vouches for it", || why(&daemon));
+    assert!(
+        said.contains("no secure connection to https://127.0.0.1:"),
+        "{said}"
+    );
+    daemon.kill();
+    // The authority is one for another name.
+    daemon.use_variable("SSL_CERT_FILE", AUTHORITY);
+    daemon.configure(&on(&server.url("/").replace("127.0.0.1", "localhost")));
+    daemon.launch();
+    let said = wait_for("it is not who it should be", || why(&daemon));
+    assert!(
+        said.contains("no secure connection to https://localhost:"),
+        "{said}"
+    );
+    assert!(server.posted().is_empty());
+    daemon.configure(&on(&server.url("/")));
+    daemon.ctl(&["reload"]).ok();
+    server.wait(1);
+    assert_eq!(server.tasks(), [task]);
 }
 
 #[test]
