@@ -38,7 +38,7 @@ fn tasks(notices: &[Value]) -> Vec<u64> {
 fn a_command_is_told_of_each_end_in_order_and_of_none_before() {
     let mut daemon = TestDaemon::with("[daemon]\nmax_running = 4\n");
     let old = daemon.sh("exit 1");
-    daemon.settled(old);
+    daemon.wait(old);
     daemon.configure(&by(&format!("{KEEP}; env >>$HOME/env"), ""));
     daemon.ctl(&["reload"]).ok();
     let file = daemon.home().join("told");
@@ -46,9 +46,9 @@ fn a_command_is_told_of_each_end_in_order_and_of_none_before() {
 
     let title = "$(exit 1) `exit 1` \"q\" '; exit 1";
     let failed = daemon.submit(&["--title", title, "--", "sh", "-c", "exit 3"]);
-    daemon.settled(failed);
+    daemon.wait(failed);
     let good = daemon.sh("true");
-    daemon.settled(good);
+    daemon.wait(good);
     wait_until("both are told", || told(&file).len() >= 2);
     let notices = told(&file);
     assert_eq!(tasks(&notices), [failed, good]);
@@ -102,9 +102,9 @@ fn a_command_is_told_of_each_end_in_order_and_of_none_before() {
 fn only_the_ends_that_are_named_are_told() {
     let daemon = TestDaemon::with(&by(KEEP, "states = [\"failed\", \"cancelled\"]\n"));
     let good = daemon.sh("true");
-    daemon.settled(good);
+    daemon.wait(good);
     let failed = daemon.sh("exit 1");
-    daemon.settled(failed);
+    daemon.wait(failed);
     let stopped = daemon.sh("exec sleep 1000");
     daemon.wait_state(stopped, "running");
     daemon.ctl(&["cancel", &stopped.to_string()]).ok();
@@ -154,7 +154,7 @@ fn a_command_that_hangs_is_ended_and_does_not_keep_the_next_one() {
     );
     let daemon = TestDaemon::with(&by(&script, "timeout = \"500ms\"\n"));
     let failed = daemon.sh("exit 1");
-    daemon.settled(failed);
+    daemon.wait(failed);
     let good = daemon.sh("true");
     let file = daemon.home().join("told");
     wait_until("the next one is told", || !told(&file).is_empty());
@@ -198,9 +198,9 @@ fn a_webhook_is_told_again_until_it_takes_it_and_what_it_refuses_is_given_up() {
         Answer::Status(400, ""),
     ]);
     let first = daemon.sh("true");
-    daemon.settled(first);
+    daemon.wait(first);
     let refused = daemon.sh("exit 1");
-    daemon.settled(refused);
+    daemon.wait(refused);
     // What an agent says of itself, and a prompt that is taken for a title.
     let last = daemon.submit(&["-a", "shell", "echo a\r\nX-Evil: 1\r\n\r\nb"]);
     server.wait(5);
@@ -241,7 +241,7 @@ fn a_webhook_that_is_down_gets_its_word_when_it_is_up() {
     );
     let mut daemon = TestDaemon::with(&config);
     let first = daemon.sh("exit 1");
-    daemon.settled(first);
+    daemon.wait(first);
     let failing = |daemon: &TestDaemon| {
         let status = daemon.ctl(&["status", "-o", "json"]).json();
         let notices = status["notices"].as_array().unwrap().clone();
@@ -264,11 +264,11 @@ fn a_webhook_that_is_down_gets_its_word_when_it_is_up() {
     let file = daemon.home().join("told");
     wait_until("the command is told", || tasks(&told(&file)) == [first]);
     let second = daemon.sh("true");
-    daemon.settled(second);
+    daemon.wait(second);
     daemon.kill();
     daemon.launch();
     let third = daemon.sh("true");
-    daemon.settled(third);
+    daemon.wait(third);
     wait_until("the command is told", || told(&file).len() >= 3);
     assert!(server.posted().is_empty());
     // It hangs at first.
@@ -331,7 +331,7 @@ fn a_reload_begins_and_ends_it_and_nothing_is_told_of_between() {
     set(&daemon, "");
     wait_until("it is off", || told_off(&daemon) == 1);
     let unseen = daemon.sh("true");
-    daemon.settled(unseen);
+    daemon.wait(unseen);
     set(&daemon, &on.replace("/a", "/b"));
     wait_until("it is on", || {
         daemon.log().matches("from now on").count() == 2
@@ -357,7 +357,7 @@ fn a_reload_begins_and_ends_it_and_nothing_is_told_of_between() {
     daemon.launch();
     wait_until("it is off", || told_off(&daemon) == 2);
     let unseen = daemon.sh("true");
-    daemon.settled(unseen);
+    daemon.wait(unseen);
     set(&daemon, &on);
     wait_until("it is on", || {
         daemon.log().matches("from now on").count() == 3
