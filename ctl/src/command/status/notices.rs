@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// `webhook https://chat.example.org/…; not taken since 2026-03-01 12:00:35, last of
-/// task 4: …`.
+/// task 4: …`. Why something was given up, `doctor` says.
 pub(super) fn notices_text(notices: &v1::Notices, zone: &TimeZone) -> String {
     let mut text = format!("{} {}", notices.way, notices.to);
     if let Some(since) = local(notices.failing_since, zone) {
@@ -21,8 +21,7 @@ pub(super) fn notices_text(notices: &v1::Notices, zone: &TimeZone) -> String {
     }
     if notices.given_up > 0 {
         let (count, task) = (notices.given_up, notices.given_up_task);
-        let why = &notices.given_up_why;
-        text.push_str(&format!("; {count} given up, last of task {task}: {why}"));
+        text.push_str(&format!("; {count} given up, last of task {task}"));
     }
     one_line(&text)
 }
