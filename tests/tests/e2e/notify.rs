@@ -40,7 +40,7 @@ fn a_command_is_told_of_each_end_in_order_and_of_none_before() {
     let old = daemon.sh("exit 1");
     daemon.wait(old);
     daemon.configure(&by(&format!("{KEEP}; env >>$HOME/env"), ""));
-    daemon.ctl(&["reload"]).ok();
+    let _said = daemon.ctl(&["reload"]).ok();
     let file = daemon.home().join("told");
     wait_until("it counts", || daemon.log().contains("from now on"));
 
@@ -107,7 +107,7 @@ fn only_the_ends_that_are_named_are_told() {
     daemon.wait(failed);
     let stopped = daemon.sh("exec sleep 1000");
     daemon.wait_state(stopped, "running");
-    daemon.ctl(&["cancel", &stopped.to_string()]).ok();
+    let _said = daemon.ctl(&["cancel", &stopped.to_string()]).ok();
     let file = daemon.home().join("told");
     wait_until("both are told", || told(&file).len() >= 2);
     assert_eq!(tasks(&told(&file)), [failed, stopped]);
@@ -276,7 +276,7 @@ fn a_webhook_that_is_down_gets_its_word_when_it_is_up() {
     server.listen();
     // Whoever mended it need not wait for the pause.
     daemon.configure(&format!("{config}timeout = \"700ms\"\n"));
-    daemon.ctl(&["reload"]).ok();
+    let _said = daemon.ctl(&["reload"]).ok();
     server.wait(4);
     assert_eq!(server.tasks(), [first, first, second, third]);
     wait_until("all is well", || failing(&daemon).is_none());
@@ -310,7 +310,7 @@ fn what_goes_by_tls_goes_to_whom_an_authority_vouches_for() {
     );
     assert!(server.posted().is_empty());
     daemon.configure(&on(&server.url("/")));
-    daemon.ctl(&["reload"]).ok();
+    let _said = daemon.ctl(&["reload"]).ok();
     server.wait(1);
     assert_eq!(server.tasks(), [task]);
 }
