@@ -18,7 +18,8 @@
 //!   that supervises one attempt; [`spool`] are the files between the two.
 //! - [`workspace`] makes the place where an agent works, [`agents`] knows how to
 //!   call it, [`transcript`] keeps what it says, [`forge`] knows its issue.
-//! - [`cron`] submits what is scheduled; [`request`] says what a new task needs.
+//! - [`cron`] submits what is scheduled; [`request`] says what a new task needs;
+//!   [`notify`] sends word of ends.
 //! - [`backup`] copies the store, [`reload`] reads the configuration anew,
 //!   [`host`] says how the machine is, [`service`] speaks to the service manager.
 //! - [`metrics`] counts what happens, [`scrape`] tells it to Prometheus.
@@ -45,6 +46,7 @@ pub mod fuzz;
 pub mod host;
 pub mod lifecycle;
 pub mod metrics;
+pub mod notify;
 pub mod process;
 pub mod reload;
 pub mod request;

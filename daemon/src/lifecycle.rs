@@ -18,6 +18,8 @@ use crate::{
     clock,
     config::Config,
     dispatcher::{self, Handle, Parts},
+    host,
+    notify::Notices,
     process::{self, Containment},
     reload::Reloader,
     retention::{self, Collector},
@@ -27,6 +29,7 @@ use crate::{
     spool::StateDir,
     store::Store,
     supervisor::Place,
+    task::notice::Way,
 };
 
 /// Where things are, if not where the environment says.
@@ -164,10 +167,17 @@ async fn live(
         state: state.clone(),
         started_at,
     };
+    let notices = Arc::new(Notices::new(
+        Arc::clone(&store),
+        dispatcher.clone(),
+        path.clone(),
+        host::name(),
+    ));
     let shared = Arc::new(Shared {
         scraper,
         collector: collector.clone(),
         surveys: Arc::clone(&surveys),
+        notices: Arc::clone(&notices),
         containment,
         backups: Arc::clone(&backups),
         reloader: Arc::clone(&reloader),
@@ -196,6 +206,9 @@ async fn live(
     beside.spawn("collecting", retention::run(collector));
     beside.spawn("copying the store", backups.daily());
     beside.spawn("looking at agents", look_at_agents(surveying, surveys));
+    for way in Way::ALL {
+        beside.spawn("telling of ends", Arc::clone(&notices).run(way));
+    }
     let end = End {
         notifier: manager.notifier,
         state,

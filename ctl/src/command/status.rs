@@ -1,10 +1,13 @@
 //! `agentctl status`.
 
+mod notices;
+
 use agentd_proto::v1;
 use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
+use self::notices::{NoticesView, notices_text};
 use super::{
     agents::{TroubleView, state_cell, trouble_text},
     quota::{AccountView, until},
@@ -61,6 +64,9 @@ fn show(out: &mut Output, status: &v1::StatusResponse) -> Result<(), Error> {
     page.field("slots", &status.slots.to_string());
     let zone = out.zone();
     page.field("quota", &quota_text(&status.parked, out.now, &zone));
+    for notices in &status.notices {
+        page.field("notices", &notices_text(notices, &zone));
+    }
     if let Some(recovery) = &status.recovery {
         page.field("recovery", &recovery_text(recovery));
     }
@@ -237,6 +243,8 @@ pub(crate) struct View {
     min_free_disk_bytes: u64,
     backup: Option<BackupView>,
     host: Option<HostView>,
+    /// How people are told of ends; empty if they are not.
+    notices: Vec<NoticesView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -328,6 +336,7 @@ impl From<v1::StatusResponse> for View {
             min_free_disk_bytes: status.min_free_disk,
             backup,
             host: status.host.map(HostView::from),
+            notices: status.notices.into_iter().map(NoticesView::from).collect(),
         }
     }
 }

@@ -185,6 +185,7 @@ fn the_status_of_the_daemon() {
     incarnation: 3
     tasks:       2 queued, 0 starting, 1 running, 0 stopping
     slots:       4
+    notices:     webhook https://chat.example.org/…; not taken since 2026-03-01 11:59:00, last of task 41: the server answers 502 Bad Gateway; 1 given up, last of task 40
     recovery:    2 of 2 resolved, 1 adopted, 1 reaped
     socket:      /run/agentd.sock
     state:       /state

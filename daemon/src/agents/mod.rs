@@ -33,7 +33,7 @@ use std::{collections::BTreeMap, env, fmt, path::Path};
 
 use self::driver::Job;
 pub use self::{
-    environment::{EnvironmentError, environment},
+    environment::{EnvironmentError, base_environment, environment},
     exit::classify,
     note::{Told, note},
     probe::{probe, takes_id},

@@ -4,6 +4,7 @@ mod message;
 mod orders;
 mod pruning;
 mod sessions;
+mod told;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

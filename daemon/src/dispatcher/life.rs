@@ -395,6 +395,7 @@ fn refuse(message: Message, overview: &Overview) -> bool {
         | Message::Reload(..)
         | Message::Report(_)
         | Message::SetSchedules(..)
+        | Message::SetTold { .. }
         // The next life reads the clocks anew.
         | Message::ClockSet => {}
         Message::ShutDown(_, reply) => {

@@ -67,6 +67,7 @@ use crate::{
     backup::Backups,
     config::Config,
     dispatcher::{Handle, Phase, Submitted, Trouble},
+    notify::Notices,
     process::Containment,
     reload::Reloader,
     retention::Collector,
@@ -109,6 +110,8 @@ pub struct Shared {
     pub collector: Collector,
     /// Who tells all figures.
     pub scraper: Scraper,
+    /// Who sends word of ends.
+    pub notices: Arc<Notices>,
     /// When this incarnation began.
     pub started_at: Timestamp,
     /// Cancelled when the daemon is to stop.

@@ -22,6 +22,7 @@ mod lasting;
 mod limits;
 mod list;
 mod metrics;
+mod notify;
 mod outdated;
 mod output;
 mod prune;

@@ -99,12 +99,25 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "notify",
+        &[
+            "task",
+            "config",
+            "store",
+            "dispatcher",
+            "agents",
+            "process",
+            "clock",
+        ],
+    ),
+    (
         "diagnose",
         &[
             "backup",
             "config",
             "dispatcher",
             "file",
+            "notify",
             "process",
             "retention",
             "spool",
@@ -123,6 +136,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
             "metrics",
             "scrape",
             "retention",
+            "notify",
             "agents",
             "dispatcher",
             "request",
@@ -159,6 +173,9 @@ pub(crate) const PARTS: &[(&str, &str, &[&str])] = &[
         "supervisor",
         &["Beat", "Outbox", "Report", "ToRunner", "Vitals"],
     ),
+    ("notify", "agents", &["base_environment"]),
+    ("notify", "process", &["tell"]),
+    ("rpc", "notify", &["Notices", "Standing"]),
     (
         "rpc",
         "agents",

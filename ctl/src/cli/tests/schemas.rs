@@ -105,7 +105,10 @@ fn every_document_has_its_schema_in_the_docs() {
         );
     }
     let kept = fs::read_dir(file(TASK).parent().unwrap()).unwrap();
-    assert_eq!(kept.count(), described.len(), "a schema of nothing");
+    let kept = kept.map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
+    // Others are of what agentd says.
+    let own = kept.filter(|text| text.contains("\"const\": \"agentctl."));
+    assert_eq!(own.count(), described.len(), "a schema of nothing");
 }
 
 #[test]

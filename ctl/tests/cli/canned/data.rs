@@ -331,6 +331,16 @@ pub(super) fn status(held: u64) -> v1::StatusResponse {
                 ..v1::AgentStatus::default()
             },
         ],
+        notices: vec![v1::Notices {
+            way: "webhook".to_owned(),
+            to: "https://chat.example.org/…".to_owned(),
+            failing_since: NOW - 60_000,
+            task: 41,
+            why: "the server answers 502 Bad Gateway".to_owned(),
+            given_up: 1,
+            given_up_task: 40,
+            given_up_why: "the server answers 400 Bad Request".to_owned(),
+        }],
         state_dir: "/state".to_owned(),
         socket: "/run/agentd.sock".to_owned(),
         store_bytes: 1_572_864,
