@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
+use nix::sys::signal::SigSet;
 
 use crate::{
     care::{self, Checked},
@@ -116,7 +117,11 @@ fn daemon(arguments: Daemon) -> anyhow::Result<()> {
             Marker::VARIABLE
         );
     }
-    // First: it goes by the numbers of descriptors.
+    // What whoever has started it did not want to hear is inherited: how a child
+    // ends, say, or that the daemon is to end.
+    let all = SigSet::empty().thread_set_mask();
+    all.context("cannot take signals")?;
+    // Before any file is opened: it goes by the numbers of descriptors.
     let manager = Manager::take().context("cannot take what the service manager passed")?;
     telemetry::start(arguments.log_format)?;
     let options = Options {

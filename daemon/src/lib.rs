@@ -22,6 +22,7 @@
 //!   [`notify`] sends word of ends.
 //! - [`backup`] copies the store, [`reload`] reads the configuration anew,
 //!   [`host`] says how the machine is, [`service`] speaks to the service manager.
+//! - [`metrics`] counts what happens, [`scrape`] tells it to Prometheus.
 //! - [`rpc`] converts: nothing behind it knows the wire.
 
 // First: its macros are seen by what comes after.
@@ -44,6 +45,7 @@ pub mod forge;
 pub mod fuzz;
 pub mod host;
 pub mod lifecycle;
+pub mod metrics;
 pub mod notify;
 pub mod process;
 pub mod reload;
@@ -51,6 +53,7 @@ pub mod request;
 pub mod retention;
 pub mod rpc;
 pub mod runner;
+pub mod scrape;
 pub mod service;
 pub mod spool;
 pub mod store;

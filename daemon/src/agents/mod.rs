@@ -26,6 +26,7 @@ pub mod readable;
 mod sandbox;
 pub mod stream;
 mod survey;
+mod surveys;
 mod version;
 
 use std::{collections::BTreeMap, env, fmt, path::Path};
@@ -38,6 +39,7 @@ pub use self::{
     probe::{probe, takes_id},
     sandbox::{SandboxError, sandbox},
     survey::{Survey, Trouble, Versions, outdated, survey},
+    surveys::Surveys,
 };
 use crate::{
     config::Agent,

@@ -84,6 +84,13 @@ impl Handle {
         Arc::clone(&self.now.borrow().config)
     }
 
+    /// The next configuration after this one; `None`: there will be none.
+    pub async fn config_after(&self, known: &Arc<Config>) -> Option<Arc<Config>> {
+        let mut now = self.now.clone();
+        let next = now.wait_for(|now| !Arc::ptr_eq(&now.config, known)).await;
+        next.ok().map(|now| Arc::clone(&now.config))
+    }
+
     /// What it is doing as a whole.
     #[must_use]
     pub fn phase(&self) -> Phase {

@@ -44,6 +44,7 @@ pub use self::{
     origin::{Origin, origin, start_ticks},
     peer::peer_groups,
     sandbox::{Cage, CageError, can_cage},
+    stat::{Own, own},
     tell::tell,
     tree::{Figures, descendants, figures, signal_tree, sweep},
     units::{AskError, NewScope, enter_scope},

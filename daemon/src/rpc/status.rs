@@ -2,7 +2,7 @@
 
 use agentd_proto::v1;
 
-use super::{Shared, error::Failure, quota, to_proto};
+use super::{Shared, agents::troubles, error::Failure, quota, to_proto};
 use crate::{
     backup,
     host::{Host, Pressure},
@@ -22,7 +22,10 @@ pub(super) async fn status(shared: &Shared) -> Result<v1::StatusResponse, Failur
             .get(&agent.name)
             .copied()
             .unwrap_or_default();
+        let (surveyed_at, found) = shared.surveys.last(agent).unwrap_or_default();
         v1::AgentStatus {
+            surveyed_at: surveyed_at.0,
+            troubles: troubles(found),
             name: agent.name.clone(),
             r#type: agent.agent_type.as_str().to_owned(),
             paused: now.paused,

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// How long the last processes and files may take to go.
-const GO: Duration = Duration::from_secs(10);
+const GO: Duration = crate::wait::DEADLINE;
 /// Between two looks.
 const AGAIN: Duration = Duration::from_millis(20);
 /// The code by which an agent declines.
@@ -37,7 +37,7 @@ const SUPERSEDED: &str = "replaced by task ";
 /// milliseconds: before (two clocks' granularity), and after (children that
 /// do not want to end; a busy machine).
 const EARLY: i64 = 5;
-const LATE: i64 = 10_000;
+const LATE: i64 = 30_000;
 
 /// What came of the checks.
 #[derive(Debug, Default)]

@@ -1,7 +1,10 @@
 //! What the real agents make of limits and failures of their provider, and the
 //! daemon of that.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    io::Write as _,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use agentd_tests::{
     model::{Course, Reply, Script},
@@ -58,6 +61,12 @@ fn limits(agent: Kind) -> Vec<(Reply, &'static str)> {
     }
 }
 
+/// How many seconds after the reset the account is opened.
+fn late(account: &Value, resets_at: u64) -> i64 {
+    let until: jiff::Timestamp = account["until"].as_str().unwrap().parse().unwrap();
+    until.as_second() - i64::try_from(resets_at).unwrap()
+}
+
 /// Until the second, as a subscription says it.
 #[test]
 fn the_account_of_a_subscription_waits_for_its_reset() {
@@ -66,21 +75,24 @@ fn the_account_of_a_subscription_waits_for_its_reset() {
         "ANTHROPIC_API_KEY = 'key'",
         "CLAUDE_CODE_OAUTH_TOKEN = 'sk-ant-oat01-test'",
     );
-    // A tool, a refusal and the end of the program come before it.
-    let resets_at = now() + 15;
-    let limit = Reply::UsageLimit { resets_at };
-    let script = Script::new([Reply::shell("true"), limit]);
-    shop.endpoint.set_script(script);
+    let (tool, gate) = shop.tool_at_gate("gate");
+    shop.endpoint.set_script(Script::new([tool]));
     let task = shop.submit(Kind::Claude, &["--max-attempts", "1", "mend it"]);
+    let mut waiting = gate.reached();
+    // A refusal and the end of the program come before it.
+    let resets_at = now() + 20;
+    let limit = Reply::UsageLimit { resets_at };
+    shop.endpoint.set_script(Script::new([limit]));
+    waiting.write_all(b"\n").unwrap();
     shop.wait_reason(task, 1, "usage_limit");
     let account = shop.account("claude");
     assert_eq!(account["parked"], true, "{account:#}");
+    // Not all at the same moment; without a time it would be a minute.
+    assert!((0..=3).contains(&late(&account, resets_at)), "{account:#}");
     let shown = shop.daemon.show(task);
     assert_eq!(shown["hold"]["kind"], "quota", "{shown:#}");
     wait_until("it goes on by itself", || shop.endpoint.turns().len() == 3);
     assert!(now() >= resets_at);
-    // A limit without a time would be waited for for a minute.
-    assert!(now() <= resets_at + 30);
     let shown = shop.well(task);
     in_one_session(&shown, 2);
     let story = shop.explain(task);
@@ -106,9 +118,7 @@ fn codex_waits_until(resets_at: u64) {
     shop.wait_reason(task, 1, "usage_limit");
     let account = shop.account("codex");
     assert_eq!(account["parked"], true, "{account:#}");
-    let until: jiff::Timestamp = account["until"].as_str().unwrap().parse().unwrap();
-    let named = i64::try_from(resets_at).unwrap();
-    let late = until.as_second() - named;
+    let late = late(&account, resets_at);
     assert!((-60..=300).contains(&late), "{late} s: {account:#}");
     let shown = shop.daemon.ctl(&["quota"]).ok();
     assert!(shown.text().contains("parked"), "{shown:?}");
@@ -189,7 +199,7 @@ fn a_provider_that_is_not_there_is_waited_for() {
 fn silence_is_ended_and_tried_again() {
     for agent in AGENTS {
         let mut shop = Shop::new(Script::default());
-        shop.change("[defaults]\n", "[defaults]\nidle_timeout = '2s'\n");
+        shop.change("[defaults]\n", "[defaults]\nidle_timeout = '4s'\n");
         let silent = Reply::text("half of it").course(Course::Silent);
         shop.endpoint
             .set_script(Script::new([Reply::shell("true"), silent]));

@@ -257,6 +257,7 @@ static FLEETING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"^(task \d+) (is being stopped|cancelled)$", "$1 ENDS"),
         // One a core.
         (r"\b\d+ slots\b", "SLOTS"),
+        (r"^slots: +\d+$", "SLOTS"),
         (r" +", " "),
     ]
     .map(|(what, instead)| (Regex::new(what).unwrap(), instead))

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -132,6 +132,13 @@ fn a_file_that_is_there_stays_and_what_fails_leaves_none() {
     assert_eq!(fs::read(&file).unwrap(), b"mine");
     let _made = daemon.ctl(&["backup", "--force", &name]).ok();
     let length = fs::metadata(&file).unwrap().len();
+    // What is no file is not replaced by one.
+    let pipe = daemon.gate("dir/pipe");
+    daemon
+        .ctl(&["backup", "--force", pipe.path()])
+        .refused(4, &["is there and not a file"]);
+    assert!(fs::metadata(pipe.path()).unwrap().file_type().is_fifo());
+    fs::remove_file(pipe.path()).unwrap();
     let piped = daemon.ctl(&["backup", "-"]).ok();
     assert!(length > 0 && piped.stdout.starts_with(b"redb"));
     let nowhere = daemon.arg("nowhere/copy");
@@ -173,15 +180,21 @@ fn a_copy_is_made_each_day_and_the_older_ones_go() {
     let _new = daemon.wait(daemon.sh("true"));
     daemon.configure("[daemon]\ndaily_backups = 3\n");
     let _said = daemon.ctl(&["reload"]).ok();
-    wait_until("the copy of today is made again", || found[1].exists());
+    // It is of another day if the day has just ended.
+    let old = |path: &PathBuf| path.ends_with("agentd-2020-01-03.redb");
+    let again = wait_for("the copy of today is made again", || {
+        dailies(&daemon)
+            .into_iter()
+            .find(|path| !old(path) && !path.ends_with("daily.part"))
+    });
     assert!(!backups.join("daily.part").exists());
     // One that cannot be read is told how to put it back.
     daemon.kill();
     fs::write(daemon.state().join("agentd.redb"), "broken").unwrap();
     let (code, said) = daemon.refuse();
     assert_eq!(code, Some(1));
-    assert!(said.contains(&*found[1].to_string_lossy()), "{said}");
-    restore(&daemon, &found[1]);
+    assert!(said.contains(&*again.to_string_lossy()), "{said}");
+    restore(&daemon, &again);
     daemon.launch();
     assert_eq!(daemon.wait(daemon.sh("true"))["state"], "succeeded");
 }
@@ -224,9 +237,10 @@ fn agents_copy_no_store_and_reload_nothing() {
     let daemon = TestDaemon::start();
     let program = agentd_tests::program("agentctl");
     let script = format!(
-        "{0} --socket {1} backup /dev/null --force; echo $?; {0} --socket {1} reload; echo $?",
+        "{0} --socket {1} backup {2}; echo $?; {0} --socket {1} reload; echo $?",
         program.display(),
-        daemon.socket().display()
+        daemon.socket().display(),
+        daemon.arg("copy")
     );
     let task = daemon.sh(&script);
     daemon.wait(task);
@@ -234,4 +248,5 @@ fn agents_copy_no_store_and_reload_nothing() {
         .ctl(&["logs", "--raw", "--stdout", &task.to_string()])
         .ok();
     assert_eq!(logs.text(), "7\n7\n", "{logs:?}");
+    assert!(!daemon.path("copy").exists());
 }

@@ -102,7 +102,9 @@ fn money_that_is_spent_stops_the_attempt_that_spends_it() {
     );
     for by in ["agent", "repo", "day"] {
         let usage = daemon.ctl(&["usage", "--by", by, "-o", "json"]).json();
-        assert_eq!(usage["rows"].as_array().unwrap().len(), 1, "{usage}");
+        let rows = usage["rows"].as_array().unwrap().len();
+        // The day may have ended in between.
+        assert!(rows == 1 || by == "day" && rows == 2, "{usage}");
         assert_eq!(usage["total"]["cost_micro_usd"], 9_000_000, "{usage}");
     }
     let none = daemon
@@ -117,7 +119,7 @@ fn a_lineage_runs_no_longer_than_it_may() {
     let gate = daemon.gate("gate");
     let script = format!("read _ <{}", gate.path());
     let first = submit(&daemon, &["--max-wall-time", "1s"], &script);
-    daemon.wait_state(first, "running");
+    let _waiting = gate.reached();
     daemon.kill();
     daemon.launch();
     let shown = failed(&daemon, first, "budget_exceeded");

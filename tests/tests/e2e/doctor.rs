@@ -1,6 +1,10 @@
 //! What is wrong with a real daemon, and what mends it.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    env, fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::Path,
+};
 
 use agentd_tests::{Output, TestDaemon};
 use serde_json::Value;
@@ -15,13 +19,17 @@ fn lonely() -> TestDaemon {
     daemon
 }
 
-/// A directory with git and nothing else.
+/// A directory with git and a shell, wherever this machine has them, and nothing
+/// else.
 fn tools(daemon: &TestDaemon) -> String {
     let dir = daemon.path("tools");
     fs::create_dir_all(&dir).unwrap();
-    for (name, from) in [("git", "/usr/bin/git"), ("sh", "/bin/sh")] {
+    let path = env::var_os("PATH").unwrap();
+    for name in ["git", "sh"] {
         if !dir.join(name).exists() {
-            std::os::unix::fs::symlink(from, dir.join(name)).unwrap();
+            let mut places = env::split_paths(&path).map(|place| place.join(name));
+            let from = places.find(|place| place.is_file()).unwrap();
+            symlink(from, dir.join(name)).unwrap();
         }
     }
     daemon.arg("tools")

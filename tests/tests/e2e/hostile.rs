@@ -276,7 +276,9 @@ fn closed_inputs_and_outputs_are_no_trouble() {
 fn an_agent_that_stops_itself_can_be_cancelled() {
     for groups in [true, false] {
         let daemon = daemon(groups);
-        let task = daemon.sh("trap 'echo polite; exit 5' TERM; kill -STOP $$; sleep 1000");
+        let script = "trap 'echo polite; exit 5' TERM; kill -STOP $$; sleep 1000";
+        // It ends by itself, however long it takes.
+        let task = daemon.submit(&["--kill-grace", "1h", "--", "sh", "-c", script]);
         let group = group(&daemon, task);
         let agent = pid(&daemon, task, "agent_pid");
         wait_until("it is stopped", || {

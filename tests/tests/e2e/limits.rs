@@ -98,7 +98,7 @@ fn an_agent_is_idle_also_while_the_daemon_is_away() {
     let script = format!("read _ <{}", gate.path());
     let limits = ["--idle-timeout", "1s", "--max-attempts", "1"];
     let task = limited(&daemon, &limits, &script);
-    daemon.wait_state(task, "running");
+    let _waiting = gate.reached();
     daemon.kill();
     let begin = Instant::now();
     wait_until("the time passes", || {
@@ -116,16 +116,18 @@ fn a_result_in_time_is_not_replaced_by_a_timeout() {
     let mut daemon = TestDaemon::start();
     let gate = daemon.gate("gate");
     let script = format!("read _ <{}", gate.path());
-    let task = limited(&daemon, &["--timeout", "2s"], &script);
-    let begin = Instant::now();
+    // The agent's time begins between these two.
+    let before = Instant::now();
+    let task = limited(&daemon, &["--timeout", "4s"], &script);
     daemon.wait_state(task, "running");
+    let running = Instant::now();
     daemon.kill();
     gate.open();
     let result = daemon.state().join(format!("attempts/{task}.1/result"));
     wait_until("the result is there", || result.exists());
-    let in_time = begin.elapsed() < Duration::from_secs(2);
+    let in_time = before.elapsed() < Duration::from_secs(4);
     wait_until("the limit is over", || {
-        begin.elapsed() > Duration::from_millis(2_500)
+        running.elapsed() > Duration::from_millis(4_500)
     });
     daemon.launch();
     let ended = daemon.wait(task);

@@ -21,6 +21,7 @@ mod kept;
 mod lasting;
 mod limits;
 mod list;
+mod metrics;
 mod notify;
 mod outdated;
 mod output;

@@ -382,3 +382,16 @@ async fn files_of_ended_attempts_are_put_away_in_the_end() {
         assert_eq!(logs.text(), "done\n");
     }
 }
+
+/// What blocks signals hands that on to whatever it starts.
+#[test]
+fn a_daemon_hears_its_children_and_its_end_whoever_has_started_it() {
+    let mut daemon = TestDaemon::prepared("");
+    let signals = "CHLD,TERM,INT,HUP,USR1";
+    daemon.start_through(&["env", &format!("--block-signal={signals}")]);
+    daemon.launch();
+    let task = daemon.sh("sh -c 'exit 3'");
+    let ended = daemon.wait(task);
+    assert_eq!(ended["attempt"]["exit"]["code"], 3, "{ended}");
+    assert!(daemon.terminate().success());
+}

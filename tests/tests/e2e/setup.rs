@@ -180,7 +180,8 @@ fn endless(more: &str) -> (TestDaemon, Repo) {
 
 #[test]
 fn its_limit_ends_it_with_all_that_it_started() {
-    let (daemon, repo) = endless("setup_timeout = '400ms'");
+    // Time enough for both of its processes to say who they are.
+    let (daemon, repo) = endless("setup_timeout = '4s'");
     let task = run(&daemon, &repo, "1", "touch ran");
     assert_eq!(task["failure_reason"], "workspace_failed", "{task}");
     let message = task["message"].as_str().unwrap();
@@ -200,7 +201,7 @@ fn a_cancel_ends_it_with_all_that_it_started() {
         "-C",
         repo.arg(),
         "--start-timeout",
-        "3s",
+        "15s",
         "--timeout",
         "1ms",
         "--idle-timeout",

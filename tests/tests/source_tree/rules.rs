@@ -13,6 +13,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     // Its macros are seen without being imported.
     ("failpoint", &[]),
     ("store", &["task"]),
+    ("metrics", &["task"]),
     (
         "workspace",
         &["file", "task", "spool", "transcript", "config", "process"],
@@ -32,7 +33,14 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("forge", &["process"]),
     (
         "supervisor",
-        &["task", "spool", "transcript", "config", "process"],
+        &[
+            "task",
+            "spool",
+            "transcript",
+            "config",
+            "process",
+            "metrics",
+        ],
     ),
     (
         "runner",
@@ -50,6 +58,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
             "forge",
             "clock",
             "spool",
+            "metrics",
         ],
     ),
     ("request", &["task", "config", "workspace"]),
@@ -64,6 +73,19 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("reload", &["config", "dispatcher", "service"]),
     ("service", &["task", "spool", "clock", "dispatcher"]),
     ("host", &[]),
+    (
+        "scrape",
+        &[
+            "backup",
+            "config",
+            "dispatcher",
+            "metrics",
+            "process",
+            "spool",
+            "store",
+            "task",
+        ],
+    ),
     (
         "retention",
         &[
@@ -111,6 +133,8 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
             "diagnose",
             "reload",
             "host",
+            "metrics",
+            "scrape",
             "retention",
             "notify",
             "agents",
@@ -160,6 +184,7 @@ pub(crate) const PARTS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("rpc", "spool", &["StateDir"]),
+    ("rpc", "metrics", &["Format"]),
     (
         "rpc",
         "process",

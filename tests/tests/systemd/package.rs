@@ -8,7 +8,7 @@ use std::{
     sync::OnceLock,
 };
 
-use agentd_tests::{Output, command, machine::Machine, program};
+use agentd_tests::{Output, command, machine::Machine, program, wait_for};
 use tempfile::TempDir;
 
 /// The packages: of the programs under test, and the same as a later version.
@@ -29,11 +29,13 @@ fn packages() -> &'static Packages {
             other => other,
         };
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let home = env::var("HOME").unwrap();
-        let mut build = command(&root.join("packaging/build-deb"), Path::new(&home));
+        let mut build = command(&root.join("packaging/build-deb"), dir.path());
+        // Where cargo and what it has are; without these it asks who the user is.
+        let own = |name: &str| matches!(name, "HOME" | "CARGO_HOME" | "RUSTUP_HOME");
         build
+            .env_remove("HOME")
             .env("CARGO_TARGET_DIR", programs.parent().unwrap())
-            .envs(env::vars().filter(|(name, _)| matches!(name.as_str(), "CARGO_HOME" | "RUSTUP_HOME")))
+            .envs(env::vars().filter(|(name, _)| own(name)))
             .args(["--no-build", "--fast", "--version", "0.1.0-1", "--profile", profile])
             .arg("--output")
             .arg(dir.path());
@@ -85,9 +87,9 @@ fn installed() -> Machine {
     machine
 }
 
-/// Notes its start and has a child that ignores what it is told.
+/// Has a child that ignores what it is told, and notes its start.
 const AGENT: &str =
-    "echo start >>~/starts; trap \"\" TERM HUP; sleep 1000 & until [ -e ~/go ]; do sleep 0.1; done";
+    "trap \"\" TERM HUP; sleep 1000 & echo start >>~/starts; until [ -e ~/go ]; do sleep 0.1; done";
 
 /// How many agents run in each case.
 const AGENTS: usize = 3;
@@ -119,10 +121,18 @@ fn at_work(machine: &Machine, user: &str) {
 }
 
 /// The processes of agents and their runners, of everybody; quoted so that the
-/// script does not find itself.
+/// script does not find itself. A child that a shell has just made still has the
+/// shell's line, and is none of them yet.
 fn processes(machine: &Machine) -> BTreeSet<String> {
-    let script = "for p in /proc/[0-9]*; do
-        case $(tr '\\0' ' ' <$p/cmdline) in *'agentd run'ner* | *'echo st'art* | 'sleep 1000 ') echo ${p#/proc/} ;; esac
+    let script = "line() { tr '\\0' ' ' <$1/cmdline; }
+    for p in /proc/[0-9]*; do
+        line=$(line $p)
+        case $line in
+            *'agentd run'ner* | 'sleep 1000 ') echo ${p#/proc/} ;;
+            *'echo st'art*)
+                parent=$(sed -n 's/^PPid:[[:space:]]*//p' $p/status)
+                [ \"$(line /proc/$parent)\" = \"$line\" ] || echo ${p#/proc/} ;;
+        esac
     done 2>/dev/null";
     let said = machine.run("root", script);
     said.text().lines().map(str::to_owned).collect()
@@ -229,8 +239,10 @@ fn an_upgrade_restarts_daemons_and_ends_no_agent() {
     let machine = installed();
     configure(&machine);
     both_at_work(&machine);
-    let before = processes(&machine);
-    assert!(before.len() >= 6 * AGENTS, "{before:?}");
+    // Of two daemons, each agent with its runner and its child.
+    let before = wait_for("all of them are there", || {
+        Some(processes(&machine)).filter(|found| found.len() == 6 * AGENTS)
+    });
     let pids = ["ann", "agentd"].map(|user| pid(&machine, user));
     let said = install(&machine, &packages().second);
     assert_eq!(said.stderr, "", "{said:?}");

@@ -149,7 +149,9 @@ impl Service {
     #[track_caller]
     pub(crate) fn three_agents(&self) -> [u64; 3] {
         let tasks = [(); 3].map(|()| self.submit(AGENT));
-        wait_until("three agents are at work", || self.starts() == 3);
+        wait_until("three agents are at work", || {
+            self.starts() == 3 && self.living() == 3
+        });
         tasks
     }
 

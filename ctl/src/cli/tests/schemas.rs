@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use super::{Seen, Stage};
 use crate::{
     command::{
-        agents, bulk::report, doctor, explain, prune, quota, schedules, service, status, usage,
-        version, workspace::list,
+        acts, agents, bulk::report, doctor, explain, prune, quota, schedules, service, status,
+        usage, version, workspace::list,
     },
     output::{json::*, sessions},
-    view::{AttemptView, EventView, TaskDetail, TaskView},
+    view::{AttemptView, EventView, SubmittedView, TaskDetail, TaskView},
 };
 
 /// What a document holds, by its name.
@@ -48,6 +48,9 @@ fn documents() -> BTreeMap<&'static str, Value> {
         (DOCTOR, of::<doctor::View>(DOCTOR)),
         (SERVICE, of::<service::View>(SERVICE)),
         (VERSION, of::<version::View>(VERSION)),
+        (SUBMITTED, of::<SubmittedView>(SUBMITTED)),
+        (ACTED, of::<acts::ActedViews>(ACTED)),
+        (ACTED_TASK, of::<acts::ActedView>(ACTED_TASK)),
         (PRUNED, of::<prune::View>(PRUNED)),
         (PRUNED_ITEM, of::<prune::ItemView>(PRUNED_ITEM)),
     ])
@@ -134,6 +137,9 @@ fn what_is_printed_keeps_to_its_schema() {
         &["prune"],
         &["watch", "42"],
         &["rerun", "--unsuccessful", "--dry-run"],
+        &["submit", "go"],
+        &["cancel", "42", "45", "7"],
+        &["hold", "49"],
     ] {
         for format in ["json", "jsonl"] {
             let one = matches!(

@@ -181,8 +181,14 @@ fn both_sides_of_a_conflict_are_in_it() {
     fs::write(path.join("file"), "ours\n").unwrap();
     commit(&path, "ours");
     fs::write(path.join("more"), "x").unwrap();
+    let name: [&dyn AsRef<OsStr>; 4] = [
+        &"-c",
+        &"user.name=Ann",
+        &"-c",
+        &"user.email=ann@example.org",
+    ];
     let merge: [&dyn AsRef<OsStr>; 4] = [&"merge", &"-q", &"theirs", &"--no-commit"];
-    Git::at(&path).call(&merge).unwrap_err();
+    Git::at(&path).call(&[name, merge].concat()).unwrap_err();
     // Half resolved.
     fs::write(path.join("file"), "both\n").unwrap();
     let snapshot = record(&path);
