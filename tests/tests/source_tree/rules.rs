@@ -180,7 +180,7 @@ pub(crate) const PARTS: &[(&str, &str, &[&str])] = &[
         "rpc",
         "agents",
         &[
-            "Login", "Survey", "Trouble", "Versions", "readable", "survey",
+            "Login", "Survey", "Surveys", "Trouble", "readable", "survey",
         ],
     ),
     ("rpc", "spool", &["StateDir"]),
