@@ -15,7 +15,7 @@
 //! This room decides nothing: it does not know why a process is to end. All of
 //! it blocks, for as long as reading `/proc` takes; only [`sweep_marked`],
 //! [`Leaf::wait_empty`] and [`run`] wait, and what is async: for the service
-//! manager, and for programs that are told something ([`tell`]).
+//! manager, and for programs that are told something ([`fn@tell`]).
 
 mod cgroup;
 mod command;
