@@ -21,6 +21,7 @@ use crate::{
         hold::{Hold, Release},
         logs::Logs,
         ls::Ls,
+        metrics::Metrics,
         overview::overview,
         pause::Pause,
         pause::Resume,
@@ -86,14 +87,17 @@ struct Cli {
 enum Command {
     Run(Run),
     Submit(Submit),
-    #[command(visible_alias = "list")]
+    // Docker's and systemctl's words for the same are understood.
+    #[command(visible_alias = "list", alias = "ps")]
     Ls(Ls),
+    #[command(alias = "inspect")]
     Show(Show),
     Explain(Explain),
     Logs(Logs),
     Watch(Watch),
     Top(Top),
     Wait(Wait),
+    #[command(alias = "stop")]
     Cancel(Cancel),
     Kill(Kill),
     Rerun(Rerun),
@@ -107,6 +111,7 @@ enum Command {
     Schedules(Schedules),
     Quota(Quota),
     Usage(Usage),
+    Metrics(Metrics),
     Status(Status),
     Agents(Agents),
     Doctor(Doctor),
@@ -147,6 +152,7 @@ impl Command {
             Self::Schedules(args) => args.run(cx).await,
             Self::Quota(args) => args.run(cx).await,
             Self::Usage(args) => args.run(cx).await,
+            Self::Metrics(args) => args.run(cx).await,
             Self::Status(args) => args.run(cx).await,
             Self::Agents(args) => args.run(cx).await,
             Self::Doctor(args) => args.run(cx).await,
@@ -173,6 +179,8 @@ pub(crate) struct Context {
     pub(crate) env: Environment,
     /// What else `doctor` looks at.
     pub(crate) surroundings: Surroundings,
+    /// A variable of the environment.
+    pub(crate) variable: fn(&str) -> Option<String>,
 }
 
 impl Context {
@@ -221,6 +229,7 @@ pub fn main() -> ExitCode {
         sockets: Sockets::choose(cli.socket.as_deref(), &env, &surroundings),
         env,
         surroundings,
+        variable: |name| std::env::var(name).ok(),
     };
     let code = perform(cli.command, &mut cx);
     cx.out.finish(code)
@@ -231,12 +240,12 @@ fn print_usage(usage: &clap::Error) -> io::Result<()> {
     if !usage.use_stderr() {
         return usage.print();
     }
+    write!(anstream::stderr(), "{}", misused(usage))
+}
+
+fn misused(usage: &clap::Error) -> String {
     let said = usage.render().ansi().to_string();
-    write!(
-        anstream::stderr(),
-        "{}",
-        said.replacen("error:", "agentctl:", 1)
-    )
+    said.replacen("error:", "agentctl:", 1)
 }
 
 /// The exit code; what went wrong is said.

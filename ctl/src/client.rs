@@ -9,7 +9,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use agentd_proto::{
     MAX_MESSAGE,
-    v1::{self, control_client::ControlClient},
+    v1::{self, control_client::ControlClient, metrics_request::Format},
 };
 use tokio::time::timeout;
 use tonic::{
@@ -251,6 +251,13 @@ impl Client {
     pub(crate) async fn recover(&self) -> Result<v1::RecoverResponse, Error> {
         let q = v1::RecoverRequest {};
         self.ask(q, async |mut c, q| c.recover(q).await).await
+    }
+
+    pub(crate) async fn metrics(&self, format: Format) -> Result<String, Error> {
+        let format = format.into();
+        let q = v1::MetricsRequest { format };
+        let answer = self.ask(q, async |mut c, q| c.metrics(q).await).await?;
+        Ok(answer.text)
     }
 
     pub(crate) async fn reload(&self) -> Result<v1::ReloadResponse, Error> {

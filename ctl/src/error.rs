@@ -368,7 +368,7 @@ fn own_hint(why: &str, task: Option<&str>) -> Option<String> {
             let other = task.map_or_else(|| "that task".to_owned(), |id| format!("task {id}"));
             format!("--queue waits for {other}, --replace cancels it first")
         }
-        reason::AGENT_UNKNOWN => "agentctl status lists the agents".to_owned(),
+        reason::AGENT_UNKNOWN => "agentctl agents lists them".to_owned(),
         reason::BUDGET_EXCEEDED => "--override lets it be spent once more".to_owned(),
         reason::ACCOUNT_UNKNOWN => "agentctl quota lists the accounts".to_owned(),
         reason::ISSUE_CLOSED => "reopen the issue first".to_owned(),

@@ -145,6 +145,28 @@ pub(crate) struct TaskDetail {
     reruns: Vec<RelativeView>,
 }
 
+/// A task that was handed over.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct SubmittedView {
+    #[serde(flatten)]
+    task: TaskView,
+    /// The same request was sent before: this is the task that it made.
+    existing: bool,
+    /// The tasks that were cancelled for it; `null`: nobody knows any more.
+    replaced: Option<Vec<u64>>,
+}
+
+impl SubmittedView {
+    pub(crate) fn new(task: v1::Task, existing: bool, replaced: Vec<u64>) -> Self {
+        Self {
+            task: TaskView::from(task),
+            existing,
+            replaced: Some(replaced).filter(|ids| !existing || !ids.is_empty()),
+        }
+    }
+}
+
 /// One change of a task.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

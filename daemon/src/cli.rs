@@ -14,6 +14,7 @@ use crate::{
     care::{self, Checked},
     config::Config,
     lifecycle::{self, Options},
+    notify,
     process::Marker,
     runner,
     service::Manager,
@@ -137,6 +138,13 @@ fn check_config(explicit: Option<&Path>) -> anyhow::Result<()> {
         Some(path) => path.display().to_string(),
         None => "no configuration file; the defaults".to_owned(),
     };
+    let path = std::env::var_os("PATH");
+    if let Some(program) = notify::missing(&config.notify, path.as_deref()) {
+        anyhow::bail!(
+            "{from}: notify.command: {program} is not there, or may not be run\n\
+             hint: name it by its whole path; a service often has another PATH than a shell"
+        );
+    }
     let agents: Vec<_> = config.agents.keys().map(String::as_str).collect();
     say(&format!("{from}: good; agents: {}", agents.join(", ")));
     Ok(())

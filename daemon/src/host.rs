@@ -48,6 +48,13 @@ impl Host {
     }
 }
 
+/// What the machine is called; empty if it does not say.
+#[must_use]
+pub fn name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
 fn load(text: &str) -> Option<[f64; 3]> {
     let mut means = text.split_whitespace().map(share);
     Some([means.next()??, means.next()??, means.next()??])

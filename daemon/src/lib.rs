@@ -18,9 +18,11 @@
 //!   that supervises one attempt; [`spool`] are the files between the two.
 //! - [`workspace`] makes the place where an agent works, [`agents`] knows how to
 //!   call it, [`transcript`] keeps what it says, [`forge`] knows its issue.
-//! - [`cron`] submits what is scheduled; [`request`] says what a new task needs.
+//! - [`cron`] submits what is scheduled; [`request`] says what a new task needs;
+//!   [`notify`] sends word of ends.
 //! - [`backup`] copies the store, [`reload`] reads the configuration anew,
 //!   [`host`] says how the machine is, [`service`] speaks to the service manager.
+//! - [`metrics`] counts what happens, [`scrape`] tells it to Prometheus.
 //! - [`rpc`] converts: nothing behind it knows the wire.
 
 // First: its macros are seen by what comes after.
@@ -43,12 +45,15 @@ pub mod forge;
 pub mod fuzz;
 pub mod host;
 pub mod lifecycle;
+pub mod metrics;
+pub mod notify;
 pub mod process;
 pub mod reload;
 pub mod request;
 pub mod retention;
 pub mod rpc;
 pub mod runner;
+pub mod scrape;
 pub mod service;
 pub mod spool;
 pub mod store;

@@ -13,18 +13,23 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::directory::{open_store, take_state};
 use self::running::{Beside, End, Signals, run_until_ended};
 use crate::{
+    agents::Surveys,
     backup::{self, Backups},
     clock,
     config::Config,
-    dispatcher::{self, Parts},
+    dispatcher::{self, Handle, Parts},
+    host,
+    notify::Notices,
     process::{self, Containment},
     reload::Reloader,
     retention::{self, Collector},
     rpc::{self, Shared},
+    scrape::Scraper,
     service::{self, Listener, Manager, Patience},
     spool::StateDir,
     store::Store,
     supervisor::Place,
+    task::notice::Way,
 };
 
 /// Where things are, if not where the environment says.
@@ -115,6 +120,8 @@ async fn live(
     let store = Arc::new(store);
     let containment = Arc::new(containment(&config, &state).await);
     let versions = Arc::default();
+    let surveys = Arc::new(Surveys::new(Arc::clone(&versions)));
+    let metrics = Arc::default();
     let (dispatcher, thread) = dispatcher::start(Parts {
         store: Arc::clone(&store),
         config: Arc::new(config),
@@ -125,7 +132,8 @@ async fn live(
             containment: Arc::clone(&containment),
             open_files: raise_open_files(),
         },
-        versions: Arc::clone(&versions),
+        versions,
+        metrics: Arc::clone(&metrics),
         runtime: tokio::runtime::Handle::current(),
     })?;
     let stop = CancellationToken::new();
@@ -151,9 +159,25 @@ async fn live(
         state.clone(),
         stop.clone(),
     );
+    let started_at = clock::now();
+    let scraper = Scraper {
+        metrics,
+        dispatcher: dispatcher.clone(),
+        store: Arc::clone(&store),
+        state: state.clone(),
+        started_at,
+    };
+    let notices = Arc::new(Notices::new(
+        Arc::clone(&store),
+        dispatcher.clone(),
+        path.clone(),
+        host::name(),
+    ));
     let shared = Arc::new(Shared {
+        scraper,
         collector: collector.clone(),
-        versions,
+        surveys: Arc::clone(&surveys),
+        notices: Arc::clone(&notices),
         containment,
         backups: Arc::clone(&backups),
         reloader: Arc::clone(&reloader),
@@ -161,9 +185,10 @@ async fn live(
         store,
         state: state.clone(),
         socket: path,
-        started_at: clock::now(),
+        started_at,
         stop: stop.clone(),
     });
+    let surveying = dispatcher.clone();
     let loop_ended = tokio::task::spawn_blocking(move || thread.join());
     drop(patience);
     // Whoever knows that it is ready may send them.
@@ -180,6 +205,10 @@ async fn live(
     );
     beside.spawn("collecting", retention::run(collector));
     beside.spawn("copying the store", backups.daily());
+    beside.spawn("looking at agents", look_at_agents(surveying, surveys));
+    for way in Way::ALL {
+        beside.spawn("telling of ends", Arc::clone(&notices).run(way));
+    }
     let end = End {
         notifier: manager.notifier,
         state,
@@ -188,6 +217,19 @@ async fn live(
     let serving = rpc::serve(shared, socket);
     let around = (signals, beside, end);
     run_until_ended(serving, loop_ended, dispatcher, around, reloader).await
+}
+
+/// Looks at all agents at the start, and whenever their configuration was read
+/// anew.
+async fn look_at_agents(dispatcher: Handle, surveys: Arc<Surveys>) {
+    let mut config = dispatcher.config();
+    loop {
+        surveys.look(&config).await;
+        let Some(next) = dispatcher.config_after(&config).await else {
+            return;
+        };
+        config = next;
+    }
 }
 
 /// What the trees of agents are held by; without any of it, it goes on, too.

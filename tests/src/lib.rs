@@ -24,6 +24,7 @@ mod through;
 mod tmux;
 pub mod torture;
 mod wait;
+mod webhook;
 
 pub use self::{
     borrowed::connected_by_another,
@@ -35,8 +36,10 @@ pub use self::{
     process::{Marked, exists, group_of, kill_pid, peak_memory},
     program::{command, fake_agent, like, program},
     repo::Repo,
+    schema::check as check_schema,
     tmux::Tmux,
     wait::{DEADLINE, wait_for, wait_until},
+    webhook::{AUTHORITY, Answer, Posted, Webhook},
 };
 
 /// The clients and messages of the interface.

@@ -17,7 +17,7 @@ static KNOWN: LazyLock<Mutex<HashMap<String, Validator>>> = LazyLock::new(Mutex:
 /// # Panics
 /// If it does not keep to it, or there is none of that name.
 #[track_caller]
-pub(crate) fn check(document: &Value) {
+pub fn check(document: &Value) {
     let Some(name) = document["schema"].as_str() else {
         return;
     };
@@ -35,6 +35,7 @@ pub(crate) fn check(document: &Value) {
 fn read(name: &str) -> Validator {
     let file = name
         .strip_prefix("agentctl.")
+        .or_else(|| name.strip_prefix("agentd."))
         .and_then(|name| name.split_once('/'))
         .map(|(what, version)| format!("{what}.{version}.json"));
     let file = file.unwrap_or_else(|| panic!("{name:?} is no name of a document"));

@@ -83,11 +83,16 @@ struct Seen {
     color: bool,
 }
 
+/// What the test's own directory is called where it is printed, and in arguments.
+const DIR: &str = "/DIR";
+
 /// A daemon with tasks of every kind.
 struct Stage {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     socket: PathBuf,
     daemon: Daemon,
+    /// What is different about it.
+    setting: fn(&mut Script),
 }
 
 impl Stage {
@@ -95,37 +100,91 @@ impl Stage {
         let (dir, socket) = canned::socket();
         let daemon = Daemon::start(&socket, Script::default());
         Self {
-            _dir: dir,
+            dir,
             socket,
             daemon,
+            setting: |_| {},
         }
     }
 
     /// What a command prints to a daemon that was asked nothing before.
     fn run(&self, args: &[&str], seen: Seen) -> Printed {
-        *self.daemon.script.lock().unwrap() = script();
-        let cli = Cli::try_parse_from([&["agentctl"], args].concat()).unwrap();
+        let mut script = script();
+        (self.setting)(&mut script);
+        *self.daemon.script.lock().unwrap() = script;
+        let dir = self.dir.path().to_str().unwrap();
+        let words = args.iter().map(|word| word.replace(DIR, dir));
+        let words = ["agentctl".to_owned()].into_iter().chain(words);
+        let cli = match Cli::try_parse_from(words) {
+            Ok(cli) => cli,
+            Err(usage) => return Printed::of_usage(&usage, seen),
+        };
         let (out, err) = (Memory::default(), Memory::default());
         let mut output = Output::into(Box::new(out.clone()), Box::new(err.clone()), now());
         output.width = seen.width;
         output.color = seen.color;
         output.color_err = seen.color;
+        output.live = seen.width;
+        let around = match args {
+            ["service", "install" | "uninstall", ..] => self.with_programs(),
+            _ => Surroundings::default(),
+        };
+        let socket = cli.socket.as_deref().unwrap_or(&self.socket);
+        let env = Environment::default();
         let mut cx = Context {
             out: output,
-            sockets: Sockets::choose(
-                Some(&self.socket),
-                &Environment::default(),
-                &Surroundings::default(),
-            ),
-            env: Environment::default(),
-            surroundings: Surroundings::default(),
+            sockets: Sockets::choose(Some(socket), &env, &around),
+            env,
+            surroundings: around,
+            variable: |name| match name {
+                "AGENTD_ATTEMPT" => Some("42.2:0f".to_owned()),
+                "AGENTD_TOKEN" => Some("aa".to_owned()),
+                _ => None,
+            },
         };
         let code = perform(cli.command, &mut cx);
-        cx.out.flush().unwrap();
+        // As at the end of the program.
+        cx.out.finish(code);
+        let told = |text: String| text.replace(dir, DIR);
         Printed {
             code,
-            out: out.text(),
-            err: err.text(),
+            out: told(out.text()),
+            err: told(err.text()),
+        }
+    }
+
+    /// A user who has both programs, and no service manager.
+    fn with_programs(&self) -> Surroundings {
+        let dir = self.dir.path();
+        let agentd = dir.join("agentd");
+        std::fs::write(&agentd, "").unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&agentd, mode).unwrap();
+        Surroundings {
+            config_home: Some(dir.join("config")),
+            root: dir.join("root"),
+            own: Some(dir.join("agentctl")),
+            user: Some("ann".to_owned()),
+            ..Surroundings::default()
+        }
+    }
+}
+
+impl Printed {
+    /// What the command line itself has to say.
+    fn of_usage(usage: &clap::Error, seen: Seen) -> Self {
+        let plain = |text: String| match seen.color {
+            true => text,
+            false => anstream::adapter::strip_str(&text).to_string(),
+        };
+        let (out, err) = match usage.use_stderr() {
+            true => (String::new(), plain(misused(usage))),
+            false => (plain(usage.render().ansi().to_string()), String::new()),
+        };
+        Self {
+            code: u8::try_from(usage.exit_code()).unwrap(),
+            out,
+            err,
         }
     }
 }
@@ -176,6 +235,11 @@ fn script() -> Script {
         }],
         end: canned::End::Clean,
     };
+    // To whoever follows: an attempt that has ended has no rest.
+    let rest = || canned::LogsAnswer {
+        chunks: Vec::new(),
+        end: canned::End::Clean,
+    };
     let event = v1::Event {
         revision: 7,
         task: 42,
@@ -186,7 +250,7 @@ fn script() -> Script {
         state: v1::State::Failed.into(),
     };
     Script {
-        logs: [logs].into(),
+        logs: [logs, rest(), rest(), rest()].into(),
         waits: [Ok(v1::WaitResponse {
             tasks: [41, 42].into_iter().filter_map(task).collect(),
             timed_out: false,

@@ -18,10 +18,10 @@ use crate::{
     when::{between, rfc3339, short},
 };
 
-/// List the agents: their programs, versions and logins, what they lack, and how
-/// their last task ended (-o wide).
+/// List the agents and what they lack.
 ///
-/// Whether an agent is logged in is concluded from its files and variables; its
+/// Tells their programs, versions and logins, and how their last task ended (-o
+/// wide). Whether an agent is logged in is concluded from its files and variables; its
 /// provider may still refuse it.
 #[derive(Debug, Args)]
 pub(crate) struct Agents {
@@ -31,7 +31,10 @@ pub(crate) struct Agents {
 
 impl Agents {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
-        let agents = cx.client().await?.agents().await?.agents;
+        let client = cx.client().await?;
+        let asked = client.agents();
+        let told = cx.out.patiently("agentd asks its agents", asked).await?;
+        let agents = told.agents;
         let lacks = match self.list.format()?.is_table() {
             true => agents.iter().flat_map(troubles).collect(),
             false => Vec::new(),
@@ -46,14 +49,18 @@ impl Agents {
 
 /// What an agent lacks, and what is to be done.
 fn troubles(agent: &v1::Agent) -> impl Iterator<Item = String> {
-    agent.troubles.iter().map(|trouble| {
-        format!(
-            "{}: {}\n  hint: {}",
-            one_line(&agent.name),
-            one_line(&trouble.what),
-            one_line(&trouble.hint)
-        )
-    })
+    let troubles = agent.troubles.iter();
+    troubles.map(|trouble| trouble_text(&agent.name, trouble, ""))
+}
+
+/// `claude: not logged in`, and what is to be done; `seen` is what is known of when.
+pub(super) fn trouble_text(agent: &str, trouble: &v1::agent::Trouble, seen: &str) -> String {
+    format!(
+        "{}: {}{seen}\n  hint: {}",
+        one_line(agent),
+        one_line(&trouble.what),
+        one_line(&trouble.hint)
+    )
 }
 
 impl Listed for v1::Agent {
@@ -69,7 +76,9 @@ impl Listed for v1::Agent {
         Column::<Self>::number("running", |agent, _| Cell::number(agent.running)),
         Column::<Self>::number("slots", |agent, _| Cell::number(agent.slots)),
         Column::<Self>::number("queued", |agent, _| Cell::number(agent.queued)).shown(Shown::Wide),
-        Column::<Self>::new("state", |agent, _| state(agent)),
+        Column::<Self>::new("state", |agent, _| {
+            state_cell(agent.paused, !agent.troubles.is_empty())
+        }),
         Column::<Self>::new("account", |agent, _| Cell::or_dash(&agent.account)).shown(Shown::Wide),
         Column::<Self>::new("last", last).shown(Shown::Wide),
         Column::<Self>::new("model", |agent, _| Cell::or_dash(&agent.model)).shown(Shown::Wide),
@@ -91,11 +100,12 @@ fn login(agent: &v1::Agent) -> &'static str {
     }
 }
 
-fn state(agent: &v1::Agent) -> Cell {
-    match (agent.paused, agent.troubles.is_empty()) {
+/// Whether it would be given tasks, and could do them.
+pub(super) fn state_cell(paused: bool, trouble: bool) -> Cell {
+    match (paused, trouble) {
         (true, _) => Cell::styled("paused", AnsiColor::Yellow.on_default()),
-        (false, false) => Cell::styled("trouble", AnsiColor::Red.on_default()),
-        (false, true) => Cell::styled("ready", AnsiColor::Green.on_default()),
+        (false, true) => Cell::styled("trouble", AnsiColor::Red.on_default()),
+        (false, false) => Cell::styled("ready", AnsiColor::Green.on_default()),
     }
 }
 
@@ -151,9 +161,18 @@ struct LastTaskView {
 
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct TroubleView {
+pub(super) struct TroubleView {
     what: String,
     hint: String,
+}
+
+impl From<v1::agent::Trouble> for TroubleView {
+    fn from(trouble: v1::agent::Trouble) -> Self {
+        Self {
+            what: trouble.what,
+            hint: trouble.hint,
+        }
+    }
 }
 
 impl From<v1::Agent> for AgentView {
@@ -186,12 +205,7 @@ impl From<v1::Agent> for AgentView {
             account: agent.account,
             model: some(agent.model),
             permissions: some(agent.permissions),
-            troubles: troubles
-                .map(|trouble| TroubleView {
-                    what: trouble.what,
-                    hint: trouble.hint,
-                })
-                .collect(),
+            troubles: troubles.map(TroubleView::from).collect(),
         }
     }
 }

@@ -49,17 +49,17 @@ impl Backup {
             self.may_be_put_there()?;
         }
         let client = cx.client().await?;
-        let progress = Progress::of(&self.file);
         if to_stdout {
             let pieces = client.backup().await?;
-            receive(pieces, cx, &progress, |data, out| out.bytes(data)).await?;
+            receive(pieces, cx, "the store", |data, out| out.bytes(data)).await?;
             return Ok(EXIT_OK);
         }
         // Before the daemon is given work that nobody could take.
         let file = beside(&self.file)?;
         let pieces = client.backup().await?;
+        let name = self.file.display().to_string();
         let copied = tokio::select! {
-            copied = receive(pieces, cx, &progress, |data, _| {
+            copied = receive(pieces, cx, &name, |data, _| {
                 file.as_file()
                     .write_all(data)
                     .map_err(|error| cannot_write(&self.file, error))
@@ -166,25 +166,24 @@ struct Received {
 async fn receive(
     mut pieces: Streaming<v1::BackupResponse>,
     cx: &mut Context,
-    progress: &Progress,
+    name: &str,
     mut take: impl FnMut(&[u8], &mut Output) -> Result<(), Error>,
 ) -> Result<Received, Error> {
     let mut received = Received::default();
     let mut so_far = 0_u64;
     while let Some(piece) = pieces.message().await? {
         if piece.data.is_empty() {
-            progress.tell("copying", piece.rows_done, piece.rows);
+            tell(&mut cx.out, "copying", name, piece.rows_done, piece.rows);
             continue;
         }
         take(&piece.data, &mut cx.out)?;
         so_far += piece.data.len() as u64;
-        progress.tell("receiving", so_far, piece.size);
+        tell(&mut cx.out, "receiving", name, so_far, piece.size);
         received = Received {
             size: piece.size,
             revision: piece.revision,
         };
     }
-    progress.done();
     if so_far == 0 || so_far != received.size {
         return Err(Error::new(
             Kind::Unreachable,
@@ -198,38 +197,9 @@ async fn receive(
     Ok(received)
 }
 
-/// How far it is, on a terminal.
-struct Progress {
-    shown: bool,
-    name: String,
-}
-
-impl Progress {
-    fn of(path: &Path) -> Self {
-        Self {
-            shown: io::stderr().is_terminal(),
-            name: path.display().to_string(),
-        }
-    }
-
-    fn tell(&self, what: &str, done: u64, all: u64) {
-        if self.shown && all > 0 {
-            let share = done.saturating_mul(100) / all;
-            self.line(&format!("{what} {}: {share} %", self.name));
-        }
-    }
-
-    fn done(&self) {
-        if self.shown {
-            self.line("");
-        }
-    }
-
-    /// In the place of the line before.
-    fn line(&self, text: &str) {
-        let mut stderr = io::stderr();
-        // Who closed it does not want to see it.
-        write!(stderr, "\r\x1b[K{text}").unwrap_or_default();
-        stderr.flush().unwrap_or_default();
+/// How far it is, per cent.
+fn tell(out: &mut Output, what: &str, name: &str, done: u64, all: u64) {
+    if let Some(share) = done.saturating_mul(100).checked_div(all) {
+        out.progress(&format!("{what} {name}: {share} %"));
     }
 }

@@ -186,8 +186,8 @@ fn print(finding: &FindingView, out: &mut Output) -> Result<(), Error> {
 
 async fn examine(cx: &mut Context) -> Vec<Finding> {
     let mut refusals = Vec::new();
-    for path in &cx.sockets.paths {
-        match Client::connect_to(path).await {
+    for path in cx.sockets.paths.clone() {
+        match Client::connect_to(&path).await {
             Ok(client) => {
                 let before = refuses(&refusals, true, None);
                 let seen = with_daemon(cx, &client).await;
@@ -199,7 +199,7 @@ async fn examine(cx: &mut Context) -> Vec<Finding> {
     without_daemon(cx, &refusals)
 }
 
-async fn with_daemon(cx: &Context, client: &Client) -> Vec<Finding> {
+async fn with_daemon(cx: &mut Context, client: &Client) -> Vec<Finding> {
     let around = &cx.surroundings;
     let status = match client.status().await {
         Ok(status) => status,
@@ -208,7 +208,8 @@ async fn with_daemon(cx: &Context, client: &Client) -> Vec<Finding> {
     let mut found = answers(&status, cx.sockets.named);
     let told = |path: &str| (!path.is_empty()).then(|| PathBuf::from(path));
     let config = told(&status.config);
-    match client.diagnose().await {
+    let asked = client.diagnose();
+    match cx.out.patiently("agentd looks at itself", asked).await {
         Ok(told) => found.extend(told.findings.into_iter().map(Finding::from)),
         Err(error) => found.push(unanswered("it does not look at itself", &error)),
     }
@@ -219,7 +220,8 @@ async fn with_daemon(cx: &Context, client: &Client) -> Vec<Finding> {
     )));
     let home = around.config_home.as_ref();
     let config = config.or_else(|| Some(home?.join("agentd/config.toml")));
-    match client.agents().await {
+    let asked = client.agents();
+    match cx.out.patiently("agentd asks its agents", asked).await {
         Ok(told) => found.extend(agents::agents(&told.agents, around, config.as_deref())),
         Err(error) => found.push(unanswered("it does not look at its agents", &error)),
     }

@@ -3,12 +3,13 @@
 use agentd_proto::v1::{self, State};
 use clap::Args;
 
-use super::Tally;
+use super::acts::{Act, Acts};
 use crate::{
     cli::Context,
     client::Client,
     error::Error,
     id::{TaskSet, resolve_all},
+    output::list::TellArgs,
     view::{is_final, state_word},
 };
 
@@ -23,6 +24,9 @@ pub(crate) struct Hold {
     /// The tasks: 42, 40-44, @last.
     #[arg(value_name = "ID", required = true)]
     ids: Vec<TaskSet>,
+
+    #[command(flatten)]
+    tell: TellArgs,
 }
 
 /// Let held tasks be started again; also those that pause or are for later.
@@ -35,31 +39,32 @@ pub(crate) struct Release {
     /// The tasks: 42, 40-44, @last.
     #[arg(value_name = "ID", required = true)]
     ids: Vec<TaskSet>,
+
+    #[command(flatten)]
+    tell: TellArgs,
 }
 
 impl Hold {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         let client = cx.client().await?;
-        let mut tally = Tally::default();
+        let mut acts = Acts::new(self.tell);
         for id in resolve_all(&client, &self.ids).await? {
-            let said = hold_one(&client, id).await;
-            let result = said.map(|said| cx.out.message(&said));
-            tally.add(&mut cx.out, result)?;
+            let act = hold_one(&client, id).await;
+            acts.add(&mut cx.out, id, act)?;
         }
-        Ok(tally.code())
+        acts.finish(&mut cx.out)
     }
 }
 
 impl Release {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         let client = cx.client().await?;
-        let mut tally = Tally::default();
+        let mut acts = Acts::new(self.tell);
         for id in resolve_all(&client, &self.ids).await? {
-            let said = release_one(&client, id).await;
-            let result = said.map(|said| cx.out.message(&said));
-            tally.add(&mut cx.out, result)?;
+            let act = release_one(&client, id).await;
+            acts.add(&mut cx.out, id, act)?;
         }
-        Ok(tally.code())
+        acts.finish(&mut cx.out)
     }
 }
 
@@ -67,16 +72,30 @@ impl Release {
 ///
 /// # Errors
 /// The daemon's.
-pub(crate) async fn hold_one(client: &Client, id: u64) -> Result<String, Error> {
-    Ok(held(id, &client.hold(id).await?))
+pub(crate) async fn hold_one(client: &Client, id: u64) -> Result<Act, Error> {
+    let answer = client.hold(id).await?;
+    Ok(act(held(id, &answer), &answer))
 }
 
 /// Releases one task; what became of it.
 ///
 /// # Errors
 /// The daemon's.
-pub(crate) async fn release_one(client: &Client, id: u64) -> Result<String, Error> {
-    Ok(released(id, &client.release(id).await?))
+pub(crate) async fn release_one(client: &Client, id: u64) -> Result<Act, Error> {
+    let answer = client.release(id).await?;
+    Ok(act(released(id, &answer), &answer))
+}
+
+fn act(words: String, answer: &v1::HoldResponse) -> Act {
+    Act {
+        words,
+        changed: answer.changed,
+        state: answer
+            .task
+            .as_ref()
+            .map(v1::Task::state)
+            .unwrap_or_default(),
+    }
 }
 
 fn held(id: u64, answer: &v1::HoldResponse) -> String {

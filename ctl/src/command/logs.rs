@@ -43,7 +43,7 @@ pub(crate) struct Logs {
     since: Option<When>,
 
     /// Show the time of each line.
-    #[arg(long, conflicts_with = "raw")]
+    #[arg(short, long, conflicts_with = "raw")]
     timestamps: bool,
 
     /// Only what went to stdout.

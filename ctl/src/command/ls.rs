@@ -123,7 +123,7 @@ impl Ls {
         };
         let (none, more, bound) = (found.tasks.is_empty(), found.more, found.more_is_bound);
         cx.out.tasks(found, &list)?;
-        if none {
+        if none && format.is_table() {
             cx.out.note("no tasks");
             if let Some(why) = unknown(&client, &names).await {
                 cx.out.note(&why);

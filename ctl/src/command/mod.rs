@@ -1,6 +1,7 @@
 //! One file a command: its arguments, whose doc comments are the help, and
 //! what it does with them. A command gives the exit code.
 
+pub(crate) mod acts;
 pub(crate) mod agents;
 pub(crate) mod backup;
 pub(crate) mod budget;
@@ -13,6 +14,7 @@ pub(crate) mod hold;
 pub(crate) mod later;
 pub(crate) mod logs;
 pub(crate) mod ls;
+pub(crate) mod metrics;
 pub(crate) mod overview;
 pub(crate) mod pause;
 pub(crate) mod prune;
@@ -110,6 +112,9 @@ impl Tally {
         let Err(error) = result else {
             return Ok(());
         };
+        if error.is_unknown_call() {
+            return Err(error);
+        }
         match error.kind() {
             Kind::Unreachable | Kind::ClosedPipe | Kind::Timeout => return Err(error),
             Kind::Other

@@ -153,7 +153,8 @@ fn waits(status: &v1::StatusResponse, until: impl Fn(&v1::Account) -> String) ->
             "{held} tasks are held (agentctl ls --state queued)"
         )),
     };
-    let waiting: Vec<String> = parked.chain(paused).chain(held).collect();
+    let waiting = parked.chain(lacks(status)).chain(paused).chain(held);
+    let waiting: Vec<String> = waiting.collect();
     if waiting.is_empty() && status.queued > 0 {
         "waits: for slots, times or other tasks (agentctl ls --state queued)".to_owned()
     } else if waiting.is_empty() {
@@ -161,6 +162,25 @@ fn waits(status: &v1::StatusResponse, until: impl Fn(&v1::Account) -> String) ->
     } else {
         format!("waits: {}", waiting.join(", "))
     }
+}
+
+/// The first thing that an agent lacks, and how many other agents lack something.
+fn lacks(status: &v1::StatusResponse) -> Option<String> {
+    let mut agents = status
+        .agents
+        .iter()
+        .filter(|agent| !agent.troubles.is_empty());
+    let first = agents.next()?;
+    let what = one_line(&first.troubles.first()?.what);
+    let others = match agents.count() {
+        0 => String::new(),
+        1 => ", 1 other agent has trouble, too".to_owned(),
+        more => format!(", {more} other agents have trouble, too"),
+    };
+    Some(format!(
+        "{}: {what}{others} (agentctl agents)",
+        one_line(&first.name)
+    ))
 }
 
 fn cost(usage: &v1::UsageResponse) -> String {
@@ -221,5 +241,22 @@ mod tests {
         };
         let both = waits(&status, |_| String::new());
         assert!(both.starts_with("waits: shell is paused, 2 tasks are held"));
+        let lacking = |name: &str| v1::AgentStatus {
+            name: name.to_owned(),
+            troubles: vec![v1::agent::Trouble {
+                what: "not logged in".to_owned(),
+                hint: "log in".to_owned(),
+            }],
+            ..v1::AgentStatus::default()
+        };
+        let mut status = v1::StatusResponse {
+            agents: vec![lacking("claude")],
+            ..v1::StatusResponse::default()
+        };
+        let one = waits(&status, |_| String::new());
+        assert_eq!(one, "waits: claude: not logged in (agentctl agents)");
+        status.agents.push(lacking("codex"));
+        let two = waits(&status, |_| String::new());
+        assert!(two.contains(", 1 other agent has trouble, too"), "{two}");
     }
 }

@@ -189,11 +189,20 @@ impl Prune {
             worktrees: self.worktrees,
         };
         let mut items = client.prune(request).await?;
+        let mut looked_at = 0_u64;
         let mut totals = Totals::default();
         let mut stays = Stays::default();
         let mut views = Vec::new();
-        while let Some(item) = items.message().await? {
+        while let Some(item) = cx
+            .out
+            .patiently("looking for what is old", items.message())
+            .await?
+        {
             totals.add(&item);
+            looked_at += 1;
+            if looked_at.is_multiple_of(TOLD) {
+                cx.out.progress(&format!("{looked_at} looked at"));
+            }
             match self.output {
                 Format::Text if !self.verbose && !item.stays_for.is_empty() => stays.add(&item),
                 Format::Text => cx.out.line(&line(&item, self.dry_run))?,
@@ -225,6 +234,9 @@ impl Prune {
         Ok(EXIT_OK)
     }
 }
+
+/// After so many things it is said how many were looked at.
+const TOLD: u64 = 100;
 
 /// So many reasons are told apart.
 const MOST_REASONS: usize = 20;

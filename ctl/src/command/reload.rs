@@ -17,7 +17,12 @@ pub(crate) struct Reload {}
 
 impl Reload {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
-        let told = cx.client().await?.reload().await?;
+        let client = cx.client().await?;
+        let reading = client.reload();
+        let told = cx
+            .out
+            .patiently("agentd reads its configuration", reading)
+            .await?;
         if !told.problems.is_empty() {
             for problem in &told.problems {
                 cx.out.message(problem);
@@ -29,7 +34,7 @@ impl Reload {
             .hint("agentd check-config says whether it is good, without a daemon"));
         }
         let from = match told.config.as_str() {
-            "" => "no configuration file: the defaults",
+            "" => "there is no configuration file, the defaults count",
             file => file,
         };
         let applied = match told.applied.is_empty() {

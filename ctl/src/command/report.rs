@@ -1,6 +1,6 @@
 //! `agentctl report`: what an agent says of itself.
 
-use std::{env, str::FromStr};
+use std::str::FromStr;
 
 use agentd_proto::v1;
 use clap::{ArgGroup, Args, Subcommand};
@@ -132,7 +132,7 @@ impl FromStr for Dollars {
 
 impl Report {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
-        let request = Speaker::of_process()?.request(self.what.observed(cx));
+        let request = Speaker::of(cx)?.request(self.what.observed(cx));
         let answer = cx.client().await?.report(request).await?;
         if answer.dropped {
             cx.out
@@ -203,9 +203,9 @@ struct Speaker {
 }
 
 impl Speaker {
-    fn of_process() -> Result<Self, Error> {
-        let get = |name| env::var(name).unwrap_or_default();
-        Self::of(&get(ATTEMPT), &get(TOKEN)).ok_or_else(|| {
+    fn of(cx: &Context) -> Result<Self, Error> {
+        let get = |name| (cx.variable)(name).unwrap_or_default();
+        Self::named(&get(ATTEMPT), &get(TOKEN)).ok_or_else(|| {
             Error::usage(format!(
                 "not inside an agent: {ATTEMPT} and {TOKEN} do not name an attempt"
             ))
@@ -214,7 +214,7 @@ impl Speaker {
     }
 
     /// A marker is `42.1:` and a digest.
-    fn of(marker: &str, token: &str) -> Option<Self> {
+    fn named(marker: &str, token: &str) -> Option<Self> {
         let (name, _) = marker.split_once(':')?;
         let (task, attempt) = name.split_once('.')?;
         Some(Self {
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_process_speaks_for_its_attempt_only() {
-        let speaker = Speaker::of("42.3:0f", "aa").unwrap();
+        let speaker = Speaker::named("42.3:0f", "aa").unwrap();
         assert_eq!((speaker.task, speaker.attempt), (42, 3));
         for (marker, token) in [
             ("", ""),
@@ -275,7 +275,7 @@ mod tests {
             ("42.3", "aa"),
             ("x.y:0f", "aa"),
         ] {
-            assert!(Speaker::of(marker, token).is_none(), "{marker} {token}");
+            assert!(Speaker::named(marker, token).is_none(), "{marker} {token}");
         }
     }
 }

@@ -10,7 +10,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{exit_code, stop::stop_one, submit::hand_over, task::TaskArgs};
+use super::{
+    exit_code,
+    stop::stop_one,
+    submit::{hand_over, made_way},
+    task::TaskArgs,
+};
 use crate::{
     cli::Context,
     client::Client,
@@ -38,6 +43,11 @@ pub(crate) struct Run {
     /// number if a signal ended it).
     #[arg(long)]
     propagate: bool,
+
+    /// Only what the agent writes, and errors: neither the task's number nor how
+    /// it ended, which the exit code says.
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 impl Run {
@@ -46,7 +56,12 @@ impl Run {
         let request = self
             .task
             .into_request(io::stdin(), (cx.out.now, &cx.out.zone()))?;
-        let (client, submitted, _) = hand_over(cx, request, &after, false).await?;
+        cx.out.quiet = self.quiet;
+        let handed = hand_over(cx, request, &after).await?;
+        let (client, submitted) = (handed.client, handed.task);
+        if let Some(text) = made_way(submitted.id, &handed.replaced) {
+            cx.out.note(&text);
+        }
         cx.out.note(&queued(&submitted, cx.out.now));
         // Until here a Ctrl-C simply ends the program.
         let mut interrupts = interrupts()?;
@@ -61,7 +76,9 @@ impl Run {
                 return detach(cx, &client, submitted.id, &mut interrupts).await;
             }
         };
-        cx.out.result(&ended);
+        if !self.quiet {
+            cx.out.result(&ended);
+        }
         Ok(exit_code(&ended, self.propagate))
     }
 }

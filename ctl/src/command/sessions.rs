@@ -136,8 +136,9 @@ impl Ls {
             answer.more,
             answer.more_is_bound,
         );
+        let table = self.list.format()?.is_table();
         cx.out.sessions(SessionList::from(answer), &self.list)?;
-        if none {
+        if none && table {
             cx.out.note("no sessions");
             // That it cannot be told is no error.
             if let Some(names) = names

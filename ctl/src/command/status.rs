@@ -1,12 +1,17 @@
 //! `agentctl status`.
 
+mod notices;
+
 use agentd_proto::v1;
-use anstyle::AnsiColor;
 use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
-use super::quota::{AccountView, until};
+use self::notices::{NoticesView, notices_text};
+use super::{
+    agents::{TroubleView, state_cell, trouble_text},
+    quota::{AccountView, until},
+};
 use crate::{
     cli::Context,
     error::{EXIT_OK, Error},
@@ -16,10 +21,13 @@ use crate::{
         page::{Format, Page, bytes},
         table::{Cell, Column, Layout, render},
     },
-    when::rfc3339,
+    when::{between, rfc3339, short},
 };
 
 /// Show how the daemon is: version, phase, tasks, agents, recovery.
+///
+/// What agents lack is as it was last seen: at the start of the daemon, after a
+/// reload, or by agentctl agents, which looks anew.
 #[derive(Debug, Args)]
 pub(crate) struct Status {
     /// How to print it.
@@ -56,6 +64,9 @@ fn show(out: &mut Output, status: &v1::StatusResponse) -> Result<(), Error> {
     page.field("slots", &status.slots.to_string());
     let zone = out.zone();
     page.field("quota", &quota_text(&status.parked, out.now, &zone));
+    for notices in &status.notices {
+        page.field("notices", &notices_text(notices, &zone));
+    }
     if let Some(recovery) = &status.recovery {
         page.field("recovery", &recovery_text(recovery));
     }
@@ -74,7 +85,22 @@ fn show(out: &mut Output, status: &v1::StatusResponse) -> Result<(), Error> {
         page.section("agents");
     }
     out.bytes(page.into_text().as_bytes())?;
-    agents(out, &status.agents)
+    agents(out, &status.agents)?;
+    let now = out.now.as_millisecond();
+    let mut lacks = status.agents.iter().flat_map(|agent| lacks(agent, now));
+    lacks.try_for_each(|text| {
+        text.lines()
+            .try_for_each(|line| out.line(&format!("  {line}")))
+    })
+}
+
+/// What an agent lacked when it was last looked at, and what is to be done.
+fn lacks(agent: &v1::AgentStatus, now: i64) -> impl Iterator<Item = String> {
+    let seen = between(agent.surveyed_at, now).map(short);
+    let seen = seen.map_or_else(String::new, |ago| format!(" (seen {ago} ago)"));
+    let name = &agent.name;
+    let troubles = agent.troubles.iter();
+    troubles.map(move |trouble| trouble_text(name, trouble, &seen))
 }
 
 fn free_text(status: &v1::StatusResponse) -> String {
@@ -171,9 +197,8 @@ fn agents(out: &mut Output, agents: &[v1::AgentStatus]) -> Result<(), Error> {
         Column::<v1::AgentStatus>::number("running", |agent, _| Cell::number(agent.running)),
         Column::<v1::AgentStatus>::number("slots", |agent, _| Cell::number(agent.slots)),
         Column::<v1::AgentStatus>::number("queued", |agent, _| Cell::number(agent.queued)),
-        Column::<v1::AgentStatus>::new("state", |agent, _| match agent.paused {
-            true => Cell::styled("paused", AnsiColor::Yellow.on_default()),
-            false => Cell::styled("ready", AnsiColor::Green.on_default()),
+        Column::<v1::AgentStatus>::new("state", |agent, _| {
+            state_cell(agent.paused, !agent.troubles.is_empty())
         }),
     ];
     if agents.is_empty() {
@@ -218,6 +243,8 @@ pub(crate) struct View {
     min_free_disk_bytes: u64,
     backup: Option<BackupView>,
     host: Option<HostView>,
+    /// How people are told of ends; empty if they are not.
+    notices: Vec<NoticesView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -258,6 +285,10 @@ struct AgentView {
     slots: u32,
     running: u32,
     queued: u64,
+    /// What it lacked when it was last looked at, and when that was; `null`: not
+    /// yet.
+    troubles: Vec<TroubleView>,
+    surveyed_at: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -305,6 +336,7 @@ impl From<v1::StatusResponse> for View {
             min_free_disk_bytes: status.min_free_disk,
             backup,
             host: status.host.map(HostView::from),
+            notices: status.notices.into_iter().map(NoticesView::from).collect(),
         }
     }
 }
@@ -343,6 +375,8 @@ impl From<v1::AgentStatus> for AgentView {
             slots: agent.slots,
             running: agent.running,
             queued: agent.queued,
+            surveyed_at: rfc3339(agent.surveyed_at),
+            troubles: agent.troubles.into_iter().map(TroubleView::from).collect(),
         }
     }
 }

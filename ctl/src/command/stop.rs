@@ -3,13 +3,13 @@
 use agentd_proto::v1::{self, State};
 use clap::Args;
 
-use super::Tally;
+use super::acts::{Act, Acts};
 use crate::{
     cli::Context,
     client::Client,
     error::{Error, Kind},
     id::{TaskSet, resolve_all},
-    output::table::one_line,
+    output::{list::TellArgs, table::one_line},
     view::{is_final, state_word},
 };
 
@@ -38,32 +38,34 @@ struct Which {
     /// The tasks: 42, 40-44, @last, @last-failed.
     #[arg(value_name = "ID", required = true)]
     ids: Vec<TaskSet>,
+
+    #[command(flatten)]
+    tell: TellArgs,
 }
 
 impl Cancel {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
-        stop(cx, &self.which.ids, false).await
+        stop(cx, &self.which, false).await
     }
 }
 
 impl Kill {
     pub(crate) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
-        stop(cx, &self.which.ids, true).await
+        stop(cx, &self.which, true).await
     }
 }
 
 /// Most tasks of one request; the daemon takes no more.
 const AT_ONCE: usize = 1000;
 
-async fn stop(cx: &mut Context, sets: &[TaskSet], kill: bool) -> Result<u8, Error> {
+async fn stop(cx: &mut Context, which: &Which, kill: bool) -> Result<u8, Error> {
     let client = cx.client().await?;
-    let mut ids = resolve_all(&client, sets).await?;
-    let mut tally = Tally::default();
+    let mut ids = resolve_all(&client, &which.ids).await?;
+    let mut acts = Acts::new(which.tell);
     if let [id] = ids[..] {
-        let said = stop_one(&client, id, kill).await;
-        let result = said.map(|said| cx.out.message(&said));
-        tally.add(&mut cx.out, result)?;
-        return Ok(tally.code());
+        let act = stop_one(&client, id, kill).await;
+        acts.add(&mut cx.out, id, act)?;
+        return acts.finish(&mut cx.out);
     }
     if ids.len() > AT_ONCE {
         // The newest first: what waits for a slot is younger than what has one,
@@ -75,37 +77,36 @@ async fn stop(cx: &mut Context, sets: &[TaskSet], kill: bool) -> Result<u8, Erro
             ids: ids.to_vec(),
             ..v1::CancelRequest::default()
         };
-        for cancelled in client.cancel(question, kill).await?.each {
-            let result = became(&cancelled).map(|said| cx.out.message(&said));
-            tally.add(&mut cx.out, result)?;
+        let answer = match client.cancel(question, kill).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(acts.cut_short(&mut cx.out, error)),
+        };
+        for cancelled in answer.each {
+            acts.add(&mut cx.out, cancelled.id, became(&cancelled))?;
         }
     }
-    Ok(tally.code())
+    acts.finish(&mut cx.out)
 }
 
 /// Cancels one task, or kills its agent; what became of it.
 ///
 /// # Errors
 /// The daemon's.
-pub(crate) async fn stop_one(client: &Client, id: u64, kill: bool) -> Result<String, Error> {
+pub(crate) async fn stop_one(client: &Client, id: u64, kill: bool) -> Result<Act, Error> {
     let question = v1::CancelRequest {
         id,
         ..v1::CancelRequest::default()
     };
     let answer = client.cancel(question, kill).await?;
     let state = answer.task.as_ref().map(v1::Task::state);
-    Ok(what_became(
-        id,
-        state.unwrap_or_default(),
-        answer.already_final,
-    ))
+    Ok(act(id, state.unwrap_or_default(), answer.already_final))
 }
 
 /// What became of one of several.
-fn became(cancelled: &v1::Cancelled) -> Result<String, Error> {
+fn became(cancelled: &v1::Cancelled) -> Result<Act, Error> {
     let id = cancelled.id;
     match &cancelled.task {
-        Some(task) => Ok(what_became(id, task.state(), cancelled.already_final)),
+        Some(task) => Ok(act(id, task.state(), cancelled.already_final)),
         None => {
             let error = Error::new(Kind::NotFound, one_line(&cancelled.refused));
             Err(match cancelled.hint.as_str() {
@@ -113,6 +114,14 @@ fn became(cancelled: &v1::Cancelled) -> Result<String, Error> {
                 hint => error.hint(one_line(hint)),
             })
         }
+    }
+}
+
+fn act(id: u64, state: State, already_final: bool) -> Act {
+    Act {
+        words: what_became(id, state, already_final),
+        changed: !already_final,
+        state,
     }
 }
 

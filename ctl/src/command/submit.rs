@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use agentd_proto::v1;
+use agentd_proto::v1::{self, State};
 use clap::Args;
 
 use super::{
@@ -13,20 +13,26 @@ use crate::{
     cli::Context,
     client::Client,
     error::{EXIT_OK, Error, Kind},
+    output::{
+        Output,
+        json::{Document, SUBMITTED, Script},
+        list::{Format, ListArgs, TellArgs},
+        tasks::{TaskList, hold_text},
+    },
+    view::SubmittedView,
 };
 
 /// Hand a task to the daemon and return.
 ///
-/// Prints the task's id. When it is printed, the task is stored and survives a
-/// crash.
+/// Prints the task's id, or the task (-o). When it is printed, the task is stored
+/// and survives a crash.
 #[derive(Debug, Args)]
 pub(crate) struct Submit {
     #[command(flatten)]
     task: TaskArgs,
 
-    /// Print the id and nothing else.
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    tell: TellArgs,
 }
 
 impl Submit {
@@ -35,30 +41,71 @@ impl Submit {
         let request = self
             .task
             .into_request(io::stdin(), (cx.out.now, &cx.out.zone()))?;
-        let (_, task, existing) = hand_over(cx, request, &after, self.quiet).await?;
-        cx.out.line(&task.id.to_string())?;
-        if !self.quiet {
-            let what = if existing {
-                "was submitted before"
-            } else {
-                "is queued"
-            };
-            cx.out.note(&format!(
-                "task {id} {what} for {agent}: agentctl logs -f {id} follows it",
-                id = task.id,
-                agent = task.agent
-            ));
+        let handed = hand_over(cx, request, &after).await?;
+        let format = self.tell.format();
+        if format.is_none_or(Format::is_table)
+            && let Some(text) = made_way(handed.task.id, &handed.replaced)
+        {
+            cx.out.note(&text);
+        }
+        match format {
+            None => say(&mut cx.out, &handed)?,
+            Some(format) => print(&mut cx.out, handed, format)?,
         }
         Ok(EXIT_OK)
     }
 }
 
+fn say(out: &mut Output, handed: &Handed) -> Result<(), Error> {
+    let what = if handed.existing {
+        "was submitted before"
+    } else {
+        "is queued"
+    };
+    let (id, agent) = (handed.task.id, &handed.task.agent);
+    let hold = handed.task.hold.as_ref();
+    let hold = hold.filter(|_| handed.task.state() == State::Queued);
+    let waits = hold.map(|hold| format!(" ({})", hold_text(hold, out.now)));
+    let waits = waits.unwrap_or_default();
+    out.line(&id.to_string())?;
+    out.note(&format!(
+        "task {id} {what} for {agent}{waits}: agentctl logs -f {id} follows it"
+    ));
+    Ok(())
+}
+
+fn print(out: &mut Output, handed: Handed, format: Format) -> Result<(), Error> {
+    let script = match format {
+        Format::Json | Format::Jsonl => Script::Json,
+        Format::Yaml => Script::Yaml,
+        Format::Table | Format::Wide | Format::Name => {
+            let tasks = TaskList {
+                tasks: vec![handed.task],
+                ..TaskList::default()
+            };
+            return out.tasks(tasks, &ListArgs::of(format));
+        }
+    };
+    let view = SubmittedView::new(handed.task, handed.existing, handed.replaced);
+    out.document(script, &Document::new(SUBMITTED, view))
+}
+
+/// A task that the daemon has taken.
+pub(crate) struct Handed {
+    /// Who has taken it.
+    pub(crate) client: Client,
+    pub(crate) task: v1::Task,
+    /// The same request was sent before.
+    existing: bool,
+    /// The tasks that were cancelled for it.
+    pub(crate) replaced: Vec<u64>,
+}
+
 /// How long a daemon that nobody but us starts may be away before we do.
 const AWAY: Duration = Duration::from_secs(1);
 
-/// Submits, to wait for `after`, and starts the daemon if it is not there: also if it went away over
-/// the question. The request's id keeps it from being done twice. What was
-/// cancelled for it is said, unless `quiet`.
+/// Submits, to wait for `after`, and starts the daemon if it is not there: also if
+/// it went away over the question. The request's id keeps it from being done twice.
 ///
 /// # Errors
 /// None could be reached or started, or it refuses.
@@ -66,8 +113,7 @@ pub(crate) async fn hand_over(
     cx: &mut Context,
     mut request: v1::SubmitRequest,
     after: &[AfterArg],
-    quiet: bool,
-) -> Result<(Client, v1::Task, bool), Error> {
+) -> Result<Handed, Error> {
     let client = cx.client_or_start().await?;
     request.after = resolve_after(&client, after).await?;
     let asked = if cx.starts() {
@@ -86,11 +132,12 @@ pub(crate) async fn hand_over(
         }
         Err(error) => return Err(error),
     };
-    let task = answer.task.ok_or_else(no_task)?;
-    if let Some(text) = made_way(task.id, &answer.replaced).filter(|_| !quiet) {
-        cx.out.note(&text);
-    }
-    Ok((client, task, answer.existing))
+    Ok(Handed {
+        client,
+        task: answer.task.ok_or_else(no_task)?,
+        existing: answer.existing,
+        replaced: answer.replaced,
+    })
 }
 
 /// Tasks that are named in one line.

@@ -14,6 +14,7 @@ use crate::{
         json::{Document, EVENT},
         style::{DIM, of_state, paint},
         table::one_line,
+        tasks::result_line,
     },
     reconnect::{FOLLOWING, Patience},
     view::{EventView, is_final, state_word},
@@ -44,6 +45,7 @@ pub(crate) struct Watch {
 enum Format {
     /// A line for people.
     #[default]
+    #[value(alias = "table")]
     Text,
     /// One JSON object a line.
     #[value(alias = "json")]
@@ -57,6 +59,9 @@ impl Watch {
             Some(id) => Some(resolve(&client, id).await?),
             None => None,
         };
+        if let (Some(id), Format::Text, false) = (task, self.output, self.since_start) {
+            say_if_ended(cx, &client, id).await?;
+        }
         // The place to begin is fixed now: what happens before a lost
         // connection is back is not "before now".
         let mut place = if self.since_start {
@@ -74,6 +79,18 @@ impl Watch {
             }
         }
     }
+}
+
+/// Of one that has ended nothing is to come.
+async fn say_if_ended(cx: &mut Context, client: &Client, id: u64) -> Result<(), Error> {
+    let task = client.get(id).await?.task.unwrap_or_default();
+    if is_final(task.state()) {
+        cx.out.note(&format!(
+            "{}; agentctl explain {id} tells what happened",
+            result_line(&task)
+        ));
+    }
+    Ok(())
 }
 
 async fn has_ended(client: &Client, id: u64) -> Result<bool, Error> {

@@ -108,9 +108,10 @@ impl Diff {
             attempt: self.id.attempt.unwrap_or(0),
             stat: self.stat,
         };
-        let mut pieces = client.workspace_diff(request).await?;
+        let asked = client.workspace_diff(request);
+        let mut pieces = cx.out.patiently("comparing", asked).await?;
         let mut any = false;
-        while let Some(piece) = pieces.message().await? {
+        while let Some(piece) = cx.out.patiently("comparing", pieces.message()).await? {
             any |= !piece.text.is_empty();
             cx.out.bytes(&piece.text)?;
         }
@@ -137,7 +138,8 @@ impl Restore {
             before: self.before,
             to,
         };
-        let restored = client.workspace_restore(request).await?;
+        let asked = client.workspace_restore(request);
+        let restored = cx.out.patiently("restoring", asked).await?;
         cx.out.line(&restored.path)?;
         let when = if self.before { "was given" } else { "left" };
         cx.out.note(&format!(
@@ -193,7 +195,8 @@ async fn remove(
     client: &Client,
     request: v1::WorkspaceRemoveRequest,
 ) -> Result<(), Error> {
-    let removed = client.workspace_remove(request).await?;
+    let asked = client.workspace_remove(request);
+    let removed = cx.out.patiently("removing", asked).await?;
     cx.out.line(&removed.path)?;
     if !removed.branch.is_empty() {
         let branch = removed.branch;
@@ -204,7 +207,7 @@ async fn remove(
 
 async fn remove_all(cx: &mut Context, client: &Client) -> Result<u8, Error> {
     let mut tally = Tally::default();
-    for info in list::fetch(client).await? {
+    for info in list::fetch(client, &mut cx.out).await? {
         if !info.stays_for.is_empty() {
             let why = info.stays_for.join("; ");
             cx.out.message(&format!("{} stays: {why}", info.path));

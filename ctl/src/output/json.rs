@@ -54,6 +54,12 @@ pub(crate) const STATUS: &str = "agentctl.status/v1";
 pub(crate) const AGENTS: &str = "agentctl.agents/v1";
 /// One agent.
 pub(crate) const AGENT: &str = "agentctl.agent/v1";
+/// A task that was handed over.
+pub(crate) const SUBMITTED: &str = "agentctl.submitted/v1";
+/// What became of the tasks that a verb was given.
+pub(crate) const ACTED: &str = "agentctl.acted/v1";
+/// What became of one of them.
+pub(crate) const ACTED_TASK: &str = "agentctl.acted_task/v1";
 /// What became of running many tasks again.
 pub(crate) const RERUNS: &str = "agentctl.reruns/v1";
 /// What became of running one task again.

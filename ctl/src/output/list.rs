@@ -78,6 +78,28 @@ pub(crate) struct ListArgs<T: Listed> {
     of: PhantomData<T>,
 }
 
+/// How a verb that acts on tasks tells of them to scripts.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct TellArgs {
+    /// Print the tasks to stdout in this form; without it they are told of in
+    /// words.
+    #[arg(short, long, value_enum, value_name = "FORMAT", help_heading = None::<&'static str>)]
+    output: Option<Format>,
+    /// Print ids and errors only (the same as -o name).
+    #[arg(short, long, conflicts_with = "output", help_heading = None::<&'static str>)]
+    quiet: bool,
+}
+
+impl TellArgs {
+    /// The form chosen; `None`: words for people.
+    pub(crate) fn format(self) -> Option<Format> {
+        match self.quiet {
+            true => Some(Format::Name),
+            false => self.output,
+        }
+    }
+}
+
 fn column_names<T: Listed>() -> PossibleValuesParser {
     PossibleValuesParser::new(T::COLUMNS.iter().map(|column| column.key))
 }

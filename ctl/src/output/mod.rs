@@ -6,6 +6,7 @@ pub(crate) mod json;
 pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod page;
+pub(crate) mod progress;
 pub(crate) mod sessions;
 pub(crate) mod style;
 pub(crate) mod table;
@@ -16,12 +17,14 @@ pub(crate) mod tests;
 use std::{
     borrow::Cow,
     fmt::Write as _,
-    io::{self, BufWriter, IsTerminal as _, Write},
+    io::{self, BufWriter, IsTerminal, Write},
+    os::fd::AsFd,
     process::ExitCode,
 };
 
 use anstream::{AutoStream, ColorChoice};
 use jiff::{Timestamp, tz::TimeZone};
+use terminal_size::terminal_size_of;
 
 use crate::error::Error;
 
@@ -57,6 +60,12 @@ pub(crate) struct Output {
     pub(crate) color_err: bool,
     /// Columns of the terminal; `None` where nothing has to fit.
     pub(crate) width: Option<usize>,
+    /// Columns of the terminal on stderr; `None`: nobody sees how far it is.
+    pub(crate) live: Option<usize>,
+    /// Notes are left out.
+    pub(crate) quiet: bool,
+    /// The line that is to be written over.
+    in_place: Option<String>,
     /// The same for everything printed by one command.
     pub(crate) now: Timestamp,
     zone: Option<TimeZone>,
@@ -66,17 +75,17 @@ impl Output {
     /// The process's own streams.
     pub(crate) fn of_process(color: Color) -> Self {
         let (stdout, stderr) = (io::stdout(), io::stderr());
-        let width = stdout
-            .is_terminal()
-            .then(|| terminal_size::terminal_size_of(&stdout))
-            .flatten()
-            .map(|(width, _)| usize::from(width.0));
+        let width = columns(&stdout);
+        let live = columns(&stderr);
         Self {
             color: color.for_stream(&stdout),
             color_err: color.for_stream(&stderr),
             stdout: Box::new(BufWriter::new(stdout)),
             stderr: Box::new(stderr),
             width,
+            live,
+            quiet: false,
+            in_place: None,
             now: Timestamp::now(),
             zone: None,
         }
@@ -91,6 +100,9 @@ impl Output {
             color: false,
             color_err: false,
             width: None,
+            live: None,
+            quiet: false,
+            in_place: None,
             now,
             zone: Some(TimeZone::UTC),
         }
@@ -103,11 +115,13 @@ impl Output {
 
     /// Bytes to stdout, as they are; seen after [`Self::flush`].
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.clear();
         Ok(self.stdout.write_all(bytes)?)
     }
 
     /// One line of data.
     pub(crate) fn line(&mut self, text: &str) -> Result<(), Error> {
+        self.clear();
         self.stdout.write_all(text.as_bytes())?;
         Ok(self.stdout.write_all(b"\n")?)
     }
@@ -142,6 +156,7 @@ impl Output {
     pub(crate) fn bytes_err(&mut self, bytes: &[u8]) -> Result<(), Error> {
         // Kept in order with what went to stdout before.
         self.flush()?;
+        self.clear();
         self.stderr.write_all(bytes).or_else(closed_is_fine)?;
         Ok(())
     }
@@ -153,6 +168,7 @@ impl Output {
 
     /// A question to whoever sits at the terminal; the answer is typed behind it.
     pub(crate) fn ask(&mut self, text: &str) {
+        self.clear();
         let said = write!(self.stderr, "{text} ").and_then(|()| self.stderr.flush());
         // Who does not see the question does not say yes.
         drop(said);
@@ -160,6 +176,9 @@ impl Output {
 
     /// A message of less weight.
     pub(crate) fn note(&mut self, text: &str) {
+        if self.quiet {
+            return;
+        }
         let text = style::paint(style::DIM, text, self.color_err);
         self.say(&text);
     }
@@ -182,6 +201,7 @@ impl Output {
 
     /// Flushes and gives the process's exit code.
     pub(crate) fn finish(&mut self, code: u8) -> ExitCode {
+        self.clear();
         match self.flush() {
             Ok(()) => ExitCode::from(code),
             Err(error) => {
@@ -195,9 +215,16 @@ impl Output {
         // Data written before a message is seen before it; a failure shows
         // again at the next write.
         let flushed = self.stdout.flush();
+        self.clear();
         let said = writeln!(self.stderr, "{text}");
         drop((flushed, said));
     }
+}
+
+/// Of a terminal.
+fn columns(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
+    let size = stream.is_terminal().then(|| terminal_size_of(stream))?;
+    size.map(|(width, _)| usize::from(width.0))
 }
 
 /// JSON has to escape the control characters below the space only; the others

@@ -25,8 +25,10 @@ use crate::{
 pub(crate) enum Format {
     /// For people.
     #[default]
+    #[value(alias = "table")]
     Text,
     /// One JSON object.
+    #[value(alias = "jsonl")]
     Json,
     /// The same in YAML.
     Yaml,

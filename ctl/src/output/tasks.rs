@@ -195,6 +195,20 @@ fn declined(message: &str) -> String {
     format!("declined: {message}")
 }
 
+/// Tasks that are named in one line.
+const NAMED: usize = 10;
+
+/// `task 41`, `tasks 41, 42 and 3 more`.
+pub(crate) fn named(ids: &[u64]) -> String {
+    let names: Vec<String> = ids.iter().take(NAMED).map(u64::to_string).collect();
+    let names = names.join(", ");
+    match (ids.len(), ids.len().saturating_sub(NAMED)) {
+        (1, _) => format!("task {names}"),
+        (_, 0) => format!("tasks {names}"),
+        (_, more) => format!("tasks {names} and {more} more"),
+    }
+}
+
 /// Why a queued task waits, in a few words.
 pub(crate) fn hold_text(hold: &v1::Hold, now: Timestamp) -> String {
     let kind = match hold.kind.as_str() {

@@ -121,14 +121,14 @@ async fn end_of(job: &mut Option<Job>) {
 
 async fn done(client: &Client, action: Action) -> Result<String, Error> {
     match action {
-        Action::Cancel(id) => stop_one(client, id, false).await,
-        Action::Kill(id) => stop_one(client, id, true).await,
+        Action::Cancel(id) => Ok(stop_one(client, id, false).await?.words),
+        Action::Kill(id) => Ok(stop_one(client, id, true).await?.words),
         Action::Rerun(id) => {
             let (task, _) = rerun_one(client, id, v1::RerunRequest::default()).await?;
             Ok(runs_again(task.id, id))
         }
-        Action::Hold(id) => hold_one(client, id).await,
-        Action::Release(id) => release_one(client, id).await,
+        Action::Hold(id) => Ok(hold_one(client, id).await?.words),
+        Action::Release(id) => Ok(release_one(client, id).await?.words),
         Action::Pause => pause(client, None).await,
         Action::Resume => resume(client, None).await,
     }

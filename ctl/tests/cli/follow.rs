@@ -415,6 +415,15 @@ fn an_interrupt_detaches_and_a_second_one_cancels() {
     assert!(text.contains("agentctl logs -f 42"), "{text}");
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
+    stderr.read_to_string(&mut text).unwrap();
+    insta::assert_snapshot!(text, @r"
+    working
+    task 42
+
+    detached: task 42 goes on, agentctl logs -f 42 follows it again (Ctrl-C now cancels it)
+
+    task 42 is being cancelled
+    ");
     assert!(daemon.asked().contains(&Asked::Cancel(vec![42])));
     drop(daemon);
 

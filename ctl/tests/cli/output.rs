@@ -48,6 +48,19 @@ fn a_list_is_data_and_the_rest_is_said_aside() {
 }
 
 #[test]
+fn metrics_are_printed_as_they_come() {
+    let (_dir, socket) = socket();
+    let _daemon = Daemon::start(&socket, Script::default());
+    for (args, told) in [
+        (&["metrics"][..], "FORMAT_PROMETHEUS\n"),
+        (&["metrics", "--openmetrics"], "FORMAT_OPENMETRICS\n"),
+    ] {
+        let said = ran(&mut at(&socket, args));
+        assert_eq!(said, (0, told.to_owned(), String::new()));
+    }
+}
+
+#[test]
 fn a_closed_pipe_is_not_an_error() {
     let (_dir, socket) = socket();
     // More than a pipe holds, so that some of it is written after the end.
@@ -162,12 +175,17 @@ fn the_status_of_the_daemon() {
     let _daemon = Daemon::start(&socket, Script::default());
     let (code, out, _) = ran(&mut at(&socket, &["status"]));
     assert_eq!(code, 0);
+    // How long ago that was goes by the clock.
+    let (before, after) = out.split_once(" (seen ").unwrap();
+    let (_, after) = after.split_once(" ago)").unwrap();
+    let out = format!("{before}{after}");
     insta::assert_snapshot!(out, @r"
     agentd:      9.9.9 (ready)
     pid:         77
     incarnation: 3
     tasks:       2 queued, 0 starting, 1 running, 0 stopping
     slots:       4
+    notices:     webhook https://chat.example.org/…; not taken since 2026-03-01 11:59:00, last of task 41: the server answers 502 Bad Gateway; 1 given up, last of task 40
     recovery:    2 of 2 resolved, 1 adopted, 1 reaped
     socket:      /run/agentd.sock
     state:       /state
@@ -178,13 +196,17 @@ fn the_status_of_the_daemon() {
     pressure:    cpu 12.2 %, io 0.0 %
 
     agents
-      NAME   TYPE     RUNNING  SLOTS  QUEUED  STATE
-      shell  command        1      4       2  paused
+      NAME    TYPE     RUNNING  SLOTS  QUEUED  STATE
+      claude  claude         0      4       0  trouble
+      shell   command        1      4       2  paused
+      claude: not logged [2J in
+        hint: log in
     ");
     let (_, out, _) = ran(&mut at(&socket, &["status", "-o", "json"]));
     let status: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(status["schema"], "agentctl.status/v1");
-    assert_eq!(status["agents"][0]["paused"], true);
+    assert_eq!(status["agents"][1]["paused"], true);
+    assert_eq!(status["agents"][0]["troubles"][0]["hint"], "log in");
 }
 
 #[test]

@@ -44,13 +44,17 @@ fn a_daemon_of_another_version_is_told_from_one_that_refuses() {
     let _daemon = Daemon::start(
         &socket,
         Script {
-            reruns: [Err(denied), Err(Status::internal("broken"))].into(),
+            reruns: [
+                Err(Status::unimplemented("what is that?")),
+                Err(denied),
+                Err(Status::internal("broken")),
+            ]
+            .into(),
             ..Script::default()
         },
     );
-    // The canned daemon lacks this one.
     let own = env!("CARGO_PKG_VERSION");
-    let (code, out, err) = ran(&mut at(&socket, &["workspace", "restore", "42"]));
+    let (code, out, err) = ran(&mut at(&socket, &["rerun", "42"]));
     assert_eq!((code, out.as_str()), (1, ""));
     assert_eq!(
         err,

@@ -166,6 +166,35 @@ fn it_is_installed_once_and_removed_without_a_trace() {
     assert_eq!(place.status().0, 1);
 }
 
+/// Whether a line tells of this machine: its agents, and its user.
+fn is_of_the_machine(line: &str) -> bool {
+    let agents = ["claude:", "codex:", "gemini:", "opencode:"];
+    let user = ["linger", "end when"];
+    agents.iter().any(|agent| line.starts_with(agent))
+        || user.iter().any(|word| line.contains(word))
+}
+
+/// What is said, with the test's own places taken out.
+#[test]
+fn what_is_done_is_told() {
+    let place = Place::new();
+    let mut said = String::new();
+    for words in [&["install"][..], &["install"], &["status"], &["uninstall"]] {
+        let (code, out, err) = place.call(words);
+        let verb = words.join(" ");
+        said += &format!("$ agentctl service {verb}\n{out}-- stderr\n{err}-- exit code {code}\n\n");
+    }
+    for (path, name) in [
+        (place.programs.path(), "/PROGRAMS"),
+        (place.home.path(), "/HOME"),
+        (&fixture("manager"), "/MANAGER"),
+    ] {
+        said = said.replace(path.to_str().unwrap(), name);
+    }
+    let lines = said.lines().filter(|line| !is_of_the_machine(line));
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"));
+}
+
 /// As if agentctl had died there: each step can be taken again.
 #[test]
 fn what_was_begun_is_completed_by_the_next_call() {

@@ -93,7 +93,7 @@ pub fn environment(
     daemon: &dyn Fn(&str) -> Option<OsString>,
     facts: BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, EnvironmentError> {
-    let mut env = base(agent, daemon)?;
+    let mut env = base_environment(agent.path.as_deref(), daemon)?;
     if let Some(file) = &agent.env_file {
         let variables = read_env_file(file).map_err(|source| EnvironmentError::File {
             path: file.display().to_string(),
@@ -114,8 +114,14 @@ pub fn environment(
     Ok(env)
 }
 
-fn base(
-    agent: &Agent,
+/// What every environment begins with, made of what `daemon` says of the daemon's
+/// own variables: home, user, language, and where programs are looked for, if not
+/// in `path`.
+///
+/// # Errors
+/// Values that are not text.
+pub fn base_environment(
+    path: Option<&str>,
     daemon: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<BTreeMap<String, String>, EnvironmentError> {
     // A service may have none of these; the user's account has them all.
@@ -130,7 +136,7 @@ fn base(
         ("LANG", daemon("LANG").or(Some("C.UTF-8".into()))),
         ("LOGNAME", daemon("LOGNAME").or(user.clone())),
         ("USER", user),
-        ("PATH", path(agent, daemon)),
+        ("PATH", search_path(path, daemon)),
         ("SHELL", daemon("SHELL").or(shell)),
         ("TERM", Some("dumb".into())),
         ("TMPDIR", daemon("TMPDIR")),
@@ -144,8 +150,8 @@ fn base(
     Ok(env)
 }
 
-fn path(agent: &Agent, daemon: &dyn Fn(&str) -> Option<OsString>) -> Option<OsString> {
-    let own = agent.path.as_ref().map(OsString::from);
+fn search_path(own: Option<&str>, daemon: &dyn Fn(&str) -> Option<OsString>) -> Option<OsString> {
+    let own = own.map(OsString::from);
     own.or_else(|| daemon("PATH")).or(Some(PATH.into()))
 }
 

@@ -26,18 +26,20 @@ pub mod readable;
 mod sandbox;
 pub mod stream;
 mod survey;
+mod surveys;
 mod version;
 
 use std::{collections::BTreeMap, env, fmt, path::Path};
 
 use self::driver::Job;
 pub use self::{
-    environment::{EnvironmentError, environment},
+    environment::{EnvironmentError, base_environment, environment},
     exit::classify,
     note::{Told, note},
     probe::{probe, takes_id},
     sandbox::{SandboxError, sandbox},
     survey::{Survey, Trouble, Versions, outdated, survey},
+    surveys::Surveys,
 };
 use crate::{
     config::Agent,

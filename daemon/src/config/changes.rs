@@ -37,6 +37,7 @@ impl Config {
             repos,
             schedules,
             retention,
+            notify,
         } = self;
         let mut keys: Vec<Change> = [
             ("max_running", *max_running != next.max_running, false),
@@ -68,6 +69,9 @@ impl Config {
         }
         if *retention != next.retention {
             keys.push(applied("retention".to_owned()));
+        }
+        if *notify != next.notify {
+            keys.push(applied("notify".to_owned()));
         }
         keys.extend(named("agents", agents, &next.agents));
         keys.extend(named("repos", repos, &next.repos));
@@ -125,7 +129,8 @@ mod tests {
              [defaults]\ntimeout = \"1h\"\n\
              [agents.a]\ntype = \"command\"\nmax_running = 3\n[agents.c]\ntype = \"command\"\n\
              [repos.r]\npath = \"/r\"\n\
-             [schedules.s]\ncron = \"0 3 * * *\"\ncommand = [\"true\"]\n",
+             [schedules.s]\ncron = \"0 3 * * *\"\ncommand = [\"true\"]\n\
+             [notify]\ncommand = [\"true\"]\n",
         );
         let changes = before.changes(&after);
         let told: Vec<_> = changes.iter().map(|change| change.key.as_str()).collect();
@@ -134,6 +139,7 @@ mod tests {
         expected.extend(
             [
                 "defaults",
+                "notify",
                 "agents.a",
                 "agents.b",
                 "agents.c",

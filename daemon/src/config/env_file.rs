@@ -1,5 +1,5 @@
-//! Files of `NAME=value` lines that hold an agent's secrets. Errors never
-//! contain a value.
+//! Private files: of `NAME=value` lines that hold an agent's secrets, and of a
+//! token. Errors never contain a value.
 //!
 //! Nobody else may read such a file, nor say what is in it: neither by writing to
 //! it nor by putting another one in its place. It may be behind links.
@@ -18,7 +18,7 @@ use super::is_variable;
 /// Largest such file, bytes.
 const MAX_FILE: u64 = 256 * 1024;
 
-/// A file of variables that cannot be used.
+/// A private file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvFileError {
     /// It cannot be opened or read.
@@ -34,7 +34,7 @@ pub enum EnvFileError {
         mode: u32,
     },
     /// Somebody else can change it.
-    #[error("it belongs to uid {uid}, who could change what the agents of uid {own} are given; run chown on it", own = geteuid())]
+    #[error("it belongs to uid {uid}, who could change what is in it for uid {own}; run chown on it", own = geteuid())]
     Owner {
         /// Whose it is.
         uid: u32,
@@ -74,6 +74,14 @@ pub enum EnvFileError {
 /// # Errors
 /// A file that is not there, is not private, or has a line that is none.
 pub fn read(path: &Path) -> Result<Vec<(String, String)>, EnvFileError> {
+    parse(&read_private(path)?)
+}
+
+/// Reads a private file.
+///
+/// # Errors
+/// A file that is not there, is not private, or is too large.
+pub fn read_private(path: &Path) -> Result<String, EnvFileError> {
     let file = File::open(path)?;
     // Of what was opened: whatever is in its place by now.
     check_metadata(&file.metadata()?)?;
@@ -83,7 +91,7 @@ pub fn read(path: &Path) -> Result<Vec<(String, String)>, EnvFileError> {
     if text.len() as u64 > MAX_FILE {
         return Err(EnvFileError::TooLarge);
     }
-    parse(&text)
+    Ok(text)
 }
 
 /// Looks whether it is there and private, without reading it.

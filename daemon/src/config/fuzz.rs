@@ -43,6 +43,20 @@ fn valid(config: &Config) {
         assert!(is_name(name) && *name == agent.name, "{name:?}");
         usable(agent);
     }
+    let notify = &config.notify;
+    assert!(!notify.states.is_empty() && notify.timeout > 0);
+    let mut words = notify.command.iter();
+    assert!(words.all(|word| !word.contains('\0')));
+    assert!(notify.command.first().is_none_or(|word| !word.is_empty()));
+    if let Some(webhook) = &notify.webhook {
+        assert!(
+            webhook
+                .url
+                .uri()
+                .host()
+                .is_some_and(|host| !host.is_empty())
+        );
+    }
     for (name, repo) in &config.repos {
         assert!(is_name(name) && repo.path.is_absolute(), "{name:?}");
         let base = repo.base.as_deref().unwrap_or("main");

@@ -22,6 +22,7 @@ mod env_file;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
+mod notify;
 mod output;
 mod read;
 mod schedules;
@@ -43,8 +44,9 @@ pub use self::{
     agent::{Agent, Sessions},
     changes::Change,
     driven::{Permissions, find_program},
-    env_file::{EnvFileError, read as read_env_file},
+    env_file::{EnvFileError, read as read_env_file, read_private},
     error::{ConfigError, Problem},
+    notify::{NOTIFY_TIMEOUT, Notify, Webhook, WebhookUrl},
     output::pattern,
     schedules::{Busy, Schedule, Times, Zone},
     value::{is_name, is_variable, nearest, reasons, retryable},
@@ -119,6 +121,8 @@ pub struct Config {
     pub retry: Policy,
     /// How long what has ended is kept.
     pub retention: Retention,
+    /// Who is told when a task has ended.
+    pub notify: Notify,
     /// By name; `shell` is always among them.
     pub agents: BTreeMap<String, Agent>,
     /// By name.
@@ -263,9 +267,11 @@ impl Config {
         self.agents.get(name)
     }
 
-    /// The files that hold secrets of agents.
+    /// The files that hold secrets, of agents and of the daemon's own.
     pub fn secrets(&self) -> impl Iterator<Item = &Path> {
-        self.agents.values().filter_map(|a| a.env_file.as_deref())
+        let agents = self.agents.values().filter_map(|a| a.env_file.as_deref());
+        let webhook = self.notify.webhook.as_ref();
+        agents.chain(webhook.and_then(|webhook| webhook.token_file.as_deref()))
     }
 
     /// The account of an agent; one that is not configured any more has its own.
@@ -301,6 +307,7 @@ impl Default for Config {
             limits: Limits::default(),
             retry: Policy::default(),
             retention: Retention::default(),
+            notify: Notify::default(),
             agents: BTreeMap::from([(SHELL.to_owned(), shell)]),
             repos: BTreeMap::new(),
             schedules: BTreeMap::new(),

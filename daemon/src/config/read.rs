@@ -3,7 +3,11 @@
 mod access;
 mod agent;
 mod limits;
+mod notify;
 mod schedules;
+
+#[cfg(test)]
+pub(super) use self::notify::NOTIFY;
 
 use std::{
     collections::BTreeMap,
@@ -32,6 +36,7 @@ pub(super) const TOP: &[&str] = &[
     "repos",
     "schedules",
     "retention",
+    "notify",
 ];
 pub(super) const DAEMON: &[&str] = &[
     "max_running",
@@ -191,6 +196,7 @@ impl Reader {
         if let Some(section) = self.problems.section(&top, "retention") {
             self.retention(&section, &mut config.retention);
         }
+        self.notify(&top, &mut config.notify);
         for (name, section) in self.problems.named(&top, "agents") {
             let agent = self.agent(&name, &section);
             config.agents.insert(name, agent);

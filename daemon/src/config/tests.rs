@@ -1,3 +1,5 @@
+mod notify;
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
@@ -412,6 +414,7 @@ fn the_example_names_every_key() {
     for (section, keys) in [
         (&document["daemon"], read::DAEMON),
         (&document["retention"], read::RETENTION),
+        (&document["notify"], read::NOTIFY),
         (&document["defaults"], &defaults),
         (&document["agents"].get_ref()["tests"], &agent),
         (

@@ -9,6 +9,7 @@
 
 mod access;
 mod leftovers;
+mod notices;
 mod system;
 
 use std::{
@@ -20,6 +21,7 @@ use crate::{
     backup,
     config::{Change, Config, ConfigError},
     dispatcher::Trouble,
+    notify::Standing,
     process::Containment,
     spool::StateDir,
     store::{Store, StoreError},
@@ -45,6 +47,8 @@ pub enum Area {
     Access,
     /// What nobody uses any more.
     Leftovers,
+    /// Whether people are told of ends.
+    Notices,
     /// The machine.
     System,
 }
@@ -59,6 +63,7 @@ impl Area {
             Self::Cgroups => "cgroups",
             Self::Access => "access",
             Self::Leftovers => "leftovers",
+            Self::Notices => "notices",
             Self::System => "system",
         }
     }
@@ -143,6 +148,8 @@ pub struct Subject<'a> {
     pub socket: &'a Path,
     /// What the trees of attempts are held by.
     pub containment: &'a Containment,
+    /// How it stands with each way in which people are told of ends.
+    pub notices: &'a [Standing],
     /// By the wall clock.
     pub now: Timestamp,
 }
@@ -165,6 +172,7 @@ pub fn diagnose(subject: &Subject<'_>) -> Vec<Finding> {
     found.push(groups(subject));
     found.extend(access::access(&subject.config.access, subject.socket));
     found.extend(leftovers::leftovers(subject));
+    found.extend(notices::notices(subject));
     found.extend(system::system(subject));
     found
 }

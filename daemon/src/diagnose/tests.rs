@@ -5,7 +5,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     config::Problem,
-    task::id::{AttemptId, TaskId},
+    task::{
+        id::{AttemptId, TaskId},
+        notice::Way,
+    },
 };
 
 /// A daemon's directory with an empty store.
@@ -45,6 +48,7 @@ impl Place {
             store: &self.store,
             socket: Path::new("/dev/null"),
             containment: &self.containment,
+            notices: &[],
             now: Timestamp(1_800_000_000_000),
         }
     }
@@ -252,4 +256,54 @@ fn halves_of_copies_are_told_when_nobody_writes_them() {
     assert!(worse(&left(10)).is_empty());
     let found = left(90);
     assert_eq!(worse(&found)[0].fix, format!("rm {}", part.display()));
+}
+
+#[test]
+fn what_nobody_is_told_is_told_here() {
+    let mut place = Place::new();
+    let trouble = |why: &str| crate::notify::Trouble {
+        task: TaskId::FIRST,
+        at: Timestamp(1),
+        why: why.to_owned(),
+    };
+    let standing = |way| Standing {
+        way,
+        to: "there".to_owned(),
+        failing: None,
+        given_up: 0,
+        last_given_up: None,
+    };
+    place.config.notify.command = vec!["sh".to_owned()];
+    let look = |place: &Place, standing: Standing| {
+        let all = [standing];
+        let found = notices::notices(&Subject {
+            notices: &all,
+            ..place.subject()
+        });
+        let told = found
+            .iter()
+            .map(|f| format!("{:?} {} {}", f.severity, f.what, f.why));
+        told.collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        look(&place, standing(Way::Command)),
+        "Good people are told of ends by there "
+    );
+    let failing = Standing {
+        failing: Some(trouble("refused")),
+        given_up: 2,
+        last_given_up: Some(trouble("late")),
+        ..standing(Way::Webhook)
+    };
+    assert_eq!(
+        look(&place, failing),
+        "Warning word of ends is not taken at there task 1: refused\n\
+         Warning 2 ends were told nobody at there last of task 1: late"
+    );
+    place.config.notify.command = vec!["/nonexistent/tell-me".to_owned()];
+    let told = look(&place, standing(Way::Command));
+    assert!(
+        told.starts_with("Error nobody is told of ends: /nonexistent/tell-me"),
+        "{told}"
+    );
 }

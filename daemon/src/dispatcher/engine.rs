@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 
 mod admission;
+mod counting;
 mod deadlines;
 mod dependencies;
 mod ending;
@@ -38,6 +39,7 @@ use super::{
 use crate::{
     clock::Reading,
     config::Config,
+    metrics::{Metrics, Step},
     spool::StateDir,
     store::{Entry, Reader, Store, StoreError},
     supervisor::{Report, Supervisor},
@@ -62,6 +64,7 @@ const CASCADE: usize = 1_000;
 /// What the engine is made of.
 pub(super) struct Engines {
     pub(super) store: Arc<Store>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) state: StateDir,
     pub(super) config: Arc<Config>,
     pub(super) incarnation: Incarnation,
@@ -131,6 +134,7 @@ impl Engine {
             to_cancel: ToCancel::new(),
         };
         engine.set_account_waits(now.instant, now.moment);
+        engine.recount();
         Ok(engine)
     }
 
@@ -170,14 +174,18 @@ impl Engine {
         let mut turn = Turn {
             batch: self.parts.store.begin()?,
             acts: Vec::new(),
+            steps: Vec::new(),
             submitted: Vec::new(),
             now: now.instant,
             wall: now.moment.wall,
             moment: now.moment,
         };
         self.turned_at = now.instant;
+        let config = Arc::clone(&self.parts.config);
+        let mut taken = 0;
         for message in messages {
             self.take(&mut turn, message)?;
+            taken += 1;
         }
         self.recover(&mut turn);
         self.take_due(&mut turn)?;
@@ -196,13 +204,17 @@ impl Engine {
             turn.reply(reply, Ok(Submitted { task, ..submitted }));
         }
         self.end_if_over(turn.now);
-        let revision = if turn.batch.is_dirty() {
+        let is_dirty = turn.batch.is_dirty();
+        let begin = Instant::now();
+        let revision = if is_dirty {
             turn.batch.commit()?
         } else {
             let revision = turn.batch.revision();
             turn.batch.abort()?;
             revision
         };
+        let commit = is_dirty.then(|| begin.elapsed());
+        self.count(taken, commit, &turn.steps, &config);
         let mut acts = turn.acts;
         self.tell_end(&mut acts);
         Ok(Turned { acts, revision })
@@ -251,6 +263,7 @@ impl Engine {
             why: &why,
         };
         turn.batch.put(before, &mut next, &entry)?;
+        turn.steps.push(Step::of(before, &next, turn.moment));
         log(&next, what, &why, turn.moment);
         self.dependents.changed(before, &next);
         if let Some(attempt) = next.attempt.as_ref().filter(|_| ended) {

@@ -4,6 +4,7 @@ mod message;
 mod orders;
 mod pruning;
 mod sessions;
+mod told;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -81,6 +82,13 @@ impl Handle {
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.now.borrow().config)
+    }
+
+    /// The next configuration after this one; `None`: there will be none.
+    pub async fn config_after(&self, known: &Arc<Config>) -> Option<Arc<Config>> {
+        let mut now = self.now.clone();
+        let next = now.wait_for(|now| !Arc::ptr_eq(&now.config, known)).await;
+        next.ok().map(|now| Arc::clone(&now.config))
     }
 
     /// What it is doing as a whole.

@@ -117,7 +117,12 @@ impl Life {
         };
         let (sender, reports) = mpsc::channel(REPORTS);
         let suspect_after = Duration::from_millis(config.suspect_after);
-        let supervisor = Supervisor::new(parts.place.clone(), sender.clone(), suspect_after);
+        let supervisor = Supervisor::new(
+            parts.place.clone(),
+            sender.clone(),
+            suspect_after,
+            Arc::clone(&parts.metrics),
+        );
         let reader = parts.store.reader()?;
         let left = left_behind(&supervisor, &reader)?;
         let actor = Actor::new(
@@ -131,6 +136,7 @@ impl Life {
         let engine = Engine::load(
             Engines {
                 store: Arc::clone(&parts.store),
+                metrics: Arc::clone(&parts.metrics),
                 state: parts.place.state.clone(),
                 config,
                 incarnation,
@@ -252,6 +258,7 @@ impl Lives {
             if !error.may_pass() {
                 return Err(error);
             }
+            self.parts.metrics.store_failed();
             tracing::error!(
                 error = %words(&error),
                 "the store failed: nothing changes until it works again; agents go on"
@@ -388,6 +395,7 @@ fn refuse(message: Message, overview: &Overview) -> bool {
         | Message::Reload(..)
         | Message::Report(_)
         | Message::SetSchedules(..)
+        | Message::SetTold { .. }
         // The next life reads the clocks anew.
         | Message::ClockSet => {}
         Message::ShutDown(_, reply) => {

@@ -53,6 +53,7 @@ pub use self::{
 use crate::{
     agents::Versions,
     config::Config,
+    metrics::Metrics,
     store::{Store, StoreError},
     supervisor::Place,
     task::moment::Boot,
@@ -72,6 +73,8 @@ pub struct Parts {
     pub place: Place,
     /// Of the programs of agents.
     pub versions: Arc<Versions>,
+    /// Where it is counted what happens.
+    pub metrics: Arc<Metrics>,
     /// For what it starts.
     pub runtime: runtime::Handle,
 }

@@ -24,6 +24,15 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 5] = [
+        Self::Recovering,
+        Self::Ready,
+        Self::Draining,
+        Self::Stopping,
+        Self::StoreFailed,
+    ];
+
     /// The word in the command line and JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -37,6 +37,10 @@ pub struct RecoveryCounts {
     pub finished: u64,
     /// Whose runner was dead.
     pub reaped: u64,
+    /// Of those, the ones that the machine was restarted under.
+    pub rebooted: u64,
+    /// Of those, the ones that the service manager had ended.
+    pub stopped: u64,
     /// That no agent had been started for.
     pub never_started: u64,
     /// About which nothing could be found out in time.
@@ -194,9 +198,11 @@ impl Recovery {
             Stage::Looking | Stage::Held => Step::Wait,
             Stage::Resolving | Stage::Over if !self.dead.is_empty() => {
                 let dead = std::mem::take(&mut self.dead);
-                for (attempt, _) in &dead {
+                for (attempt, reason) in &dead {
                     if self.open.remove(&attempt.id) {
                         self.counts.reaped += 1;
+                        self.counts.rebooted += u64::from(*reason == FailureReason::HostRebooted);
+                        self.counts.stopped += u64::from(*reason == FailureReason::ScopeStopped);
                     }
                 }
                 Step::Reap(dead)

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    metrics::Step,
     store::Batch,
     supervisor::Outbox,
     task::{
@@ -62,6 +63,8 @@ pub(super) struct Turned {
 pub(super) struct Turn {
     pub(super) batch: Batch,
     pub(super) acts: Vec<Act>,
+    /// What is counted once it is durable.
+    pub(super) steps: Vec<Step>,
     /// New tasks whose submitters are told at the end of the turn, when they
     /// may have a slot already.
     pub(super) submitted: Vec<(Reply<Result<Submitted, SubmitError>>, Submitted)>,

@@ -14,8 +14,8 @@
 //!
 //! This room decides nothing: it does not know why a process is to end. All of
 //! it blocks, for as long as reading `/proc` takes; only [`sweep_marked`],
-//! [`Leaf::wait_empty`] and [`run`] wait, and what is async, for the service
-//! manager.
+//! [`Leaf::wait_empty`] and [`run`] wait, and what is async: for the service
+//! manager, and for programs that are told something ([`tell`]).
 
 mod cgroup;
 mod command;
@@ -29,6 +29,7 @@ mod peer;
 mod sandbox;
 mod sockets;
 mod stat;
+mod tell;
 mod tree;
 mod units;
 
@@ -43,6 +44,8 @@ pub use self::{
     origin::{Origin, origin, start_ticks},
     peer::peer_groups,
     sandbox::{Cage, CageError, can_cage},
+    stat::{Own, own},
+    tell::tell,
     tree::{Figures, descendants, figures, signal_tree, sweep},
     units::{AskError, NewScope, enter_scope},
 };

@@ -3,6 +3,12 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _},
+    time::Duration,
+};
+
+use rustix::{
+    process::{Resource, getrlimit},
+    time::{ClockId, clock_gettime},
 };
 
 /// What one line of it says.
@@ -66,6 +72,44 @@ impl Stat {
             resident: number(24)?,
         })
     }
+}
+
+/// What this process uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    /// CPU time, that of children not included.
+    pub cpu: Duration,
+    /// Resident memory, bytes.
+    pub resident: u64,
+    /// Threads.
+    pub threads: u64,
+    /// Files that are open.
+    pub files: u64,
+    /// How many may be; none: as many as the system has.
+    pub most_files: Option<u64>,
+}
+
+/// Looks at this process.
+///
+/// # Errors
+/// If `/proc` cannot be read.
+pub fn own() -> io::Result<Own> {
+    let stat = Stat::read(std::process::id())?;
+    let stat = stat.ok_or(io::ErrorKind::NotFound)?;
+    let page = u64::try_from(rustix::param::page_size()).unwrap_or(u64::MAX);
+    // Not counting the one by which they are listed.
+    let files = fs::read_dir("/proc/self/fd")?.count().saturating_sub(1);
+    // The times of the line include those of children.
+    let cpu = clock_gettime(ClockId::ProcessCPUTime);
+    let seconds = u64::try_from(cpu.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(cpu.tv_nsec).unwrap_or(0);
+    Ok(Own {
+        cpu: Duration::new(seconds, nanos),
+        resident: stat.resident.saturating_mul(page),
+        threads: stat.threads,
+        files: u64::try_from(files).unwrap_or(u64::MAX),
+        most_files: getrlimit(Resource::Nofile).current,
+    })
 }
 
 /// Every process of the machine that we can see.

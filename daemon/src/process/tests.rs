@@ -37,6 +37,16 @@ fn marker(byte: u8) -> Marker {
 }
 
 #[test]
+fn this_process_is_looked_at() {
+    let own = own().unwrap();
+    assert!(own.cpu > Duration::ZERO && own.resident > 0, "{own:?}");
+    // The harness and this test.
+    assert!(own.threads >= 2 && own.files >= 3, "{own:?}");
+    let most = own.most_files;
+    assert!(most.is_none_or(|most| own.files <= most), "{own:?}");
+}
+
+#[test]
 fn a_process_is_itself_and_no_other() {
     let me = identity(std::process::id()).unwrap().unwrap();
     assert!(is_alive(&me).unwrap());

@@ -4,7 +4,7 @@ use agentd_proto::v1;
 
 use super::{Shared, error::Failure, to_proto};
 use crate::{
-    agents::{Login, Survey, Trouble, survey},
+    agents::{Login, Survey, Trouble},
     config::{Agent, Config},
     dispatcher::{AgentOverview, Overview},
     store::Reader,
@@ -21,30 +21,15 @@ pub(super) async fn agents(shared: &Shared) -> Result<v1::AgentsResponse, Failur
     let names: Vec<String> = config.agents.keys().cloned().collect();
     let last = move |reader: &Reader| names.iter().map(|name| reader.last_ended(name)).collect();
     let last: Vec<Option<Task>> = shared.read(last).await?;
-    let looks = config.agents.values().map(|agent| {
-        let agent = agent.clone();
-        let versions = shared.versions.clone();
-        tokio::task::spawn_blocking(move || survey(&agent, &versions))
+    let found = shared.surveys.look(&config).await;
+    let seen = config.agents.values().zip(found).zip(last);
+    let agents = seen.map(|((agent, found), last)| v1::Agent {
+        last: last.as_ref().and_then(last_task),
+        ..message(agent, found, &config, &overview)
     });
-    // They are all under way before the first is waited for.
-    let looks: Vec<_> = looks.collect();
-    let mut agents = Vec::new();
-    for ((agent, look), last) in config.agents.values().zip(looks).zip(last) {
-        let found = look.await.unwrap_or_else(|error| Survey {
-            program: None,
-            version: None,
-            login: Login::Unknown,
-            troubles: vec![Trouble {
-                what: format!("it cannot be looked at: {error}"),
-                hint: "see the log of the daemon".to_owned(),
-            }],
-        });
-        agents.push(v1::Agent {
-            last: last.as_ref().and_then(last_task),
-            ..message(agent, found, &config, &overview)
-        });
-    }
-    Ok(v1::AgentsResponse { agents })
+    Ok(v1::AgentsResponse {
+        agents: agents.collect(),
+    })
 }
 
 fn message(agent: &Agent, found: Survey, config: &Config, overview: &Overview) -> v1::Agent {
@@ -63,7 +48,6 @@ fn message(agent: &Agent, found: Survey, config: &Config, overview: &Overview) -
     let program = found
         .program
         .map(|path| path.to_string_lossy().into_owned());
-    let troubles = found.troubles.into_iter();
     v1::Agent {
         name: agent.name.clone(),
         r#type: agent_type.to_owned(),
@@ -91,13 +75,17 @@ fn message(agent: &Agent, found: Survey, config: &Config, overview: &Overview) -
             .unwrap_or_default()
             .to_owned(),
         last: None,
-        troubles: troubles
-            .map(|trouble| v1::agent::Trouble {
-                what: trouble.what,
-                hint: trouble.hint,
-            })
-            .collect(),
+        troubles: troubles(found.troubles),
     }
+}
+
+/// What keeps an agent from working.
+pub(super) fn troubles(found: Vec<Trouble>) -> Vec<v1::agent::Trouble> {
+    let told = found.into_iter().map(|trouble| v1::agent::Trouble {
+        what: trouble.what,
+        hint: trouble.hint,
+    });
+    told.collect()
 }
 
 /// What came of a task that has ended.

@@ -15,7 +15,7 @@ use super::{
     diagnose::diagnose,
     error::Failure,
     explain::explain,
-    from_proto, hold, list, logs,
+    from_proto, hold, list, logs, metrics,
     names::Names,
     pause, peer,
     prune::prune,
@@ -379,6 +379,15 @@ impl v1::control_server::Control for ControlService {
     ) -> Result<Response<Self::BackupStream>, Status> {
         let pieces = backup::backup(&self.shared, &self.tracker);
         Ok(Response::new(until(self.shared.stop.clone(), pieces)))
+    }
+
+    async fn metrics(
+        &self,
+        request: Request<v1::MetricsRequest>,
+    ) -> Result<Response<v1::MetricsResponse>, Status> {
+        let format = metrics::format(request.into_inner())?;
+        let answer = metrics::metrics(&self.shared, format).await?;
+        Ok(Response::new(answer))
     }
 
     async fn reload(

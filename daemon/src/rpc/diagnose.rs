@@ -28,6 +28,7 @@ pub(super) async fn diagnose(shared: &Arc<Shared>) -> Result<v1::DiagnoseRespons
     };
     let shared = Arc::clone(shared);
     let looking = Arc::clone(&shared);
+    let notices = shared.notices.standing();
     let found = looking.blocking(move |config| {
         Ok(look(&Subject {
             config,
@@ -37,6 +38,7 @@ pub(super) async fn diagnose(shared: &Arc<Shared>) -> Result<v1::DiagnoseRespons
             store: &shared.store,
             socket: &shared.socket,
             containment: &shared.containment,
+            notices: &notices,
             now: clock::now(),
         }))
     });

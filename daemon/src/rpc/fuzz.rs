@@ -6,7 +6,7 @@ use agentd_proto::v1;
 use prost::Message as _;
 use tonic::Status;
 
-use super::{error::Failure, from_proto, from_proto::page_token, to_proto};
+use super::{error::Failure, from_proto, from_proto::page_token, metrics, to_proto};
 use crate::{
     config::Config,
     dispatcher::Submission,
@@ -46,6 +46,9 @@ pub fn request(data: &[u8]) {
         && let Some(statement) = answer(from_proto::statement(report))
     {
         assert_eq!(statement.observed.clone().bounded(), statement.observed);
+    }
+    if let Ok(asked) = v1::MetricsRequest::decode(data) {
+        answer(metrics::format(asked));
     }
     if let Ok(list) = v1::ListRequest::decode(data) {
         if let Some(Some(before)) = answer(page_token(&list.page_token)) {

@@ -35,7 +35,7 @@ use crate::{config::Role, dispatcher::Handle};
 const LOOK: usize = 64 * 1024;
 
 /// The calls that change nothing. Viewers may make them and no others.
-const READS: [&str; 17] = [
+const READS: [&str; 18] = [
     "Get",
     "Explain",
     "List",
@@ -46,6 +46,7 @@ const READS: [&str; 17] = [
     "Status",
     "Quota",
     "Usage",
+    "Metrics",
     "SessionList",
     "SessionShow",
     "WorkspaceList",

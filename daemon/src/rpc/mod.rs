@@ -20,6 +20,7 @@ mod hold;
 mod issue;
 mod list;
 mod logs;
+mod metrics;
 mod names;
 mod pause;
 mod peer;
@@ -62,13 +63,15 @@ use self::{
     to_proto::ShownHold,
 };
 use crate::{
-    agents::Versions,
+    agents::Surveys,
     backup::Backups,
     config::Config,
     dispatcher::{Handle, Phase, Submitted, Trouble},
+    notify::Notices,
     process::Containment,
     reload::Reloader,
     retention::Collector,
+    scrape::Scraper,
     spool::StateDir,
     store::{Reader, Store, StoreError},
     task::{
@@ -101,10 +104,14 @@ pub struct Shared {
     pub socket: PathBuf,
     /// What the trees of attempts are held by.
     pub containment: Arc<Containment>,
-    /// Of the programs of agents.
-    pub versions: Arc<Versions>,
+    /// What was seen of agents.
+    pub surveys: Arc<Surveys>,
     /// Who collects what is old.
     pub collector: Collector,
+    /// Who tells all figures.
+    pub scraper: Scraper,
+    /// Who sends word of ends.
+    pub notices: Arc<Notices>,
     /// When this incarnation began.
     pub started_at: Timestamp,
     /// Cancelled when the daemon is to stop.

@@ -2,10 +2,11 @@
 
 use agentd_proto::v1;
 
-use super::{Shared, error::Failure, quota, to_proto};
+use super::{Shared, agents::troubles, error::Failure, quota, to_proto};
 use crate::{
     backup,
     host::{Host, Pressure},
+    notify::Standing,
 };
 
 /// All that `agentctl status` shows.
@@ -21,7 +22,10 @@ pub(super) async fn status(shared: &Shared) -> Result<v1::StatusResponse, Failur
             .get(&agent.name)
             .copied()
             .unwrap_or_default();
+        let (surveyed_at, found) = shared.surveys.last(agent).unwrap_or_default();
         v1::AgentStatus {
+            surveyed_at: surveyed_at.0,
+            troubles: troubles(found),
             name: agent.name.clone(),
             r#type: agent.agent_type.as_str().to_owned(),
             paused: now.paused,
@@ -39,6 +43,7 @@ pub(super) async fn status(shared: &Shared) -> Result<v1::StatusResponse, Failur
     let newest = newest.as_ref();
     Ok(v1::StatusResponse {
         host: Some(host(machine)),
+        notices: shared.notices.standing().into_iter().map(notices).collect(),
         state_free,
         min_free_disk: config.min_free_disk,
         backup_at: newest.map_or(0, |copy| copy.at.0),
@@ -62,6 +67,21 @@ pub(super) async fn status(shared: &Shared) -> Result<v1::StatusResponse, Failur
             .unwrap_or_default(),
         ..to_proto::status(&overview)
     })
+}
+
+fn notices(standing: Standing) -> v1::Notices {
+    let failing = standing.failing.as_ref();
+    let given_up = standing.last_given_up.as_ref();
+    v1::Notices {
+        way: standing.way.as_str().to_owned(),
+        to: standing.to,
+        failing_since: failing.map_or(0, |trouble| trouble.at.0),
+        task: failing.map_or(0, |trouble| trouble.task.get()),
+        why: failing.map_or_else(String::new, |trouble| trouble.why.clone()),
+        given_up: standing.given_up,
+        given_up_task: given_up.map_or(0, |trouble| trouble.task.get()),
+        given_up_why: given_up.map_or_else(String::new, |trouble| trouble.why.clone()),
+    }
 }
 
 fn host(host: Host) -> v1::Host {

@@ -23,6 +23,7 @@ mod reader;
 mod record;
 mod sessions;
 mod tables;
+mod told;
 
 use std::{
     fs::{self, File, OpenOptions},

@@ -4,7 +4,7 @@ mod ledger;
 
 use std::collections::BTreeMap;
 
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
 
 use super::{
     StoreError,
@@ -242,6 +242,16 @@ impl Reader {
         let counters = self.transaction.open_table(COUNTERS)?;
         let value = counters.get(counter::REVISION)?;
         Ok(Revision(value.map_or(0, |value| value.value())))
+    }
+
+    /// How many tasks there are, and how many entries the journal has; both are
+    /// counted by the tables themselves.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn lengths(&self) -> Result<(u64, u64), StoreError> {
+        let events = self.transaction.open_table(EVENTS)?;
+        Ok((self.tasks.len()?, events.len()?))
     }
 
     /// At most `limit` events above a revision, oldest first; of one task or

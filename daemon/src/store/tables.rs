@@ -2,7 +2,7 @@
 //!
 //! | table | key → value | for |
 //! |---|---|---|
-//! | `counters` | name → number | format, next task, revision, incarnation |
+//! | `counters` | name → number | format, next task, revision, incarnation; up to which event people were told |
 //! | `tasks` | task → row | everything about a task that is small |
 //! | `payloads` | task → prompt, command | read when an attempt is launched |
 //! | `attempts` | (task, number) → row | |
@@ -95,8 +95,18 @@ pub(super) fn make(transaction: &redb::WriteTransaction) -> Result<(), StoreErro
 
 /// Names in [`COUNTERS`].
 pub(super) mod counter {
+    use crate::task::notice::Way;
+
     pub(in crate::store) const FORMAT: &str = "format";
     pub(in crate::store) const NEXT_TASK: &str = "next_task";
     pub(in crate::store) const REVISION: &str = "revision";
     pub(in crate::store) const INCARNATION: &str = "incarnation";
+
+    /// Up to which revision word was sent by a way; none: none is sent by it.
+    pub(in crate::store) fn told(way: Way) -> &'static str {
+        match way {
+            Way::Command => "told_command",
+            Way::Webhook => "told_webhook",
+        }
+    }
 }

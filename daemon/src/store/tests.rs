@@ -7,6 +7,7 @@ use crate::task::{
     event::What,
     id::{AttemptId, Incarnation, Revision, TaskId, Timestamp},
     moment::Moment,
+    notice::Way,
     quota::Account,
     reason::{FailureReason, Outcome},
     spec::{Payload, TaskSpec},
@@ -83,6 +84,29 @@ fn what_lineages_spent_and_accounts_met_is_kept() {
     batch.set_account("team", None).unwrap();
     batch.commit().unwrap();
     assert!(store.reader().unwrap().accounts().unwrap().is_empty());
+}
+
+#[test]
+fn each_way_has_a_place_of_its_own_in_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let told = |way| store.reader().unwrap().told(way).unwrap();
+    assert_eq!(Way::ALL.map(told), [None, None]);
+    let set = |way, upto| {
+        let mut batch = store.begin().unwrap();
+        batch.set_told(way, upto).unwrap();
+        let dirty = batch.is_dirty();
+        batch.commit().unwrap();
+        dirty
+    };
+    assert!(!set(Way::Command, None));
+    assert!(set(Way::Command, Some(Revision(7))));
+    assert!(!set(Way::Command, Some(Revision(7))));
+    assert!(set(Way::Webhook, Some(Revision(9))));
+    assert_eq!(Way::ALL.map(told), [Some(Revision(7)), Some(Revision(9))]);
+    assert!(set(Way::Command, None));
+    assert_eq!(Way::ALL.map(told), [None, Some(Revision(9))]);
+    assert!(store.check().unwrap().is_empty());
 }
 
 #[test]

@@ -363,6 +363,7 @@ impl Supervisor {
     /// Ends what a runner left that the store knows nothing of, for example
     /// after an older store was put back. Its files stay.
     pub fn fence(&self, attempt: AttemptId) {
+        self.shared.metrics.fenced();
         let this = self.clone();
         // Now, not once its lock is free: the number may be given again by then,
         // and that one's processes are not to be ended.

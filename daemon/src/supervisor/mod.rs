@@ -42,6 +42,7 @@ pub use self::{
     resolve::Seen,
 };
 use crate::{
+    metrics::Metrics,
     process::Containment,
     spool::StateDir,
     task::{
@@ -134,6 +135,7 @@ struct Shared {
     tracker: TaskTracker,
     end: CancellationToken,
     pulses: Pulses,
+    metrics: Arc<Metrics>,
 }
 
 /// Where a supervisor works.
@@ -161,7 +163,12 @@ impl Supervisor {
     /// A supervisor that reports into `reports`; a runner that says nothing for
     /// `suspect_after` is looked at. Calls that start something need a runtime.
     #[must_use]
-    pub fn new(place: Place, reports: mpsc::Sender<Report>, suspect_after: Duration) -> Self {
+    pub fn new(
+        place: Place,
+        reports: mpsc::Sender<Report>,
+        suspect_after: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 state: place.state,
@@ -174,6 +181,7 @@ impl Supervisor {
                 tracker: TaskTracker::new(),
                 end: CancellationToken::new(),
                 pulses: Pulses::new(suspect_after),
+                metrics,
             }),
         }
     }
@@ -270,6 +278,9 @@ impl Supervisor {
         outbox: Outbox,
         started: bool,
     ) {
+        if started {
+            self.shared.metrics.reconnected();
+        }
         self.update(attempt, |now| {
             now.runner = Some(runner);
             now.started |= started;

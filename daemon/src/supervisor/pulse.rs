@@ -239,6 +239,7 @@ impl Supervisor {
     /// for as long as it may, is to be reported.
     #[must_use]
     pub fn beat(&self, attempt: AttemptRef, beat: Beat) -> Option<Report> {
+        self.shared.metrics.heartbeat();
         let idle = self.shared.pulses.beat(attempt, beat);
         idle.then_some(Report::Event(Event::Deadline {
             attempt,
@@ -276,6 +277,9 @@ impl Supervisor {
     /// Looks at a runner that is suspect.
     async fn probe(&self, expected: Expected, before: bool) {
         let attempt = expected.attempt;
+        if !before {
+            self.shared.metrics.late();
+        }
         let dir = self.shared.state.attempt(attempt.id);
         let runner = expected.runner.clone();
         let look = self.shared.tracker.spawn_blocking(move || {

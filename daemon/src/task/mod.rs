@@ -42,6 +42,7 @@ pub mod id;
 pub mod life;
 pub mod limits;
 pub mod moment;
+pub mod notice;
 pub mod observed;
 pub mod quota;
 pub mod reason;

@@ -30,6 +30,8 @@ enum At {
     /// While what is old is collected, which the torture does not do: it
     /// compares all there was. `tests/tests/crash/pruning.rs` does.
     Pruning,
+    /// While people are told of ends: `tests/tests/crash/notices.rs`.
+    Notices,
     /// While attempts have scopes, which needs a service manager:
     /// `tests/tests/systemd/scope_points.rs` does.
     Scopes,
@@ -98,6 +100,8 @@ const POINTS: &[Point] = &[
     ("workspace.remove.after", At::Pruning, &[]),
     ("supervisor.reap.before", At::Loss, &[]),
     ("supervisor.reap.after", At::Loss, &[]),
+    ("notify.tell.before", At::Notices, &[]),
+    ("notify.tell.after", At::Notices, &[]),
     ("store.copy.made", At::Daily, &["ENOSPC"]),
     ("backup.daily.renamed", At::Daily, &[]),
 ];

@@ -9,6 +9,8 @@ mod ending;
 #[cfg(feature = "failpoints")]
 mod hanging;
 #[cfg(feature = "failpoints")]
+mod notices;
+#[cfg(feature = "failpoints")]
 mod pruning;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -307,6 +307,7 @@ pages! {
     first_task "first-task.md",
     index "README.md",
     install "install.md",
+    notices "notices.md",
     quota "quota.md",
     recovery "recovery.md",
     rerun "rerun.md",

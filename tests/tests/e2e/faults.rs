@@ -65,6 +65,15 @@ fn a_full_disk_stops_everything_but_agents_and_heals_by_itself() {
     assert_eq!(refused.code, 6, "{refused:?}");
     assert!(refused.stderr.contains("the store failed"), "{refused:?}");
     assert_eq!(status(&daemon)["phase"], "store_failed");
+    // The figures say so, too, while nobody can be asked about tasks.
+    let told = daemon.ctl(&["metrics"]).ok();
+    for line in [
+        "agentd_phase{phase=\"store_failed\"} 1\n",
+        "agentd_tasks{agent=\"shell\",state=\"running\"} 1\n",
+        "agentd_store_failures_total 1\n",
+    ] {
+        assert!(told.text().contains(line), "{line}: {told:?}");
+    }
     // The agent goes on, and comes to its end.
     writeln!(waiting).unwrap();
     wait_until("its agent has ended", || daemon.agents().is_empty());
@@ -82,10 +91,19 @@ fn a_full_disk_stops_everything_but_agents_and_heals_by_itself() {
             .text(),
         "before\nafter\n"
     );
+    let all = acknowledged.len();
     for task in acknowledged {
         assert_eq!(daemon.wait(task)["state"], "succeeded");
     }
     assert_eq!(status(&daemon)["trouble"], Value::Null);
+    // What was not committed was not counted, and nothing twice.
+    let told = daemon.ctl(&["metrics"]).ok();
+    for line in [
+        "agentd_tasks{agent=\"quiet\",state=\"queued\"} 0\n".to_owned(),
+        format!("agentd_tasks_submitted_total{{agent=\"quiet\",trigger=\"manual\"}} {all}\n"),
+    ] {
+        assert!(told.text().contains(&line), "{line}: {told:?}");
+    }
 }
 
 #[test]

@@ -21,6 +21,8 @@ mod kept;
 mod lasting;
 mod limits;
 mod list;
+mod metrics;
+mod notify;
 mod outdated;
 mod output;
 mod prune;

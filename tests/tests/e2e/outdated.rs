@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use agentd_tests::TestDaemon;
+use agentd_tests::{TestDaemon, wait_until};
 
 use crate::install;
 
@@ -76,4 +76,35 @@ fn one_that_was_upgraded_is_asked_again_and_runs() {
     }
     let calls = fs::read_to_string(daemon.path("calls")).unwrap();
     assert_eq!(calls.lines().count(), 2, "{calls}");
+}
+
+/// What the status says that an agent lacks.
+fn lacks(daemon: &TestDaemon, name: &str) -> String {
+    let status = daemon.ctl(&["status", "-o", "json"]).json();
+    let mut agents = status["agents"].as_array().unwrap().iter();
+    let agent = agents.find(|agent| agent["name"] == name).unwrap();
+    agent["troubles"].to_string()
+}
+
+#[test]
+fn the_status_says_what_was_seen_last() {
+    let daemon = daemon("0.40.9");
+    let old = |daemon: &TestDaemon| lacks(daemon, "claude").contains("0.40.9");
+    wait_until("it was looked at at the start", || old(&daemon));
+    let page = daemon.ctl(&["status"]).ok();
+    assert!(page.text().contains("claude: "), "{}", page.text());
+    let lines = daemon.ctl::<&str>(&[]).ok();
+    assert!(
+        lines.text().contains("(agentctl agents)"),
+        "{}",
+        lines.text()
+    );
+    // Nobody looks on account of a question.
+    say(&daemon, "99.0.0");
+    assert!(old(&daemon));
+    let _looked = daemon.ctl(&["agents"]).ok();
+    assert!(!old(&daemon));
+    say(&daemon, "0.40.9");
+    let _read = daemon.ctl(&["reload"]).ok();
+    wait_until("it was looked at after a reload", || old(&daemon));
 }

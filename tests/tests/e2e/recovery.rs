@@ -1,7 +1,10 @@
 //! What a daemon does about what its predecessor left, and about runners that
 //! do not do what they are told.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+};
 
 use agentd_tests::{TestDaemon, exists, kill_pid, wait_until};
 use nix::{
@@ -163,21 +166,41 @@ fn a_runner_that_does_not_answer_is_killed_in_the_end() {
 
 #[test]
 fn a_drain_lets_running_tasks_end_and_keeps_queued_ones() {
-    let mut daemon = TestDaemon::with("[daemon]\nmax_running = 1\n");
-    let gate = daemon.gate("gate");
-    let runs = daemon.sh(&format!("read _ <{}; exit 3", gate.path()));
-    let mut waiting = gate.reached();
+    let mut daemon = TestDaemon::with("[daemon]\nmax_running = 2\n");
+    let gates = ["first", "second"].map(|name| daemon.gate(name));
+    let runs = |gate: &agentd_tests::Gate| {
+        let task = daemon.sh(&format!("read _ <{}; exit 3", gate.path()));
+        (task, gate.reached())
+    };
+    let (first, mut waiting) = runs(&gates[0]);
+    let (second, mut longer) = runs(&gates[1]);
     let waits = daemon.sh("true");
-    let drain = daemon.agentctl().command(&["drain"]).spawn().unwrap();
+    let mut drain = daemon.agentctl().command(&["drain"]).spawn().unwrap();
+    let mut said = BufReader::new(drain.stderr.take().unwrap()).lines();
+    let mut next = || said.next().map(Result::unwrap);
+    let line = next().unwrap();
+    let told = format!("waiting for tasks {first}, {second} to end; Ctrl-C leaves");
+    assert!(line.starts_with(&told), "{line}");
     wait_until("it drains", || status(&daemon)["phase"] == "draining");
     assert_eq!(daemon.ctl(&["submit", "--", "true"]).code, 6);
-    std::io::Write::write_all(&mut waiting, b"\n").unwrap();
+    // How each ends is said while another one is waited for.
+    waiting.write_all(b"\n").unwrap();
+    let ended = format!("task {first} failed: agent_error: exit code 3");
+    assert_eq!(next(), Some(ended));
+    longer.write_all(b"\n").unwrap();
+    let left: Vec<String> = std::iter::from_fn(&mut next).collect();
+    assert!(
+        left.contains(&"agentd ends: 1 task stays queued".to_owned()),
+        "{left:?}"
+    );
     let drained = agentd_tests::Output::wait(drain);
     assert_eq!(drained.code, 0, "{drained:?}");
     assert!(daemon.ended().success());
     daemon.launch();
     assert_eq!(daemon.wait(waits)["state"], "succeeded");
-    assert_eq!(daemon.show(runs)["attempt"]["exit"]["code"], 3);
+    for task in [first, second] {
+        assert_eq!(daemon.show(task)["attempt"]["exit"]["code"], 3);
+    }
     // One that takes too long: the agent goes on.
     let long = endless(&daemon);
     let drained = daemon.ctl(&["drain", "--timeout", "100ms"]);

@@ -83,6 +83,7 @@ fn viewers_look_and_operators_do_more() {
             &["explain", "1"],
             &["status"],
             &["agents"],
+            &["metrics"],
         ] {
             let _text = said(&daemon, who, look).ok();
         }

@@ -13,6 +13,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     // Its macros are seen without being imported.
     ("failpoint", &[]),
     ("store", &["task"]),
+    ("metrics", &["task"]),
     (
         "workspace",
         &["file", "task", "spool", "transcript", "config", "process"],
@@ -32,7 +33,14 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("forge", &["process"]),
     (
         "supervisor",
-        &["task", "spool", "transcript", "config", "process"],
+        &[
+            "task",
+            "spool",
+            "transcript",
+            "config",
+            "process",
+            "metrics",
+        ],
     ),
     (
         "runner",
@@ -50,6 +58,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
             "forge",
             "clock",
             "spool",
+            "metrics",
         ],
     ),
     ("request", &["task", "config", "workspace"]),
@@ -65,6 +74,19 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("service", &["task", "spool", "clock", "dispatcher"]),
     ("host", &[]),
     (
+        "scrape",
+        &[
+            "backup",
+            "config",
+            "dispatcher",
+            "metrics",
+            "process",
+            "spool",
+            "store",
+            "task",
+        ],
+    ),
+    (
         "retention",
         &[
             "task",
@@ -77,12 +99,25 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "notify",
+        &[
+            "task",
+            "config",
+            "store",
+            "dispatcher",
+            "agents",
+            "process",
+            "clock",
+        ],
+    ),
+    (
         "diagnose",
         &[
             "backup",
             "config",
             "dispatcher",
             "file",
+            "notify",
             "process",
             "retention",
             "spool",
@@ -98,7 +133,10 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
             "diagnose",
             "reload",
             "host",
+            "metrics",
+            "scrape",
             "retention",
+            "notify",
             "agents",
             "dispatcher",
             "request",
@@ -135,6 +173,9 @@ pub(crate) const PARTS: &[(&str, &str, &[&str])] = &[
         "supervisor",
         &["Beat", "Outbox", "Report", "ToRunner", "Vitals"],
     ),
+    ("notify", "agents", &["base_environment"]),
+    ("notify", "process", &["tell"]),
+    ("rpc", "notify", &["Notices", "Standing"]),
     (
         "rpc",
         "agents",
@@ -143,6 +184,7 @@ pub(crate) const PARTS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("rpc", "spool", &["StateDir"]),
+    ("rpc", "metrics", &["Format"]),
     (
         "rpc",
         "process",

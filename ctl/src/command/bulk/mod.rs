@@ -23,7 +23,7 @@ use crate::{
     cli::Context,
     client::Client,
     error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, Error},
-    output::list::Format,
+    output::list::TellArgs,
 };
 
 /// So many tasks are shown before the question.
@@ -37,17 +37,11 @@ pub(crate) struct BulkArgs {
     yes: bool,
 
     /// Only show what would be done.
-    #[arg(long, help_heading = None::<&'static str>)]
+    #[arg(long, help_heading = None::<&'static str>, conflicts_with = "quiet")]
     dry_run: bool,
 
-    /// How to print what was done; without it new ids, and a line about each
-    /// task on stderr.
-    #[arg(short, long, value_enum, value_name = "FORMAT", help_heading = None::<&'static str>)]
-    output: Option<Format>,
-
-    /// Print the new ids and errors only.
-    #[arg(short, long, help_heading = None::<&'static str>, conflicts_with_all = ["output", "dry_run"])]
-    pub(super) quiet: bool,
+    #[command(flatten)]
+    tell: TellArgs,
 }
 
 impl BulkArgs {
@@ -69,7 +63,7 @@ impl BulkArgs {
         }
         let client = cx.client().await?;
         let planned = plan(&client, filter).await?;
-        let mut report = Report::new(self.format(), self.dry_run);
+        let mut report = Report::new(self.tell.format(), self.dry_run);
         if self.dry_run {
             for planned in planned {
                 report.add(&mut cx.out, dry(planned))?;
@@ -99,13 +93,6 @@ impl BulkArgs {
         } else {
             round.tally.code()
         })
-    }
-
-    fn format(self) -> Option<Format> {
-        match self.quiet {
-            true => Some(Format::Name),
-            false => self.output,
-        }
     }
 }
 

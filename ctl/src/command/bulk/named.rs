@@ -32,14 +32,16 @@ impl BulkArgs {
         changes: v1::RerunRequest,
     ) -> Result<u8, Error> {
         let mut tally = Tally::default();
-        let mut report = Report::new(self.output, self.dry_run);
+        let format = self.tell.format();
+        let mut report = Report::new(format, self.dry_run);
+        let mut went = Ok(());
         for id in ids {
             let changes = changes.clone();
             let done = match self.dry_run {
                 true => would_run(client, id, &changes).await,
                 false => match rerun_one(client, id, changes).await {
-                    Ok((new, replaced)) if self.output.is_none() => {
-                        self.say(cx, id, new.id, &replaced)?;
+                    Ok((new, replaced)) if format.is_none() => {
+                        say(cx, id, new.id, &replaced)?;
                         continue;
                     }
                     Ok((new, _)) => Ok(Entry::new(id, Outcome::Accepted).new_task(new.id)),
@@ -50,27 +52,29 @@ impl BulkArgs {
                 Ok(entry) => report.add(&mut cx.out, entry)?,
                 Err(error) => {
                     let entry = Entry::new(id, Outcome::Refused).because(error.to_string());
-                    tally.add(&mut cx.out, Err(error))?;
+                    if let Err(error) = tally.add(&mut cx.out, Err(error)) {
+                        went = Err(error);
+                        break;
+                    }
                     report.add(&mut cx.out, entry)?;
                 }
             }
         }
-        if self.output.is_some() {
+        // Also what was done before an error that ends it.
+        if format.is_some() {
             report.finish(&mut cx.out, false)?;
         }
-        Ok(tally.code())
+        went.map(|()| tally.code())
     }
+}
 
-    fn say(self, cx: &mut Context, old: u64, new: u64, replaced: &[u64]) -> Result<(), Error> {
-        cx.out.line(&new.to_string())?;
-        if !self.quiet {
-            made_way(new, replaced)
-                .iter()
-                .for_each(|text| cx.out.note(text));
-            cx.out.note(&runs_again(new, old));
-        }
-        Ok(())
+fn say(cx: &mut Context, old: u64, new: u64, replaced: &[u64]) -> Result<(), Error> {
+    cx.out.line(&new.to_string())?;
+    if let Some(text) = made_way(new, replaced) {
+        cx.out.note(&text);
     }
+    cx.out.note(&runs_again(new, old));
+    Ok(())
 }
 
 /// Whether the daemon would take it, so far as its state tells.

@@ -302,7 +302,7 @@ async fn hand_over(cx: &mut Context, manager: &Manager) -> Result<(), Error> {
             return Ok(());
         }
         let ended = client.shutdown(v1::ShutdownRequest::default()).await?;
-        if !wait_for_end(pid).await {
+        if !wait_for_end(&mut cx.out, pid).await {
             let what = format!("the agentd that runs already (pid {pid}) takes its time to end");
             return Err(
                 Error::new(Kind::Timeout, what).hint("agentctl service install once it has ended")

@@ -9,6 +9,7 @@ use crate::{
     client::Client,
     error::{EXIT_OK, Error},
     output::{
+        Output,
         json::{Document, WORKSPACE, WORKSPACES},
         list::{ListArgs, Listed},
         table::{Cell, Column, Shown},
@@ -71,20 +72,29 @@ impl From<v1::WorkspaceInfo> for WorkspaceView {
 }
 
 /// All of them: there are as many as there are keys that were worked on.
-pub(super) async fn fetch(client: &Client) -> Result<Vec<v1::WorkspaceInfo>, Error> {
-    let mut infos = client.workspace_list().await?;
-    let mut found = Vec::new();
-    while let Some(info) = infos.message().await? {
-        found.push(info);
-    }
-    Ok(found)
+///
+/// # Errors
+/// The daemon's.
+pub(super) async fn fetch(
+    client: &Client,
+    out: &mut Output,
+) -> Result<Vec<v1::WorkspaceInfo>, Error> {
+    let fetching = async {
+        let mut infos = client.workspace_list().await?;
+        let mut found = Vec::new();
+        while let Some(info) = infos.message().await? {
+            found.push(info);
+        }
+        Ok(found)
+    };
+    out.patiently("looking at worktrees", fetching).await
 }
 
 impl List {
     pub(super) async fn run(self, cx: &mut Context) -> Result<u8, Error> {
         let client = cx.client().await?;
-        let found = fetch(&client).await?;
-        if found.is_empty() {
+        let found = fetch(&client, &mut cx.out).await?;
+        if found.is_empty() && self.list.format()?.is_table() {
             cx.out.note("no worktrees");
         }
         cx.out.list(&self.list, found, |workspaces| {

@@ -262,3 +262,172 @@ pub(crate) fn findings() -> Vec<v1::Finding> {
         },
     ]
 }
+
+fn trouble() -> Vec<v1::agent::Trouble> {
+    vec![v1::agent::Trouble {
+        what: "not logged\u{1b}[2J in".to_owned(),
+        hint: "log in".to_owned(),
+    }]
+}
+
+pub(super) fn agents() -> Vec<v1::Agent> {
+    let claude = v1::Agent {
+        name: "claude".to_owned(),
+        r#type: "claude".to_owned(),
+        program: "/usr/bin/claude".to_owned(),
+        version: "2.1.329 (Claude Code)".to_owned(),
+        login: v1::Login::No.into(),
+        slots: 4,
+        running: 1,
+        account: "claude".to_owned(),
+        permissions: "all".to_owned(),
+        last: Some(v1::agent::LastTask {
+            task: 3,
+            state: v1::State::Failed.into(),
+            failure_reason: "auth_failed".to_owned(),
+            ended_at: NOW - 180_000,
+        }),
+        troubles: trouble(),
+        ..v1::Agent::default()
+    };
+    let shell = v1::Agent {
+        name: "shell".to_owned(),
+        r#type: "command".to_owned(),
+        login: v1::Login::Unknown.into(),
+        slots: 4,
+        account: "command".to_owned(),
+        ..v1::Agent::default()
+    };
+    vec![claude, shell]
+}
+
+/// `held` attempts look dead.
+pub(super) fn status(held: u64) -> v1::StatusResponse {
+    v1::StatusResponse {
+        version: "9.9.9".to_owned(),
+        phase: "ready".to_owned(),
+        pid: 77,
+        incarnation: 3,
+        queued: 2,
+        running: 1,
+        slots: 4,
+        agents: vec![
+            v1::AgentStatus {
+                name: "claude".to_owned(),
+                r#type: "claude".to_owned(),
+                slots: 4,
+                surveyed_at: NOW - 3 * HOUR,
+                troubles: trouble(),
+                ..v1::AgentStatus::default()
+            },
+            v1::AgentStatus {
+                name: "shell".to_owned(),
+                r#type: "command".to_owned(),
+                paused: true,
+                slots: 4,
+                running: 1,
+                queued: 2,
+                surveyed_at: NOW - 3 * HOUR,
+                ..v1::AgentStatus::default()
+            },
+        ],
+        notices: vec![v1::Notices {
+            way: "webhook".to_owned(),
+            to: "https://chat.example.org/…".to_owned(),
+            failing_since: NOW - 60_000,
+            task: 41,
+            why: "the server answers 502 Bad Gateway".to_owned(),
+            given_up: 1,
+            given_up_task: 40,
+            given_up_why: "the server answers 400 Bad Request".to_owned(),
+        }],
+        state_dir: "/state".to_owned(),
+        socket: "/run/agentd.sock".to_owned(),
+        store_bytes: 1_572_864,
+        revision: 40,
+        recovery: Some(v1::Recovery {
+            total: 2,
+            resolved: 2,
+            adopted: 1,
+            reaped: 1,
+            held,
+            ..v1::Recovery::default()
+        }),
+        state_free: 3 << 30,
+        min_free_disk: 256 << 20,
+        host: Some(v1::Host {
+            load1: 0.5,
+            load5: 1.25,
+            load15: 2.0,
+            cpus: 8,
+            memory: 4 << 30,
+            memory_available: 1 << 30,
+            cpu_pressure: Some(v1::host::Pressure {
+                some10: 12.25,
+                ..v1::host::Pressure::default()
+            }),
+            io_pressure: Some(v1::host::Pressure::default()),
+            ..v1::Host::default()
+        }),
+        ..v1::StatusResponse::default()
+    }
+}
+
+pub(super) fn diff(request: &v1::WorkspaceDiffRequest) -> Vec<v1::WorkspaceDiffResponse> {
+    let piece = |text: &str| v1::WorkspaceDiffResponse {
+        text: text.as_bytes().to_vec(),
+    };
+    match (request.task, request.stat) {
+        (41, _) => Vec::new(),
+        (_, true) => vec![piece(" src/app.ts | 2 +-\n 1 file changed")],
+        (_, false) => vec![
+            piece("diff --git a/src/app.ts b/src/app.ts\n--- a/src/app.ts\n"),
+            piece("+++ b/src/app.ts\n@@ -1 +1 @@\n-grey\n+blue"),
+        ],
+    }
+}
+
+pub(super) fn restored(request: &v1::WorkspaceRestoreRequest) -> v1::WorkspaceRestoreResponse {
+    v1::WorkspaceRestoreResponse {
+        path: match request.to.as_str() {
+            "" => "/state/restored/42.2".to_owned(),
+            to => to.to_owned(),
+        },
+        commit: "9fceb02d0ae598e95dc970b74767f19372d61af8".to_owned(),
+        attempt: 2,
+    }
+}
+
+pub(super) fn removed(request: v1::WorkspaceRemoveRequest) -> v1::WorkspaceRemoveResponse {
+    v1::WorkspaceRemoveResponse {
+        path: match request.path.as_str() {
+            "" => "/state/worktrees/frontend-1/claude-17".to_owned(),
+            _ => request.path,
+        },
+        branch: "agent/claude-17".to_owned(),
+    }
+}
+
+pub(super) fn copied() -> Vec<v1::BackupResponse> {
+    let rows = |rows_done| v1::BackupResponse {
+        rows_done,
+        rows: 200,
+        ..v1::BackupResponse::default()
+    };
+    let data = |data: &[u8]| v1::BackupResponse {
+        data: data.to_vec(),
+        size: 2048,
+        revision: 40,
+        ..v1::BackupResponse::default()
+    };
+    vec![rows(100), rows(200), data(&[1; 1024]), data(&[2; 1024])]
+}
+
+pub(super) fn reloaded(problems: Vec<String>) -> v1::ReloadResponse {
+    v1::ReloadResponse {
+        config: "/etc/agentd/config.toml".to_owned(),
+        applied: vec!["daemon.max_running".to_owned(), "agents.claude".to_owned()],
+        needs_restart: vec!["daemon.cgroups".to_owned()],
+        problems,
+    }
+}

@@ -39,6 +39,10 @@ pub(crate) struct Script {
     pub(crate) reruns: VecDeque<Result<v1::SubmitResponse, Status>>,
     /// Further matches that List claims.
     pub(crate) more: u64,
+    /// Attempts that Status says look dead.
+    pub(crate) held: u64,
+    /// What Reload finds wrong.
+    pub(crate) problems: Vec<String>,
     /// Every question in order.
     pub(crate) asked: Vec<Asked>,
 }

@@ -44,10 +44,6 @@ fn ending<T: Send + 'static>(items: Vec<T>, end: End) -> Items<T> {
     }
 }
 
-fn not_here<T>() -> Reply<T> {
-    Err(Status::unimplemented("not in this test"))
-}
-
 #[tonic::async_trait]
 impl Control for Canned {
     type ListStreamStream = Items<v1::Task>;
@@ -185,23 +181,24 @@ impl Control for Canned {
 
     async fn workspace_diff(
         &self,
-        _: Request<v1::WorkspaceDiffRequest>,
+        request: Request<v1::WorkspaceDiffRequest>,
     ) -> Reply<Self::WorkspaceDiffStream> {
-        not_here()
+        let pieces = data::diff(&request.into_inner());
+        Ok(Response::new(ending(pieces, End::Clean)))
     }
 
     async fn workspace_restore(
         &self,
-        _: Request<v1::WorkspaceRestoreRequest>,
+        request: Request<v1::WorkspaceRestoreRequest>,
     ) -> Reply<v1::WorkspaceRestoreResponse> {
-        not_here()
+        Ok(Response::new(data::restored(&request.into_inner())))
     }
 
     async fn workspace_remove(
         &self,
-        _: Request<v1::WorkspaceRemoveRequest>,
+        request: Request<v1::WorkspaceRemoveRequest>,
     ) -> Reply<v1::WorkspaceRemoveResponse> {
-        not_here()
+        Ok(Response::new(data::removed(request.into_inner())))
     }
 
     async fn prune(&self, _: Request<v1::PruneRequest>) -> Reply<Self::PruneStream> {
@@ -209,7 +206,7 @@ impl Control for Canned {
     }
 
     async fn report(&self, _: Request<v1::ReportRequest>) -> Reply<v1::ReportResponse> {
-        not_here()
+        Ok(Response::new(v1::ReportResponse { dropped: true }))
     }
 
     async fn pause(&self, _: Request<v1::PauseRequest>) -> Reply<v1::PauseResponse> {
@@ -236,87 +233,14 @@ impl Control for Canned {
     }
 
     async fn agents(&self, _: Request<v1::AgentsRequest>) -> Reply<v1::AgentsResponse> {
-        let claude = v1::Agent {
-            name: "claude".to_owned(),
-            r#type: "claude".to_owned(),
-            program: "/usr/bin/claude".to_owned(),
-            version: "2.1.329 (Claude Code)".to_owned(),
-            login: v1::Login::No.into(),
-            slots: 4,
-            running: 1,
-            account: "claude".to_owned(),
-            permissions: "all".to_owned(),
-            last: Some(v1::agent::LastTask {
-                task: 3,
-                state: v1::State::Failed.into(),
-                failure_reason: "auth_failed".to_owned(),
-                ended_at: data::NOW - 180_000,
-            }),
-            troubles: vec![v1::agent::Trouble {
-                what: "not logged\u{1b}[2J in".to_owned(),
-                hint: "log in".to_owned(),
-            }],
-            ..v1::Agent::default()
-        };
-        let shell = v1::Agent {
-            name: "shell".to_owned(),
-            r#type: "command".to_owned(),
-            login: v1::Login::Unknown.into(),
-            slots: 4,
-            account: "command".to_owned(),
-            ..v1::Agent::default()
-        };
         Ok(Response::new(v1::AgentsResponse {
-            agents: vec![claude, shell],
+            agents: data::agents(),
         }))
     }
 
     async fn status(&self, _: Request<v1::StatusRequest>) -> Reply<v1::StatusResponse> {
-        Ok(Response::new(v1::StatusResponse {
-            version: "9.9.9".to_owned(),
-            phase: "ready".to_owned(),
-            pid: 77,
-            incarnation: 3,
-            queued: 2,
-            running: 1,
-            slots: 4,
-            agents: vec![v1::AgentStatus {
-                name: "shell".to_owned(),
-                r#type: "command".to_owned(),
-                paused: true,
-                slots: 4,
-                running: 1,
-                queued: 2,
-            }],
-            state_dir: "/state".to_owned(),
-            socket: "/run/agentd.sock".to_owned(),
-            store_bytes: 1_572_864,
-            revision: 40,
-            recovery: Some(v1::Recovery {
-                total: 2,
-                resolved: 2,
-                adopted: 1,
-                reaped: 1,
-                ..v1::Recovery::default()
-            }),
-            state_free: 3 << 30,
-            min_free_disk: 256 << 20,
-            host: Some(v1::Host {
-                load1: 0.5,
-                load5: 1.25,
-                load15: 2.0,
-                cpus: 8,
-                memory: 4 << 30,
-                memory_available: 1 << 30,
-                cpu_pressure: Some(v1::host::Pressure {
-                    some10: 12.25,
-                    ..v1::host::Pressure::default()
-                }),
-                io_pressure: Some(v1::host::Pressure::default()),
-                ..v1::Host::default()
-            }),
-            ..v1::StatusResponse::default()
-        }))
+        let held = self.0.lock().unwrap().held;
+        Ok(Response::new(data::status(held)))
     }
 
     async fn quota(&self, _: Request<v1::QuotaRequest>) -> Reply<v1::QuotaResponse> {
@@ -355,11 +279,17 @@ impl Control for Canned {
     }
 
     async fn backup(&self, _: Request<v1::BackupRequest>) -> Reply<Self::BackupStream> {
-        not_here()
+        Ok(Response::new(ending(data::copied(), End::Clean)))
+    }
+
+    async fn metrics(&self, request: Request<v1::MetricsRequest>) -> Reply<v1::MetricsResponse> {
+        let text = format!("{}\n", request.into_inner().format().as_str_name());
+        Ok(Response::new(v1::MetricsResponse { text }))
     }
 
     async fn reload(&self, _: Request<v1::ReloadRequest>) -> Reply<v1::ReloadResponse> {
-        not_here()
+        let problems = self.0.lock().unwrap().problems.clone();
+        Ok(Response::new(data::reloaded(problems)))
     }
 
     async fn diagnose(&self, _: Request<v1::DiagnoseRequest>) -> Reply<v1::DiagnoseResponse> {
@@ -368,10 +298,11 @@ impl Control for Canned {
     }
 
     async fn recover(&self, _: Request<v1::RecoverRequest>) -> Reply<v1::RecoverResponse> {
-        not_here()
+        let confirmed = self.0.lock().unwrap().held;
+        Ok(Response::new(v1::RecoverResponse { confirmed }))
     }
 
     async fn shutdown(&self, _: Request<v1::ShutdownRequest>) -> Reply<v1::ShutdownResponse> {
-        not_here()
+        Ok(Response::new(v1::ShutdownResponse { running: 1 }))
     }
 }

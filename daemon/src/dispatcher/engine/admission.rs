@@ -8,6 +8,7 @@ use crate::{
         overview::Phase,
         turn::Turn,
     },
+    metrics::Step,
     store::{Entry, StoreError},
     task::{
         dependency::{After, Condition},
@@ -138,6 +139,7 @@ impl Engine {
             .batch
             .insert(spec, &submission.payload, submission.digest, &entry)?;
         tracing::info!(task = %task.id, agent = task.spec.agent, "submitted");
+        turn.steps.push(Step::of(None, &task, turn.moment));
         self.schedule.update(&task, turn.moment);
         let waits = super::waits(&task, turn.now, turn.moment);
         self.timers.set(task.id, waits);

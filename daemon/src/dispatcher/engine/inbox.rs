@@ -79,6 +79,10 @@ impl Engine {
                 let pruned = self.prune(turn, *order)?;
                 turn.reply(reply, pruned);
             }
+            Message::SetTold { way, upto, reply } => {
+                turn.batch.set_told(way, upto)?;
+                turn.reply(reply, ());
+            }
             Message::Overview(reply) => {
                 let overview = self.overview(turn.batch.revision());
                 turn.reply(reply, overview);

@@ -1,6 +1,7 @@
 //! The loop against clocks of the test's own, over a store of its own.
 
 mod accounts;
+mod counting;
 mod ending;
 mod pruning;
 mod waiting;
@@ -78,6 +79,7 @@ impl World {
         let reader = store.reader().unwrap();
         let parts = Engines {
             store,
+            metrics: Arc::default(),
             state: StateDir::open(dir).unwrap(),
             config: Arc::new(Config {
                 min_free_disk: 0,

@@ -15,7 +15,11 @@ use crate::{
         said::{Heard, Statement, StatementError},
     },
     supervisor::Report,
-    task::{id::TaskId, timetable::Fired},
+    task::{
+        id::{Revision, TaskId},
+        notice::Way,
+        timetable::Fired,
+    },
 };
 
 pub(in crate::dispatcher) type Reply<T> = oneshot::Sender<T>;
@@ -59,6 +63,11 @@ pub(in crate::dispatcher) enum Message {
         reply: Reply<Result<(), ForgetError>>,
     },
     Prune(Box<Pruning>, Reply<Pruned>),
+    SetTold {
+        way: Way,
+        upto: Option<Revision>,
+        reply: Reply<()>,
+    },
     Overview(Reply<Overview>),
     Recover(Reply<u64>),
     Reload(Arc<Config>, Reply<()>),
@@ -82,6 +91,7 @@ impl fmt::Debug for Message {
             Self::ClearQuota { .. } => "ClearQuota",
             Self::ForgetSession { .. } => "ForgetSession",
             Self::Prune(..) => "Prune",
+            Self::SetTold { .. } => "SetTold",
             Self::Overview(_) => "Overview",
             Self::Recover(_) => "Recover",
             Self::Reload(..) => "Reload",

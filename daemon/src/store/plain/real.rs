@@ -213,6 +213,8 @@ impl StateMachineTest for Real {
         let paused = reader.paused().unwrap();
         assert!(paused.iter().eq(&plain.paused));
         assert_eq!(reader.revision().unwrap().0, plain.revision);
+        let lengths = (plain.tasks.len() as u64, plain.journal.len() as u64);
+        assert_eq!(reader.lengths().unwrap(), lengths);
         assert_eq!(reader.next_task().unwrap(), plain.next_task());
         assert!(reader.task(plain.next_task()).unwrap().is_none());
         for (session, _) in plain.sessions.values() {

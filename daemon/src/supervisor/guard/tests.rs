@@ -28,7 +28,7 @@ fn with_result(dir: &std::path::Path) -> (Supervisor, mpsc::Receiver<Report>, At
         containment: Arc::new(Containment::none()),
     };
     let (reports, inbox) = mpsc::channel(8);
-    let supervisor = Supervisor::new(place, reports, Duration::from_secs(30));
+    let supervisor = Supervisor::new(place, reports, Duration::from_secs(30), Arc::default());
     (supervisor, inbox, attempt)
 }
 

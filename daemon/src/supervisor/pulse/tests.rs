@@ -108,9 +108,15 @@ fn supervisor(state: &StateDir) -> (Supervisor, mpsc::Receiver<Report>) {
         open_files: None,
         containment: Arc::new(Containment::none()),
     };
-    let supervisor = Supervisor::new(place, reports, soon);
+    let supervisor = Supervisor::new(place, reports, soon, Arc::default());
     supervisor.watch_pulses();
     (supervisor, inbox)
+}
+
+#[track_caller]
+fn tells(supervisor: &Supervisor, line: &str) {
+    let text = supervisor.shared.metrics.told();
+    assert!(text.contains(line), "{text}");
 }
 
 /// Waits until a look has found this.
@@ -162,6 +168,10 @@ async fn a_held_lock_is_a_life_and_leads_to_nothing() {
         });
         until_found(&supervisor, life).await;
     }
+    // It was late once, however often it was looked at.
+    tells(&supervisor, "agentd_runner_heartbeats_late_total 1\n");
     supervisor.heard(attempt, Timestamp(1));
+    assert!(supervisor.beat(attempt, Beat::default()).is_none());
+    tells(&supervisor, "agentd_runner_heartbeats_total 1\n");
     assert!(reports.try_recv().is_err(), "nothing follows");
 }

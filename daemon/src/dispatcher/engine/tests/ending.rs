@@ -120,6 +120,7 @@ fn what_was_to_be_cancelled_is_after_a_failure_of_the_store_too() {
         let mut turn = Turn {
             batch: engine.parts.store.begin().unwrap(),
             acts: Vec::new(),
+            steps: Vec::new(),
             submitted: Vec::new(),
             now: now.instant,
             wall: now.moment.wall,

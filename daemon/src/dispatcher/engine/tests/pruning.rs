@@ -3,7 +3,12 @@
 use super::*;
 use crate::{
     dispatcher::handle::{CancelOrder, Pruning},
-    task::dependency::{After, Condition},
+    task::{
+        dependency::{After, Condition},
+        id::Revision,
+        notice::Way,
+        state::StateKind,
+    },
 };
 
 /// A queued task, made by changing a plain one.
@@ -79,6 +84,50 @@ fn what_is_active_stays_and_so_does_its_kin() {
     world.start();
     submit(&mut world, |_| {});
     assert_eq!(left(&mut world, &[2], 5), [2, 4]);
+}
+
+#[test]
+fn what_nobody_was_told_of_yet_stays() {
+    let mut world = World::new();
+    world.pause(true);
+    let told = |world: &mut World, upto| {
+        let (reply, _answer) = oneshot::channel();
+        let way = Way::Webhook;
+        let _none = world.turn(vec![Message::SetTold { way, upto, reply }]);
+    };
+    let notify = |world: &mut World, of: StateKind| {
+        let config = &mut world.engine().parts.config;
+        let notify = "[notify]\nwebhook_url = \"http://127.0.0.1/\"\nstates = ";
+        let text = format!("{notify}[{:?}]\n", of.as_str());
+        let parsed = Config::parse(&text, std::path::Path::new("c")).unwrap();
+        *config = Arc::new(Config {
+            min_free_disk: 0,
+            ..parsed
+        });
+    };
+    submit(&mut world, |_| {});
+    submit(&mut world, |_| {});
+    cancel(&mut world, 1);
+    cancel(&mut world, 2);
+    // The ends are events 3 and 4. Before the way is begun, nobody waits for it.
+    told(&mut world, Some(Revision(3)));
+    notify(&mut world, StateKind::Cancelled);
+    assert_eq!(left(&mut world, &[2], 3), [1, 2]);
+    assert_eq!(left(&mut world, &[1], 3), [2]);
+    told(&mut world, Some(Revision(4)));
+    assert!(left(&mut world, &[2], 3).is_empty());
+    // What nobody wants to know of is not kept for it, nor what nobody is told of.
+    for (of, upto) in [
+        (StateKind::Failed, Some(Revision(4))),
+        (StateKind::Cancelled, None),
+    ] {
+        submit(&mut world, |_| {});
+        let task = world.engine().tasks.keys().next().unwrap().get();
+        cancel(&mut world, task);
+        told(&mut world, upto);
+        notify(&mut world, of);
+        assert!(left(&mut world, &[task], task + 1).is_empty(), "{of:?}");
+    }
 }
 
 #[test]
