@@ -79,8 +79,10 @@ fn what_is_in_submodules_stays() {
     );
     let asked = || uncommitted(&sandbox.state, &sandbox.repo, &workspace);
     assert_eq!(asked(), Some(false));
-    fs::write(workspace.path.join("lib/draft"), "y").unwrap();
+    fs::write(workspace.path.join("new"), "x").unwrap();
     assert_eq!(asked(), Some(true));
+    fs::remove_file(workspace.path.join("new")).unwrap();
+    fs::write(workspace.path.join("lib/draft"), "y").unwrap();
     let changes = end(&sandbox, 2, &workspace);
     assert!(changes.left_out.contains("submodule lib"), "{changes:?}");
     fs::write(workspace.path.join("lib/file"), "changed").unwrap();
