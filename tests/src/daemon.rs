@@ -1,7 +1,7 @@
 //! A daemon of a test's own.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use crate::{
     cli::Ctl,
+    files::usual_modes,
     gate::Gate,
     notices::Notices,
     process::{Marked, exists, of_socket, runners_of},
@@ -67,6 +68,7 @@ impl TestDaemon {
     /// If the directories cannot be made.
     #[must_use]
     pub fn prepared(config: &str) -> Self {
+        usual_modes();
         // Short: a socket's path has room for 107 bytes.
         let dir = tempfile::Builder::new()
             .prefix("ad")
@@ -430,21 +432,4 @@ fn refused(mut command: Command, input: Stdio) -> (Option<i32>, String) {
     let output = child.wait_with_output().expect("it has ended");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     (output.status.code(), text)
-}
-
-/// Writes a file that only its owner may read, as secrets are kept.
-///
-/// # Panics
-/// If it cannot be written.
-pub fn write_private(path: &Path, text: &str) {
-    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
-    let mut file: File = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .expect("a file can be opened");
-    file.write_all(text.as_bytes())
-        .expect("a file can be written");
 }

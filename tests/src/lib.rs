@@ -10,6 +10,7 @@ mod ask;
 mod borrowed;
 mod cli;
 mod daemon;
+mod files;
 mod gate;
 #[cfg(feature = "systemd")]
 pub mod machine;
@@ -28,7 +29,8 @@ mod webhook;
 pub use self::{
     borrowed::connected_by_another,
     cli::{Ctl, Output},
-    daemon::{TestDaemon, write_private},
+    daemon::TestDaemon,
+    files::write_private,
     gate::Gate,
     notices::Notices,
     process::{Marked, exists, group_of, kill_pid, peak_memory},

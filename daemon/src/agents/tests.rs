@@ -310,6 +310,8 @@ fn a_daemon_without_an_environment_asks_the_account() {
 #[test]
 fn later_layers_win() {
     let dir = tempfile::tempdir().unwrap();
+    // Whatever the umask lets others do.
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let file = dir.path().join("env");
     fs::write(
         &file,

@@ -166,7 +166,16 @@ fn unquote(value: &str) -> &str {
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
+    use tempfile::TempDir;
+
     use super::*;
+
+    /// Nobody else may write there, whatever the umask lets them do.
+    fn private_dir() -> TempDir {
+        let mut dir = tempfile::Builder::new();
+        let dir = dir.permissions(fs::Permissions::from_mode(0o700));
+        dir.tempdir().unwrap()
+    }
 
     #[test]
     fn lines_are_names_and_values() {
@@ -188,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_file_for_others_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = private_dir();
         let path = dir.path().join("env");
         fs::write(&path, "KEY=secret\n").unwrap();
         let mode = |mode| {
@@ -207,7 +216,7 @@ mod tests {
 
     #[test]
     fn nobody_else_can_put_another_one_in_its_place() {
-        let top = tempfile::tempdir().unwrap();
+        let top = private_dir();
         let dir = |name: &str, mode| {
             let dir = top.path().join(name);
             fs::create_dir_all(&dir).unwrap();
@@ -248,7 +257,7 @@ mod tests {
             // Only root can give files to others.
             return;
         }
-        let top = tempfile::tempdir().unwrap();
+        let top = private_dir();
         let (dir, file) = (top.path().join("theirs"), top.path().join("theirs/env"));
         fs::create_dir(&dir).unwrap();
         fs::write(&file, "KEY=theirs\n").unwrap();

@@ -319,6 +319,8 @@ fn a_named_file_must_be_there() {
 #[test]
 fn files_that_it_names_are_looked_at() {
     let dir = tempfile::tempdir().unwrap();
+    // Whatever the umask lets others do.
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let dir = dir.path().canonicalize().unwrap();
     let secrets = dir.join("secrets");
     fs::write(&secrets, "KEY=1\n").unwrap();

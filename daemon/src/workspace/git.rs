@@ -198,6 +198,11 @@ impl<'a> Git<'a> {
                 command.env_remove(name);
             }
         }
+        // Tests do not depend on the settings of whoever runs them.
+        #[cfg(test)]
+        command
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1");
         command
             .arg("-C")
             .arg(self.dir)

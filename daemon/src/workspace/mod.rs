@@ -59,7 +59,6 @@ mod snapshot;
 mod worktree;
 
 use std::{
-    ffi::OsStr,
     fs::{self, DirBuilder, File},
     io,
     os::unix::fs::DirBuilderExt as _,
@@ -239,9 +238,7 @@ pub fn uncommitted(state_dir: &Path, repo: &Path, workspace: &Workspace) -> Opti
     let path = &workspace.path;
     let own = places::of_repo(repo, path).ok()?;
     let held = Held::at(&dir_of(state_dir, repo), repo, path, &own).ok()?;
-    let status: [&dyn AsRef<OsStr>; 2] = [&"status", &"--porcelain"];
-    let found = Git::at(path).held(held.inside()).call(&status).ok()?;
-    Some(!found.is_empty())
+    snapshot::is_dirty(&Git::at(path).held(held.inside())).ok()
 }
 
 fn private(request: &Request) -> Result<Workspace, WorkspaceError> {

@@ -205,8 +205,8 @@ impl<'a> Checkout<'a> {
                 continue;
             }
             let git = Git::at(&path).held(self.held).env(index.plain_vars());
-            let dirty = match git.call(&[&"status", &"--porcelain", &"-z"]) {
-                Ok(status) => !status.is_empty(),
+            let dirty = match is_dirty(&git) {
+                Ok(dirty) => dirty,
                 Err(GitError::Failed { .. }) => true,
                 Err(err) => return Err(err.into()),
             };
@@ -219,6 +219,19 @@ impl<'a> Checkout<'a> {
         }
         Ok(found)
     }
+}
+
+/// Whether anything in a checkout is not as it was committed, whatever its owner
+/// has git leave out by its settings.
+pub(super) fn is_dirty(git: &Git<'_>) -> Result<bool, GitError> {
+    let words: [&dyn AsRef<OsStr>; 5] = [
+        &"status",
+        &"--porcelain",
+        &"--untracked-files=normal",
+        &"--ignore-submodules=none",
+        &"-z",
+    ];
+    Ok(!git.call(&words)?.is_empty())
 }
 
 /// The commit that a name leads to, if there is one.

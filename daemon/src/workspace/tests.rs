@@ -141,7 +141,8 @@ fn place(workspace: &Workspace) -> (&Path, Option<&str>) {
 }
 
 fn status(workspace: &Workspace) -> String {
-    git(&workspace.path, &["status", "--porcelain"])
+    let words = ["status", "--porcelain", "--untracked-files=normal"];
+    git(&workspace.path, &words)
 }
 
 fn mode(path: &Path) -> u32 {

@@ -122,7 +122,7 @@ impl Default for Options {
             clients: 12,
             slots: 8,
             duration: Duration::from_secs(60 * 60),
-            settle: Duration::from_secs(60),
+            settle: Duration::from_secs(300),
         }
     }
 }

@@ -141,14 +141,14 @@ fn leave_files(pid: u32, more: u64) {
 #[test]
 fn an_agent_has_the_limit_of_files_that_the_daemon_had() {
     let mut daemon = TestDaemon::prepared("");
-    daemon.start_after("ulimit -S -n 333");
+    daemon.start_after("ulimit -S -n 199");
     daemon.launch();
     let run = daemon
         .ctl(&["run", "--", "sh", "-c", "ulimit -S -n; ulimit -H -n"])
         .ok();
     let limits: Vec<&str> = run.text().lines().collect();
-    assert_eq!(limits[0], "333");
-    assert_ne!(limits[1], "333");
+    assert_eq!(limits[0], "199");
+    assert_ne!(limits[1], "199");
 }
 
 #[test]

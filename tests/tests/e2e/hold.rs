@@ -131,7 +131,7 @@ fn times_that_cannot_be_are_refused() {
 fn what_keeps_a_task_is_said_before_and_after() {
     let daemon = TestDaemon::start();
     let _said = daemon.ctl(&["pause"]).ok();
-    let run = daemon.ctl(&["run", "--queue-ttl", "200ms", "--", "true"]);
+    let run = daemon.ctl(&["run", "--queue-ttl", "1s", "--", "true"]);
     assert_eq!(run.code, 1, "{run:?}");
     for words in [
         "task 1 waits: paused",

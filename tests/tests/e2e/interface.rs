@@ -139,7 +139,7 @@ fn is_closed(stream: &UnixStream) -> bool {
 
 #[test]
 fn connections_without_end_leave_room_for_work() {
-    let mut daemon = TestDaemon::prepared("");
+    let mut daemon = TestDaemon::prepared("[daemon]\nmax_running = 4\n");
     daemon.start_after("ulimit -n 256");
     daemon.launch();
     let task = daemon.sh("exec sleep 1000");

@@ -53,7 +53,7 @@ fn mass_death_waits_for_a_person() {
         (&"recovering".into(), &1.into())
     );
     assert_eq!(daemon.show(new)["hold"]["kind"], "recovering");
-    let line = ["run", "--queue-ttl", "1ms", "--", "true"];
+    let line = ["run", "--queue-ttl", "1s", "--", "true"];
     let run = daemon.ctl(&line);
     assert_eq!(run.code, 1, "{run:?}");
     assert!(

@@ -88,7 +88,8 @@ fn the_prompt_can_be_changed() {
 
 #[test]
 fn what_cannot_run_again_is_refused() {
-    let other = "[agents.other]\ntype = \"command\"\ncommand = [\"false\"]\n";
+    let other = "[daemon]\nmax_running = 4\n\
+                 [agents.other]\ntype = \"command\"\ncommand = [\"false\"]\n";
     let mut daemon = TestDaemon::with(other);
     let repo = daemon.repo("app");
     let gate = daemon.gate("gate");

@@ -133,7 +133,8 @@ fn those_that_match_run_again_once() {
 
 #[test]
 fn one_refusal_does_not_stop_the_others() {
-    let other = "[agents.other]\ntype = \"command\"\ncommand = [\"false\"]\n";
+    let other = "[daemon]\nmax_running = 4\n\
+                 [agents.other]\ntype = \"command\"\ncommand = [\"false\"]\n";
     let mut daemon = TestDaemon::with(other);
     for args in [&["-a", "other", "x"][..], &["--", "false"]] {
         let task = daemon.submit(args);

@@ -119,7 +119,6 @@ fn nothing_is_written_through_links_that_an_agent_has_laid() {
     daemon.launch();
     let place = Place { daemon, dir };
     fs::write(&precious, "precious").unwrap();
-    fs::set_permissions(&precious, fs::Permissions::from_mode(0o644)).unwrap();
     let run = ["--agent", "boxed", "--repo", repo.arg(), "--issue", "7"];
     let lay = lay("agentd.attempt agentd.attempt.new logs/HEAD");
     for (number, script) in [(1, &*lay), (2, "true")] {

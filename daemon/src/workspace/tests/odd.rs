@@ -51,6 +51,11 @@ fn what_is_in_submodules_stays() {
     sandbox.commit("a submodule");
     // Not there yet: an empty directory.
     let workspace = give(&sandbox, 1, WorkspaceReuse::Keep).unwrap();
+    // New files count, though whoever owns it does not want to see them.
+    git(
+        &sandbox.repo,
+        &["config", "status.showUntrackedFiles", "no"],
+    );
     assert!(
         workspace
             .path
@@ -68,10 +73,19 @@ fn what_is_in_submodules_stays() {
         &workspace.path,
         &[&allow[..], &["update", "--init"]].concat(),
     );
+    git(
+        &workspace.path.join("lib"),
+        &["config", "status.showUntrackedFiles", "no"],
+    );
+    let asked = || uncommitted(&sandbox.state, &sandbox.repo, &workspace);
+    assert_eq!(asked(), Some(false));
+    fs::write(workspace.path.join("new"), "x").unwrap();
+    assert_eq!(asked(), Some(true));
+    fs::remove_file(workspace.path.join("new")).unwrap();
     fs::write(workspace.path.join("lib/draft"), "y").unwrap();
-    fs::write(workspace.path.join("lib/file"), "changed").unwrap();
     let changes = end(&sandbox, 2, &workspace);
     assert!(changes.left_out.contains("submodule lib"), "{changes:?}");
+    fs::write(workspace.path.join("lib/file"), "changed").unwrap();
     for (task, reuse) in [(3, WorkspaceReuse::Reset), (4, WorkspaceReuse::Fresh)] {
         give(&sandbox, task, reuse).unwrap();
         assert_eq!(fs::read(workspace.path.join("lib/draft")).unwrap(), b"y");

@@ -369,7 +369,8 @@ fn the_operators_own_work_is_recorded_before_an_agent_gets_it() {
     };
     let workspace = prepare(&request).unwrap();
     assert_eq!(show(&sandbox, "refs/agentd/5/1-before:mine"), "m");
-    assert_eq!(git(&sandbox.repo, &["status", "--porcelain"]), "?? mine");
+    let status = ["status", "--porcelain", "--untracked-files=normal"];
+    assert_eq!(git(&sandbox.repo, &status), "?? mine");
     fs::remove_file(sandbox.repo.join("mine")).unwrap();
     let changes = end(&sandbox, 5, &workspace);
     assert_eq!((changes.files, changes.uncommitted), (1, 0));
