@@ -33,6 +33,15 @@ use crate::config::{Webhook, read_private};
 /// Who asks.
 const AGENT: &str = concat!("agentd/", env!("CARGO_PKG_VERSION"));
 
+/// Answers that are about the notice itself. Any other (a token that is not taken,
+/// an address that has moved) is about all of them: somebody can mend that.
+const UNWANTED: [StatusCode; 4] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::UNPROCESSABLE_ENTITY,
+];
+
 /// Posts a document once. Nothing here limits how long that takes.
 pub(super) async fn post(webhook: &Webhook, body: Vec<u8>) -> Result<(), Miss> {
     let uri = webhook.url.uri();
@@ -168,9 +177,7 @@ fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), Miss> {
         return Ok(());
     }
     let why = format!("the server answers {status}");
-    let passes = status.is_server_error()
-        || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status);
-    if !passes {
+    if UNWANTED.contains(&status) {
         return Err(Miss::Refused(why));
     }
     let asked = headers
@@ -198,13 +205,16 @@ mod tests {
         for good in [200, 201, 204] {
             assert_eq!(judged(good, "5"), Ok(()));
         }
-        for refused in [301, 302, 307, 400, 401, 404, 413] {
+        for refused in [400, 413, 415, 422] {
             assert!(
                 matches!(judged(refused, "5"), Err(Miss::Refused(_))),
                 "{refused}"
             );
         }
         for (status, said, millis) in [
+            (301, "", None),
+            (401, "", None),
+            (404, "", None),
             (408, "", None),
             (429, "120", Some(120_000)),
             (500, "-1", None),
