@@ -260,6 +260,7 @@ mod tests {
         let top = private_dir();
         let (dir, file) = (top.path().join("theirs"), top.path().join("theirs/env"));
         fs::create_dir(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(&file, "KEY=theirs\n").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         chown(&file, Some(12345), None).unwrap();

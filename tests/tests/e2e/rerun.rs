@@ -103,7 +103,7 @@ fn what_cannot_run_again_is_refused() {
     let active = daemon.submit(&[&of_key[..], &[&format!("read _ <{}", gate.path())]].concat());
     daemon.wait_state(active, "running");
     daemon.kill();
-    daemon.configure("");
+    daemon.configure("[daemon]\nmax_running = 4\n");
     daemon.launch();
 
     let before = daemon.ctl(&["ls", "-o", "name"]).ok();

@@ -150,7 +150,7 @@ fn one_refusal_does_not_stop_the_others() {
     let behind = daemon.submit(&[&of_key[..], &["--queue", "--", "true"]].concat());
     let _said = daemon.ctl(&["cancel", &behind.to_string()]).ok();
     daemon.kill();
-    daemon.configure("");
+    daemon.configure("[daemon]\nmax_running = 4\n");
     daemon.launch();
 
     let some = daemon.ctl(&["rerun", "--unsuccessful", "--yes"]);
