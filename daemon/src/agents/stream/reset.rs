@@ -14,6 +14,9 @@ use crate::task::id::Timestamp;
 
 /// Nothing is waited for longer than this by such a word: a month and a bit.
 const LONGEST: SignedDuration = SignedDuration::from_hours(40 * 24);
+/// A time of day that has passed is tomorrow's unless that is further ahead than
+/// this: one that has just passed is said by who is late.
+const AHEAD: SignedDuration = SignedDuration::from_hours(23);
 /// Seconds since 1970 that a number must be to be taken for a time.
 const EPOCH: std::ops::Range<i64> = 1_500_000_000..10_000_000_000;
 
@@ -155,7 +158,12 @@ fn at(text: &str, now: Instant) -> Option<Instant> {
             if named <= now && end > now {
                 end
             } else if named <= now && date.is_none() {
-                on(now.date().checked_add(1.day()).ok()?, time)?
+                let tomorrow = on(now.date().checked_add(1.day()).ok()?, time)?;
+                let wait = tomorrow.timestamp().duration_since(now.timestamp());
+                if wait > AHEAD {
+                    return None;
+                }
+                tomorrow
             } else {
                 named
             }
@@ -274,7 +282,7 @@ mod tests {
             ("resets 12am (UTC)", "2026-11-22T00:00:00Z"),
             ("try again at 15:05 (UTC)", "2026-11-21T15:05:00Z"),
             ("try again at 12:00 PM (UTC)", "2026-11-21T12:01:00Z"),
-            ("try again at 11:59 AM (UTC)", "2026-11-22T11:59:00Z"),
+            ("try again at 10:59 AM (UTC)", "2026-11-22T10:59:00Z"),
             ("Try again in 2 hours 5 minutes.", "2026-11-21T14:05:00Z"),
             (
                 "Please try again in 1 day, 3 hours and 1 minute",
@@ -304,6 +312,8 @@ mod tests {
             "resets 25:00",
             "resets 13am",
             "resets Feb 30",
+            "try again at 11:59 AM (UTC)",
+            "resets 11:30am (UTC)",
             "try again at Dec 2nd, 2025 9:30 AM (UTC)",
             "try again at Jan 2nd, 2027 9:30 AM (UTC)",
             "try again in",
